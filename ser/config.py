@@ -1,0 +1,86 @@
+"""What YAML can't say: where options come from, and which choices go together."""
+
+import inspect
+import sys
+from pathlib import Path
+from typing import Any
+
+from hydra.core.config_store import ConfigStore
+from hydra.experimental.callback import Callback
+from lightning import Trainer
+from omegaconf import DictConfig, OmegaConf
+
+from ser.augment import Augment
+from ser.features import FEATURES, FeatureConfig, FeatureSet
+from ser.models import NETWORKS, EmotionNetwork
+
+
+class ConfigError(ValueError):
+    """Choices that don't go together; the message gives those that do."""
+
+
+def register_schemas() -> None:
+    """Tell Hydra every option of the constructors, so that each can be set by its own name and none is copied.
+
+    ``schema/features``, ``schema/augment``, ``schema/trainer`` and ``schema/model/NAME`` hold the constructors'
+    defaults; the YAML files of ``conf/`` start from them.
+    """
+    store = ConfigStore.instance()
+    store.store(group="schema", name="features", node=FeatureConfig)
+    store.store(group="schema", name="augment", node=_defaults(Augment))
+    store.store(group="schema", name="trainer", node=_defaults(Trainer))
+    for name, network in NETWORKS.items():
+        store.store(
+            group="schema/model", name=name, node={"name": name, **_defaults(EmotionNetwork), **_defaults(network)}
+        )
+
+
+def _defaults(constructor: type) -> dict[str, Any]:
+    parameters = inspect.signature(constructor).parameters.values()
+    return {parameter.name: parameter.default for parameter in parameters if parameter.default is not parameter.empty}
+
+
+def plain(cfg: DictConfig) -> dict[str, Any]:
+    """The composed choices as plain data, with every interpolation resolved."""
+    container = OmegaConf.to_container(cfg, resolve=True, throw_on_missing=True)
+    assert isinstance(container, dict)
+    return {str(key): value for key, value in container.items()}
+
+
+def check_choices(cfg: dict[str, Any]) -> None:
+    """Refuse choices that can't work, before any data is read.
+
+    Raises:
+        ConfigError: The network reads features of another dimension, or the checkpoint to go on from or to test is
+            not there.
+        FeatureError: The features can't be had with these numbers.
+    """
+    features = FeatureSet(FeatureConfig(**cfg["features"]))
+    network = NETWORKS[cfg["model"]["name"]]
+    if network.dimensions != features.dimensions:
+        models = [name for name, other in NETWORKS.items() if other.dimensions == features.dimensions]
+        names = [name for name, feature in FEATURES.items() if feature.dimensions == network.dimensions]
+        chosen = "_".join(cfg["features"]["names"])
+        raise ConfigError(
+            f"model={cfg['model']['name']} reads {network.dimensions}D features, and features={chosen} "
+            f"is {features.dimensions}D: with it go model={', '.join(models)}; "
+            f"with the network go features={', '.join(names)}{' or several of them' if network.dimensions == 1 else ''}"
+        )
+    if cfg["ckpt_path"] is not None and not Path(cfg["ckpt_path"]).is_file():
+        raise ConfigError(
+            f"ckpt_path={cfg['ckpt_path']} is not a file: give a run's checkpoints/last.ckpt to go on from it"
+        )
+    if cfg["test_checkpoint"] not in ("best", "last"):
+        raise ConfigError(f"test_checkpoint={cfg['test_checkpoint']!r} must be 'best' or 'last'")
+
+
+class RefuseEmptySweep(Callback):
+    """A sweep that ran nothing is an error; Hydra would end it without a word."""
+
+    def on_multirun_end(self, config: DictConfig, **kwargs: Any) -> None:  # noqa: ARG002
+        """Look for a job's folder."""
+        if not any(path.is_dir() for path in Path(config.hydra.sweep.dir).glob("*")):
+            sys.exit(
+                f"the sweep over {' '.join(config.hydra.overrides.task)} has no jobs: "
+                "a glob() that matches no choice leaves none; see the files of conf/"
+            )

@@ -1,0 +1,56 @@
+"""Your own recordings, listed in a CSV: ``path,emotion`` and, where known, ``speaker`` and ``split``."""
+
+import csv
+from pathlib import Path
+
+from ser.corpora.clip import Clip, CorpusError
+
+SPLITS = ("train", "val", "test")
+
+
+def read(root: Path) -> list[Clip]:
+    """Clips in the order of the rows of the CSV at ``root``.
+
+    The first row names the columns, in any order: ``path`` (relative to the CSV's own folder, or absolute),
+    ``emotion``, and optionally ``speaker`` and ``split`` (train, val or test). Other columns are ignored. The file is
+    UTF-8, with or without a byte order mark.
+
+    Raises:
+        CorpusError: A column or a value is missing, a path stands twice or a split has another name; with the line.
+    """
+    clips: dict[str, Clip] = {}
+    try:
+        with root.open(newline="", encoding="utf-8-sig") as file:
+            rows = csv.DictReader(file)
+            missing = {"path", "emotion"} - set(rows.fieldnames or ())
+            if missing:
+                raise CorpusError(
+                    f"{root}: no column {' and '.join(sorted(missing))} in its first row ({rows.fieldnames}); "
+                    "a manifest is a CSV whose first row names the columns path,emotion[,speaker][,split]"
+                )
+            for row in rows:
+                clip = _clip(root, rows.line_num, {key: (row[key] or "").strip() for key in row if key is not None})
+                if clip.name in clips:
+                    raise CorpusError(f"{root}, line {rows.line_num}: {clip.name} stands in the manifest twice")
+                clips[clip.name] = clip
+    except (UnicodeDecodeError, csv.Error) as error:
+        raise CorpusError(f"{root} can't be read as a UTF-8 CSV: {error}") from error
+    if not clips:
+        raise CorpusError(f"{root} lists no clips")
+    return list(clips.values())
+
+
+def _clip(manifest: Path, line: int, row: dict[str, str]) -> Clip:
+    for column in ("path", "emotion"):
+        if not row[column]:
+            raise CorpusError(f"{manifest}, line {line}: {column} is empty")
+    split = row.get("split") or None
+    if split is not None and split not in SPLITS:
+        raise CorpusError(f"{manifest}, line {line}: split is {split!r}; it can be {', '.join(SPLITS)} or empty")
+    return Clip(
+        name=row["path"],
+        path=manifest.parent / row["path"],
+        emotion=row["emotion"].lower(),
+        speaker=row.get("speaker") or None,
+        split=split,
+    )

@@ -1,0 +1,273 @@
+"""Clips → batches of network input, on the device that trains."""
+
+import warnings
+from collections.abc import Sequence
+from typing import Any
+
+import torch
+from lightning import LightningDataModule
+from torch import Tensor
+from torch.utils.data import DataLoader, Sampler
+
+from ser.audio import AudioError, Recording
+from ser.augment import Augment
+from ser.bank import WaveformBank, decode
+from ser.corpora import Clip
+from ser.features import FeatureConfig, Frontend
+from ser.models import Batch
+from ser.splits import SIDES, Split
+
+BANKS = ("device", "memory")
+
+CHUNK = 256
+"""Clips that are padded and extracted at once before training."""
+
+MAX_SECONDS_UNASKED = 30
+"""Padding everything to a longer clip is refused, since one long recording would make every batch as long."""
+
+
+class DataError(ValueError):
+    """Clips that a run can't use; the message names them and gives the remedy."""
+
+
+class EpochSampler(Sampler[int]):
+    """A permutation that depends on the seed and the epoch alone, so that a resumed run goes on with the same one."""
+
+    def __init__(self, size: int, seed: int) -> None:
+        self.size = size
+        self.seed = seed
+        self.epoch = 0
+
+    def __len__(self) -> int:
+        return self.size
+
+    def __iter__(self) -> Any:
+        generator = torch.Generator().manual_seed(self.seed * 1_000_003 + self.epoch)
+        return iter(torch.randperm(self.size, generator=generator).tolist())
+
+    def set_epoch(self, epoch: int) -> None:
+        """Called by Lightning before each epoch."""
+        self.epoch = epoch
+
+
+class EmotionDataModule(LightningDataModule):
+    """Owns clips, waveforms, features and their normaliser.
+
+    Waveforms are decoded once into a ``WaveformBank``. Loaders carry clip indices and nothing else;
+    ``on_after_batch_transfer`` gathers, pads, extracts, normalises and augments on the batch's device.
+
+    Args:
+        split: The clips of each side.
+        features: The feature set.
+        augment: What happens to normalised training features.
+        batch_size: Clips a step.
+        max_seconds: Pad or crop every clip to this; a longer one is cropped at random in training, about its middle
+            otherwise. None pads to the longest clip.
+        bank: Where waveforms and kept features lie: ``device``, with the network, or ``memory``, with the host.
+        device: That the network trains on, and so where features are computed.
+        keep_features: Compute features that don't change from epoch to epoch once, and keep them.
+        strict: Make a clip that can't be used an error, rather than leave it out and list it.
+        seed: Orders the training clips.
+
+    Attributes:
+        labels: Emotions in alphabetical order; a class index points into them.
+        clips: Usable clips, training first, then validation, then test.
+        skipped: Clips left out, with the reason.
+        remarks: What was odd about clips that are used, by clip name.
+    """
+
+    def __init__(
+        self,
+        split: Split,
+        features: FeatureConfig,
+        augment: Augment | None = None,
+        batch_size: int = 128,
+        max_seconds: float | None = None,
+        bank: str = "device",
+        keep_features: bool = True,
+        strict: bool = False,
+        seed: int = 0,
+        device: torch.device | str = "cpu",
+    ) -> None:
+        super().__init__()
+        if bank not in BANKS:
+            raise DataError(f"datamodule.bank={bank!r} must be one of {', '.join(BANKS)}")
+        if batch_size < 1:
+            raise DataError(f"datamodule.batch_size={batch_size} must be at least 1")
+        if max_seconds is not None and max_seconds <= 0:
+            raise DataError(f"datamodule.max_seconds={max_seconds} must be above 0")
+        self.augment = augment or Augment()
+        if self.augment.active and features.normalize == "none":
+            raise DataError(
+                "augment fills with 0, which is the mean only of normalised features: "
+                "set augment=none, or features.normalize=standard or clip"
+            )
+        self.split = split
+        self.config = features
+        self.batch_size = batch_size
+        self.max_seconds = max_seconds
+        self.device = torch.device(device)
+        self.home = self.device if bank == "device" else torch.device("cpu")
+        self.keep_features = keep_features
+        self.strict = strict
+        self.seed = seed
+        self.labels: list[str] = []
+        self.clips: list[Clip] = []
+        self.skipped: list[tuple[Clip, str]] = []
+        self.remarks: dict[str, tuple[str, ...]] = {}
+        self._positions: dict[str, list[int]] = {}
+
+    def setup(self, stage: str | None = None) -> None:  # noqa: ARG002
+        """Decode every clip, fit the normaliser on the training clips, and keep features; once, whatever the stage.
+
+        Raises:
+            DataError: Clips can't be used and ``strict`` is on, a side of the split or an emotion has no usable clip,
+                or a clip is over 30 s and ``max_seconds`` is not set.
+        """
+        if self.clips:
+            return
+        recordings = self._decode()
+        self.labels = sorted({clip.emotion for clip in self.clips})
+        lost = set(self.labels) - {self.clips[i].emotion for i in self._positions["train"]}
+        if lost:
+            raise DataError(f"no training clip shows {', '.join(sorted(lost))}: record more, or drop these clips")
+        self.targets = torch.tensor([self.labels.index(clip.emotion) for clip in self.clips], device=self.device)
+        self.bank = WaveformBank([recording.samples for recording in recordings]).to(self.home)
+        self.frontend = Frontend(self.config, self._length()).to(self.device)
+        training = self._indices(self._positions["train"])
+        self._random_crop = int(self.bank.lengths[training].max()) > self.frontend.length
+        self._features: Tensor | None = None
+        everything = self._indices(range(len(self.clips)))
+        if self.keep_features:
+            self._features = self._extract(everything)
+        if self.config.normalize == "standard":
+            raw = self._features[training] if self._features is not None else self._extract(training)
+            self.frontend.normalizer.fit(raw, self._real_frames(training))
+        if self._features is not None:
+            for chunk in everything.split(CHUNK):
+                scaled = self.frontend.normalizer(self._features[chunk].to(self.device), self._real_frames(chunk))
+                self._features[chunk] = scaled.to(self.home)
+
+    @property
+    def input_shape(self) -> tuple[int, ...]:
+        """Of one clip, after ``setup``."""
+        return self.frontend.input_shape
+
+    def side(self, name: str) -> list[Clip]:
+        """Usable clips of ``train``, ``val`` or ``test``."""
+        return [self.clips[i] for i in self._positions[name]]
+
+    def train_dataloader(self) -> DataLoader[int]:
+        """Shuffled anew each epoch."""
+        positions = self._positions["train"]
+        return DataLoader(positions, self.batch_size, sampler=EpochSampler(len(positions), self.seed))  # type: ignore[arg-type]
+
+    def val_dataloader(self) -> DataLoader[int]:
+        """In order of name."""
+        return DataLoader(self._positions["val"], self.batch_size)  # type: ignore[arg-type]
+
+    def test_dataloader(self) -> DataLoader[int]:
+        """In order of name."""
+        return DataLoader(self._positions["test"], self.batch_size)  # type: ignore[arg-type]
+
+    def on_after_batch_transfer(self, batch: Tensor, dataloader_idx: int) -> Batch:  # noqa: ARG002
+        """Indices of clips ``(batch,)`` → network input, on the device that the indices are on."""
+        training = bool(self.trainer and self.trainer.training)
+        return self.make_batch(batch, training)
+
+    def make_batch(self, clips: Tensor, training: bool = False) -> Batch:
+        """Network input of some clips; cropped at random and augmented if ``training``."""
+        if self._features is not None and not (training and self._random_crop):
+            features = self._features[clips.to(self.home)].to(self.device)
+        else:
+            waveforms, lengths = self._gather(clips, random_crop=training)
+            features = self.frontend.normalizer(self.frontend.extract(waveforms), self.frontend.real_frames(lengths))
+        if training:
+            features = self.augment.train()(features)
+        return Batch(self.frontend.arrange(features), self.targets[clips], clips)
+
+    def state_dict(self) -> dict[str, Any]:
+        """What prediction needs beside the network: plain data and tensors, kept in the checkpoint."""
+        return {
+            "labels": self.labels,
+            "features": dict(vars(self.config)),
+            "length": self.frontend.length,
+            "normalizer": {name: value.cpu() for name, value in self.frontend.normalizer.state_dict().items()},
+        }
+
+    def load_state_dict(self, state_dict: dict[str, Any]) -> None:
+        """Check that a checkpoint was trained on the same emotions, features and padding.
+
+        Raises:
+            DataError: It was not; the message says on what.
+        """
+        here = self.state_dict()
+        for key in ("labels", "features", "length"):
+            if state_dict[key] != here[key]:
+                raise DataError(f"the checkpoint has {key}={state_dict[key]}, and this run {here[key]}")
+        for name, value in state_dict["normalizer"].items():
+            if not torch.equal(value, here["normalizer"][name]):
+                raise DataError("the checkpoint's features were normalised on other training clips than this run's")
+
+    def _decode(self) -> list[Recording]:
+        ordered: Sequence[tuple[str, Clip]] = [(side, clip) for side in SIDES for clip in getattr(self.split, side)]
+        outcomes = decode([clip.path for _, clip in ordered], self.config.sample_rate)
+        recordings = []
+        positions: dict[str, list[int]] = {side: [] for side in SIDES}
+        for (side, clip), outcome in zip(ordered, outcomes, strict=True):
+            if isinstance(outcome, AudioError):
+                self.skipped.append((clip, str(outcome)))
+                continue
+            positions[side].append(len(self.clips))
+            self.clips.append(clip)
+            recordings.append(outcome)
+            if outcome.remarks:
+                self.remarks[clip.name] = outcome.remarks
+        if self.skipped and self.strict:
+            listing = "\n".join(f"  {reason}" for _, reason in self.skipped)
+            self.clips = []
+            raise DataError(f"{len(self.skipped)} clips can't be used, and dataset.strict=true:\n{listing}")
+        for side in SIDES:
+            if not positions[side]:
+                reasons = "; ".join(reason for _, reason in self.skipped[:3])
+                self.clips = []
+                raise DataError(f"no usable clip is left for {side} ({reasons})")
+        silent = [clip.name for clip, recording in zip(self.clips, recordings, strict=True) if recording.silent]
+        if silent:
+            warnings.warn(f"{len(silent)} clips are silent and kept: {', '.join(silent[:5])}", stacklevel=2)
+        self._positions = positions
+        return recordings
+
+    def _length(self) -> int:
+        rate = self.config.sample_rate
+        if self.max_seconds is not None:
+            return round(self.max_seconds * rate)
+        longest = int(self.bank.lengths.argmax())
+        length = int(self.bank.lengths[longest])
+        if length > MAX_SECONDS_UNASKED * rate:
+            path = self.clips[longest].path
+            self.clips = []
+            raise DataError(
+                f"{path} lasts {length / rate:.1f} s, and every clip would be padded to that: "
+                f"set datamodule.max_seconds= (clips over it are cropped), or cut the recording into utterances"
+            )
+        return length
+
+    def _indices(self, positions: Sequence[int]) -> Tensor:
+        return torch.tensor(positions, device=self.home)
+
+    def _gather(self, clips: Tensor, random_crop: bool = False) -> tuple[Tensor, Tensor]:
+        waveforms, lengths = self.bank.gather(clips.to(self.home), self.frontend.length, random_crop)
+        return waveforms.to(self.device), lengths.to(self.device)
+
+    def _extract(self, clips: Tensor) -> Tensor:
+        """Unscaled features of clips, cropped about their middle; ``(clip, row, frame)``, where the bank is."""
+        rows, frames = self.frontend.features.rows, self.frontend.features.frames(self.frontend.length)
+        features = torch.empty(len(clips), rows, frames, device=self.home)
+        for part, into in zip(clips.split(CHUNK), features.split(CHUNK), strict=True):
+            into.copy_(self.frontend.extract(self._gather(part)[0]))
+        return features
+
+    def _real_frames(self, clips: Tensor) -> Tensor:
+        lengths = self.bank.lengths[clips].clamp_max(self.frontend.length)
+        return self.frontend.real_frames(lengths).to(self.device)

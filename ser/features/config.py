@@ -1,0 +1,46 @@
+"""Every number of a feature set, in one place."""
+
+from dataclasses import dataclass, field
+
+
+@dataclass
+class FeatureConfig:
+    """Which features, and their numbers; the defaults are librosa's at 16 kHz, as the report had them.
+
+    Attributes:
+        names: Features in order; several 1D features are joined along time, a 2D feature stands alone.
+        normalize: ``none``; ``standard``, each row (mel bin, coefficient or 1D feature) to mean 0 and standard
+            deviation 1 over the real frames of the training clips; or ``clip``, the same over each clip's own frames.
+        sample_rate: Hertz; every clip is brought to it.
+        n_fft: Samples of a Fourier transform.
+        win_length: Samples of the periodic Hann window; None for ``n_fft``.
+        hop_length: Samples from one frame's centre to the next one's.
+        frame_length: Samples of a frame of the features without a spectrum (energy and zero-crossing rate).
+        pad_mode: What the first and last spectral frames see beyond the clip, as ``torch.stft`` names it.
+        n_mels: Mel filters, Slaney's scale and area normalisation.
+        f_min: Lower end of the mel filters, hertz.
+        f_max: Upper end, hertz; None for half the rate.
+        mel_reference: What 0 dB means in ``mel``: ``max`` for the clip's own maximum, ``one`` for a power of 1.
+        top_db: Decibels below a clip's maximum at which its levels are cut off.
+        n_mfcc: Cepstral coefficients; None for 20 in ``mfcc`` (averaged over them) and 64 in ``mfcc2d``.
+        roll_percent: Share of a frame's magnitude that lies below its roll-off, 0 to 1.
+        filter_rate: Hertz for which the filters of ``mfcc`` and ``mfcc2d`` and the bins of ``rolloff`` are laid out;
+            None for ``sample_rate``. The report never passed its rate, so librosa took 22,050.
+    """
+
+    names: list[str] = field(default_factory=lambda: ["mel"])
+    normalize: str = "standard"
+    sample_rate: int = 16_000
+    n_fft: int = 2048
+    win_length: int | None = None
+    hop_length: int = 512
+    frame_length: int = 2048
+    pad_mode: str = "constant"
+    n_mels: int = 128
+    f_min: float = 0.0
+    f_max: float | None = None
+    mel_reference: str = "max"
+    top_db: float = 80.0
+    n_mfcc: int | None = None
+    roll_percent: float = 0.85
+    filter_rate: int | None = None

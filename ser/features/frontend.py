@@ -1,0 +1,110 @@
+"""Waveforms → what a network reads: the one path that training, testing and prediction share."""
+
+import torch
+from torch import Tensor, nn
+
+from ser.features.config import FeatureConfig
+from ser.features.transforms import FeatureError, FeatureSet
+
+NORMALIZATIONS = ("none", "standard", "clip")
+
+CPU_CHUNK = 4
+"""Clips that go through the features at once on a CPU, so that what they need stays in its cache."""
+
+
+class Normalizer(nn.Module):
+    """Feature rows → mean 0 and standard deviation 1, over real frames and not padding.
+
+    After it, every frame of padding is 0, the mean: it says nothing, whatever the padded length. With ``none`` features
+    pass as they are, and padding stays what the feature makes of silence.
+    """
+
+    def __init__(self, mode: str, rows: int) -> None:
+        super().__init__()
+        if mode not in NORMALIZATIONS:
+            raise FeatureError(f"features.normalize={mode!r} must be one of {', '.join(NORMALIZATIONS)}")
+        self.mode = mode
+        self.mean: Tensor
+        self.std: Tensor
+        self.register_buffer("mean", torch.zeros(rows, 1))
+        self.register_buffer("std", torch.ones(rows, 1))
+
+    def fit(self, features: Tensor, real: Tensor, chunk: int = 256) -> None:
+        """Take mean and deviation of each row from training clips, in double precision.
+
+        Args:
+            features: ``(clip, row, frame)``.
+            real: Real frames of each clip, ``(clip,)``.
+            chunk: Clips summed at once.
+        """
+        count, total, squares = 0, 0.0, 0.0
+        for part, frames in zip(features.split(chunk), real.split(chunk), strict=True):
+            mask = _real_frames(part, frames)
+            values = torch.where(mask, part, 0).double()
+            count = count + mask.sum()
+            total = total + values.sum((0, 2))
+            squares = squares + values.square().sum((0, 2))
+        mean = total / count
+        variance = (squares / count - mean**2).clamp_min(0)
+        self.mean.copy_(mean.unsqueeze(1))
+        self.std.copy_(_nonzero(variance.sqrt()).unsqueeze(1))
+
+    def forward(self, features: Tensor, real: Tensor) -> Tensor:
+        """Scale ``(batch, row, frame)`` whose clips have ``real`` frames ``(batch,)`` before the padding."""
+        if self.mode == "none":
+            return features
+        mask = _real_frames(features, real)
+        mean, std = self.mean, self.std
+        if self.mode == "clip":
+            count = real.view(-1, 1, 1)
+            mean = torch.where(mask, features, 0).sum(2, keepdim=True) / count
+            std = _nonzero((torch.where(mask, features - mean, 0).square().sum(2, keepdim=True) / count).sqrt())
+        return torch.where(mask, (features - mean) / std, 0)
+
+
+def _real_frames(features: Tensor, real: Tensor) -> Tensor:
+    return torch.arange(features.shape[2], device=features.device) < real.view(-1, 1, 1)
+
+
+def _nonzero(std: Tensor) -> Tensor:
+    """A row that never changes is only centred."""
+    return torch.where(std > 1e-6, std, 1)
+
+
+class Frontend(nn.Module):
+    """Features and their normaliser; its state is all that prediction needs beside the network.
+
+    Args:
+        config: The feature set.
+        length: Samples that every waveform is padded or cropped to.
+    """
+
+    def __init__(self, config: FeatureConfig, length: int) -> None:
+        super().__init__()
+        self.features = FeatureSet(config)
+        self.normalizer = Normalizer(config.normalize, self.features.rows)
+        self.length = length
+
+    @property
+    def input_shape(self) -> tuple[int, ...]:
+        """What a network reads of one clip: ``(1, row, frame)`` of a 2D feature, ``(1, row * frame)`` of 1D ones."""
+        rows, frames = self.features.rows, self.features.frames(self.length)
+        return (1, rows, frames) if self.features.dimensions == 2 else (1, rows * frames)
+
+    def real_frames(self, lengths: Tensor) -> Tensor:
+        """Frames that clips of ``lengths`` samples have of their own, centred on no later than their end."""
+        return 1 + lengths // self.features.hop_length
+
+    def extract(self, waveforms: Tensor) -> Tensor:
+        """``(batch, time)`` → features ``(batch, row, frame)``, unscaled."""
+        if waveforms.device.type == "cpu":
+            return torch.cat([self.features(chunk) for chunk in waveforms.split(CPU_CHUNK)])
+        return self.features(waveforms)
+
+    def arrange(self, features: Tensor) -> Tensor:
+        """``(batch, row, frame)`` → ``(batch, *input_shape)``; 1D features one after the other along time."""
+        return features.unsqueeze(1) if self.features.dimensions == 2 else features.flatten(1).unsqueeze(1)
+
+    def forward(self, waveforms: Tensor, lengths: Tensor) -> Tensor:
+        """Waveforms ``(batch, length)`` of ``lengths`` real samples → network input ``(batch, *input_shape)``."""
+        return self.arrange(self.normalizer(self.extract(waveforms), self.real_frames(lengths)))

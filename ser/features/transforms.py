@@ -1,0 +1,239 @@
+"""Waveforms → features, as modules over torchaudio's transforms.
+
+Each takes waveforms ``(batch, time)`` with full scale at ±1 and gives ``(batch, row, frame)``; frame ``t`` is centred
+on sample ``t * hop_length``, and there are ``1 + time // hop_length`` of them. Definitions are those of librosa, which
+the tests compare with. A clip's features never depend on the clips beside it.
+"""
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+from torchaudio.functional import create_dct
+from torchaudio.transforms import AmplitudeToDB, MelScale, Spectrogram
+
+from ser.features.config import FeatureConfig
+
+ZERO_CROSSING_THRESHOLD = 1e-10
+"""Samples no larger than this count as zero, as in ``librosa.zero_crossings``."""
+
+
+class FeatureError(ValueError):
+    """A feature that is not there or can't be had with these numbers; the message gives what is allowed."""
+
+
+def _spectrogram(config: FeatureConfig, power: float) -> Spectrogram:
+    win_length = config.win_length or config.n_fft
+    if not 0 < win_length <= config.n_fft:
+        raise FeatureError(f"features.win_length={win_length} must lie between 1 and features.n_fft={config.n_fft}")
+    return Spectrogram(config.n_fft, win_length, config.hop_length, power=power, pad_mode=config.pad_mode)
+
+
+class _MelDecibels(nn.Module):
+    """Waveforms → power in mel bands in dB re 1, at least ``top_db`` below the clip's own maximum.
+
+    The floor of the power is 1e-10 (-100 dB).
+    """
+
+    def __init__(self, config: FeatureConfig, filter_rate: int) -> None:
+        super().__init__()
+        f_max = config.f_max if config.f_max is not None else filter_rate / 2
+        if not 0 <= config.f_min < f_max <= filter_rate / 2:
+            raise FeatureError(
+                f"features.f_min={config.f_min} and f_max={f_max} must rise and lie within 0 and {filter_rate / 2} Hz"
+            )
+        self.spectrogram = _spectrogram(config, power=2.0)
+        self.mel_scale = MelScale(
+            config.n_mels,
+            filter_rate,
+            config.f_min,
+            f_max,
+            n_stft=config.n_fft // 2 + 1,
+            norm="slaney",
+            mel_scale="slaney",
+        )
+        self.decibels = AmplitudeToDB("power", top_db=config.top_db)
+
+    def forward(self, waveforms: Tensor) -> Tensor:
+        """``(batch, time)`` → ``(batch, mel, frame)`` in dB."""
+        power = self.mel_scale(self.spectrogram(waveforms))
+        # AmplitudeToDB takes one cutoff for all of a rank-3 tensor, and one for each clip of a rank-4 tensor.
+        return self.decibels(power.unsqueeze(1)).squeeze(1)
+
+
+class Mel(nn.Module):
+    """Log-mel spectrogram: ``librosa.power_to_db(librosa.feature.melspectrogram(y), ref=np.max)``.
+
+    Values lie in [-top_db, 0] dB re the clip's own maximum (``mel_reference="max"``), or are dB re a power of 1.
+    """
+
+    dimensions = 2
+
+    def __init__(self, config: FeatureConfig) -> None:
+        super().__init__()
+        if config.mel_reference not in ("max", "one"):
+            raise FeatureError(f"features.mel_reference={config.mel_reference!r} must be 'max' or 'one'")
+        self.rows = config.n_mels
+        self.relative = config.mel_reference == "max"
+        self.mel = _MelDecibels(config, config.sample_rate)
+
+    def forward(self, waveforms: Tensor) -> Tensor:
+        """``(batch, time)`` → ``(batch, mel, frame)`` in dB."""
+        levels = self.mel(waveforms)
+        return levels - levels.amax((1, 2), keepdim=True) if self.relative else levels
+
+
+class Mfcc2d(nn.Module):
+    """Mel-frequency cepstral coefficients over time: ``librosa.feature.mfcc``, orthonormal DCT-II of dB re 1.
+
+    By default 64 of them rather than the usual 13 to 40: the 2D networks need at least 46 rows.
+    """
+
+    dimensions = 2
+
+    def __init__(self, config: FeatureConfig, default_coefficients: int = 64) -> None:
+        super().__init__()
+        self.rows = config.n_mfcc if config.n_mfcc is not None else default_coefficients
+        if not 0 < self.rows <= config.n_mels:
+            raise FeatureError(f"features.n_mfcc={self.rows} must lie between 1 and features.n_mels={config.n_mels}")
+        self.mel = _MelDecibels(config, config.filter_rate or config.sample_rate)
+        self.dct: Tensor
+        self.register_buffer("dct", create_dct(self.rows, config.n_mels, norm="ortho"), persistent=False)
+
+    def forward(self, waveforms: Tensor) -> Tensor:
+        """``(batch, time)`` → ``(batch, coefficient, frame)``."""
+        return self.dct.T @ self.mel(waveforms)
+
+
+class Mfcc(nn.Module):
+    """Mean over the cepstral coefficients of each frame, the report's ``mfcc``: one number a frame.
+
+    The mean of coefficients is not what people mean by MFCCs; ``mfcc2d`` keeps them apart.
+    """
+
+    dimensions = 1
+    rows = 1
+
+    def __init__(self, config: FeatureConfig) -> None:
+        super().__init__()
+        self.coefficients = Mfcc2d(config, default_coefficients=20)
+
+    def forward(self, waveforms: Tensor) -> Tensor:
+        """``(batch, time)`` → ``(batch, 1, frame)``."""
+        return self.coefficients(waveforms).mean(1, keepdim=True)
+
+
+class Rolloff(nn.Module):
+    """Spectral roll-off: the lowest bin's frequency below which ``roll_percent`` of the magnitude lies, in hertz.
+
+    ``librosa.feature.spectral_rolloff``; 0 for a frame of silence.
+    """
+
+    dimensions = 1
+    rows = 1
+
+    def __init__(self, config: FeatureConfig) -> None:
+        super().__init__()
+        if not 0 < config.roll_percent < 1:
+            raise FeatureError(f"features.roll_percent={config.roll_percent} must lie between 0 and 1")
+        self.roll_percent = config.roll_percent
+        self.bin_hertz = (config.filter_rate or config.sample_rate) / config.n_fft
+        self.spectrogram = _spectrogram(config, power=1.0)
+
+    def forward(self, waveforms: Tensor) -> Tensor:
+        """``(batch, time)`` → ``(batch, 1, frame)`` in hertz."""
+        below = self.spectrogram(waveforms).cumsum(1)
+        bins = (below < self.roll_percent * below[:, -1:]).sum(1, keepdim=True)
+        return bins * self.bin_hertz
+
+
+class Energy(nn.Module):
+    """Root mean square of each frame, with zeros beyond the clip: ``librosa.feature.rms``; 0 to 1."""
+
+    dimensions = 1
+    rows = 1
+
+    def __init__(self, config: FeatureConfig) -> None:
+        super().__init__()
+        self.frame_length = config.frame_length
+        self.hop_length = config.hop_length
+
+    def forward(self, waveforms: Tensor) -> Tensor:
+        """``(batch, time)`` → ``(batch, 1, frame)``."""
+        half = self.frame_length // 2
+        power = F.pad(waveforms.square(), (half, half)).unfold(1, self.frame_length, self.hop_length)
+        return power.mean(2).sqrt().unsqueeze(1)
+
+
+class ZeroCrossingRate(nn.Module):
+    """Changes of sign in each frame, as a share of its samples: ``librosa.feature.zero_crossing_rate``; 0 to 1.
+
+    Beyond the clip its first and last sample go on. Zero counts as positive.
+    """
+
+    dimensions = 1
+    rows = 1
+
+    def __init__(self, config: FeatureConfig) -> None:
+        super().__init__()
+        self.frame_length = config.frame_length
+        self.hop_length = config.hop_length
+
+    def forward(self, waveforms: Tensor) -> Tensor:
+        """``(batch, time)`` → ``(batch, 1, frame)``."""
+        half = self.frame_length // 2
+        negative = F.pad(waveforms, (half, half), mode="replicate") < -ZERO_CROSSING_THRESHOLD
+        crossed = F.pad((negative[:, 1:] != negative[:, :-1]).cumsum(1, dtype=torch.int32), (1, 0))
+        # A frame's first sample has no neighbour before it, so a frame of n samples has n - 1 places to cross.
+        inside = self.frame_length - 1
+        starts = torch.arange(0, crossed.shape[1] - inside, self.hop_length, device=waveforms.device)
+        return ((crossed[:, starts + inside] - crossed[:, starts]) / self.frame_length).unsqueeze(1)
+
+
+FEATURES: dict[str, type[Mel | Mfcc | Mfcc2d | Rolloff | Energy | ZeroCrossingRate]] = {
+    "mel": Mel,
+    "mfcc": Mfcc,
+    "mfcc2d": Mfcc2d,
+    "rolloff": Rolloff,
+    "energy": Energy,
+    "zcr": ZeroCrossingRate,
+}
+"""Every feature by its name on the command line."""
+
+
+class FeatureSet(nn.Module):
+    """One 2D feature, or several 1D features, of the same frames.
+
+    Attributes:
+        dimensions: 1 or 2.
+        rows: Features (1D), mel bins or coefficients (2D).
+    """
+
+    def __init__(self, config: FeatureConfig) -> None:
+        super().__init__()
+        one = [name for name, feature in FEATURES.items() if feature.dimensions == 1]
+        two = [name for name, feature in FEATURES.items() if feature.dimensions == 2]
+        names = list(config.names)
+        unknown = [name for name in names if name not in FEATURES]
+        if unknown or not names:
+            raise FeatureError(f"features.names={names} must name features out of {', '.join(FEATURES)}")
+        if len(set(names)) < len(names):
+            raise FeatureError(f"features.names={names} names a feature twice")
+        if len(names) > 1 and set(names) & set(two):
+            raise FeatureError(f"features.names={names}: only 1D features ({', '.join(one)}) can be joined")
+        if config.n_fft % 2 or config.frame_length % 2 or config.hop_length < 1:
+            raise FeatureError(
+                f"features.n_fft={config.n_fft} and frame_length={config.frame_length} must be even, "
+                f"and hop_length={config.hop_length} at least 1"
+            )
+        self.hop_length = config.hop_length
+        self.transforms = nn.ModuleList(FEATURES[name](config) for name in names)
+        self.dimensions = FEATURES[names[0]].dimensions
+        self.rows = sum(int(transform.rows) for transform in self.transforms)  # type: ignore[arg-type]
+
+    def frames(self, samples: int) -> int:
+        """How many frames ``samples`` samples give."""
+        return 1 + samples // self.hop_length
+
+    def forward(self, waveforms: Tensor) -> Tensor:
+        """``(batch, time)`` → ``(batch, row, frame)``, unscaled."""
+        return torch.cat([transform(waveforms) for transform in self.transforms], dim=1)

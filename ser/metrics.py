@@ -1,0 +1,46 @@
+"""Scores of a classification, by torchmetrics."""
+
+from torchmetrics import MetricCollection
+from torchmetrics.classification import (
+    MulticlassAccuracy,
+    MulticlassConfusionMatrix,
+    MulticlassF1Score,
+    MulticlassPrecision,
+    MulticlassRecall,
+)
+
+
+def scores(num_classes: int, prefix: str = "") -> MetricCollection:
+    """Four numbers between 0 and 1.
+
+    - ``accuracy``: share of clips answered right, in speech also called weighted average recall (WAR).
+    - ``macro_f1``: mean of the classes' F1.
+    - ``weighted_f1``: the same, weighted by each class's clips.
+    - ``uar``: unweighted average recall, the mean of the classes' recall; chance is 1 / ``num_classes``.
+
+    A class that is neither predicted nor among the targets is left out of a mean, as in scikit-learn.
+    """
+    return MetricCollection(
+        {
+            "accuracy": MulticlassAccuracy(num_classes, average="micro"),
+            "macro_f1": MulticlassF1Score(num_classes, average="macro"),
+            "weighted_f1": MulticlassF1Score(num_classes, average="weighted"),
+            "uar": MulticlassRecall(num_classes, average="macro"),
+        },
+        prefix=prefix,
+    )
+
+
+def details(num_classes: int) -> MetricCollection:
+    """Per-class ``precision``, ``recall`` and ``f1``, ``(classes,)`` each, and ``confusion`` ``(true, predicted)``.
+
+    A precision of a class that was never predicted is 0.
+    """
+    return MetricCollection(
+        {
+            "precision": MulticlassPrecision(num_classes, average=None),
+            "recall": MulticlassRecall(num_classes, average=None),
+            "f1": MulticlassF1Score(num_classes, average=None),
+            "confusion": MulticlassConfusionMatrix(num_classes),
+        }
+    )

@@ -1,0 +1,18 @@
+"""Networks, one a file: features → logits."""
+
+from ser.models.base import Answers, Batch, EmotionNetwork, ShapeError
+from ser.models.cnn1d import Cnn1d
+from ser.models.cnn2d import Cnn2d
+from ser.models.paper2d import Paper2d, Paper2dOriginal
+from ser.models.wide1d import Wide1d
+
+__all__ = ["NETWORKS", "Answers", "Batch", "EmotionNetwork", "ShapeError"]
+
+NETWORKS: dict[str, type[EmotionNetwork]] = {
+    "cnn1d": Cnn1d,
+    "wide1d": Wide1d,
+    "cnn2d": Cnn2d,
+    "paper2d": Paper2d,
+    "paper2d_original": Paper2dOriginal,
+}
+"""Every network by its name on the command line, ``model=NAME``."""

@@ -1,0 +1,196 @@
+"""What all networks share: loss, optimiser, metrics."""
+
+from collections.abc import Sequence
+from typing import NamedTuple
+
+import torch
+import torch.nn.functional as F
+from lightning import LightningModule
+from lightning.pytorch.utilities.types import OptimizerLRScheduler
+from torch import Tensor, nn
+
+from ser.metrics import details, scores
+
+SCHEDULES = ("constant", "onecycle")
+
+KERAS_BATCH_NORM = {"momentum": 0.01, "eps": 1e-3}
+"""Keras's defaults in torch's terms: its momentum 0.99 is torch's 0.01."""
+
+
+class ShapeError(ValueError):
+    """An input that a network's layers don't fit; the message says what would."""
+
+
+class Batch(NamedTuple):
+    """What a network gets from the data module.
+
+    Attributes:
+        inputs: ``(batch, 1, row, frame)`` or ``(batch, 1, time)``.
+        targets: Class indices ``(batch,)``.
+        clips: Indices of the clips in the data module's list, ``(batch,)``.
+    """
+
+    inputs: Tensor
+    targets: Tensor
+    clips: Tensor
+
+
+class Answers(NamedTuple):
+    """What a network says of a batch: class probabilities ``(batch, class)``, targets and clips ``(batch,)``."""
+
+    probabilities: Tensor
+    targets: Tensor
+    clips: Tensor
+
+
+class EmotionNetwork(LightningModule):
+    """A classifier of fixed-size feature inputs, trained by cross-entropy with Adam.
+
+    A subclass gives its layers. The report's networks are Keras's, so what the two libraries do differently follows
+    Keras: Glorot-uniform weights, zero biases, Adam's epsilon 1e-7. The defaults are the report's.
+
+    Args:
+        input_shape: Of one clip: ``(1, row, frame)`` or ``(1, time)``.
+        num_classes: Emotions to tell apart.
+        learning_rate: Adam's; with ``onecycle`` the highest one.
+        schedule: ``constant``, or ``onecycle`` over the whole training (Smith & Topin, 2017, arXiv 1708.07120).
+        weight_decay: Decoupled, as in AdamW.
+        label_smoothing: Share of each target spread evenly over the classes, 0 to 1; in training only.
+
+    Raises:
+        ShapeError: The layers don't fit ``input_shape``.
+        ValueError: A number is out of its range.
+    """
+
+    dimensions: int
+    """Of the features that the network reads: 1 or 2."""
+
+    def __init__(
+        self,
+        input_shape: Sequence[int],
+        num_classes: int,
+        learning_rate: float = 1e-3,
+        schedule: str = "constant",
+        weight_decay: float = 0.0,
+        label_smoothing: float = 0.0,
+    ) -> None:
+        super().__init__()
+        if num_classes < 2:
+            raise ValueError(f"num_classes={num_classes}: there must be at least two emotions to tell apart")
+        if schedule not in SCHEDULES:
+            raise ValueError(f"model.schedule={schedule!r} must be one of {', '.join(SCHEDULES)}")
+        if not 0 <= label_smoothing < 1:
+            raise ValueError(f"model.label_smoothing={label_smoothing} must lie between 0 and 1")
+        if len(input_shape) != self.dimensions + 1:
+            raise ShapeError(f"{type(self).__name__} reads {self.dimensions}D features, not inputs of {input_shape}")
+        self.learning_rate = learning_rate
+        self.schedule = schedule
+        self.weight_decay = weight_decay
+        self.label_smoothing = label_smoothing
+        self.train_scores = scores(num_classes, "train/")
+        self.val_scores = scores(num_classes, "val/")
+        self.test_scores = scores(num_classes, "test/")
+        self.val_details = details(num_classes)
+        self.test_details = details(num_classes)
+
+    def build(self, layers: Sequence[nn.Module]) -> nn.Sequential:
+        """Chain ``layers`` and start their weights as Keras does."""
+        for layer in layers:
+            if isinstance(layer, nn.Conv1d | nn.Conv2d | nn.Linear):
+                nn.init.xavier_uniform_(layer.weight)
+                if layer.bias is not None:
+                    nn.init.zeros_(layer.bias)
+        return nn.Sequential(*layers)
+
+    def forward(self, inputs: Tensor) -> Tensor:
+        """Inputs ``(batch, *input_shape)`` → logits ``(batch, class)``."""
+        raise NotImplementedError
+
+    def training_step(self, batch: Batch) -> Tensor:
+        """Return the loss; scores are taken from the same pass, with dropout on."""
+        logits = self(batch.inputs)
+        loss = F.cross_entropy(logits, batch.targets, label_smoothing=self.label_smoothing)
+        self.train_scores.update(logits, batch.targets)
+        self._log_epoch({"train/loss": loss}, len(batch.targets))
+        return loss
+
+    def on_train_epoch_end(self) -> None:
+        """Log the training scores of the epoch."""
+        self._log_epoch(self.train_scores.compute())
+        self.train_scores.reset()
+
+    def validation_step(self, batch: Batch) -> None:
+        """Take the loss and the scores."""
+        logits = self(batch.inputs)
+        self.val_scores.update(logits, batch.targets)
+        self.val_details.update(logits, batch.targets)
+        self._log_epoch({"val/loss": F.cross_entropy(logits, batch.targets)}, len(batch.targets))
+
+    def on_validation_epoch_end(self) -> None:
+        """Log the validation scores of the epoch."""
+        self._log_epoch(self.val_scores.compute())
+        self.val_scores.reset()
+
+    def on_validation_epoch_start(self) -> None:
+        """Forget the last epoch's confusion matrix, which callbacks read until now."""
+        self.val_details.reset()
+
+    def test_step(self, batch: Batch) -> Answers:
+        """Take the loss and the scores, and return the probabilities."""
+        logits = self(batch.inputs)
+        self.test_scores.update(logits, batch.targets)
+        self.test_details.update(logits, batch.targets)
+        self._log_epoch({"test/loss": F.cross_entropy(logits, batch.targets)}, len(batch.targets))
+        return Answers(logits.float().softmax(1), batch.targets, batch.clips)
+
+    def on_test_epoch_start(self) -> None:
+        """Start from nothing."""
+        self.test_scores.reset()
+        self.test_details.reset()
+
+    def on_test_epoch_end(self) -> None:
+        """Log the test scores."""
+        self._log_epoch(self.test_scores.compute())
+
+    def configure_optimizers(self) -> OptimizerLRScheduler:
+        """Adam, and the learning rate's schedule by step."""
+        optimizer = torch.optim.AdamW(
+            self.parameters(), lr=self.learning_rate, eps=1e-7, weight_decay=self.weight_decay, fused=True
+        )
+        if self.schedule == "constant":
+            return optimizer
+        steps = int(self.trainer.estimated_stepping_batches)
+        schedule = torch.optim.lr_scheduler.OneCycleLR(optimizer, self.learning_rate, total_steps=steps)
+        return {"optimizer": optimizer, "lr_scheduler": {"scheduler": schedule, "interval": "step"}}
+
+    def _log_epoch(self, values: dict[str, Tensor], batch_size: int = 1) -> None:
+        """Log by epoch, with the epoch as TensorBoard's step."""
+        self.log_dict(values, on_step=False, on_epoch=True, batch_size=batch_size)
+        self.log("step", float(self.current_epoch), on_step=False, on_epoch=True, batch_size=1)
+
+
+def convolved(size: int, kernel: int, pool: bool) -> int:
+    """What a valid convolution of stride 1, and then a pooling by 2, leave of ``size``; 0 or less if nothing."""
+    return (size - kernel + 1) // (2 if pool else 1)
+
+
+def least_size(kernels: Sequence[int], pools: Sequence[bool]) -> int:
+    """The smallest size of which a chain of such convolutions leaves 1."""
+    size = 1
+    for kernel, pool in zip(reversed(kernels), reversed(pools), strict=True):
+        size = size * (2 if pool else 1) + kernel - 1
+    return size
+
+
+def require_size(network: EmotionNetwork, axis: str, size: int, kernels: Sequence[int], pools: Sequence[bool]) -> None:
+    """Refuse an input that the convolutions use up.
+
+    Raises:
+        ShapeError: It has less than ``least_size`` of ``axis``.
+    """
+    least = least_size(kernels, pools)
+    if size < least:
+        raise ShapeError(
+            f"{type(network).__name__} needs at least {least} {axis}, and the features have {size}; "
+            "take longer clips (or a larger datamodule.max_seconds), a smaller features.hop_length or more rows"
+        )

@@ -1,0 +1,239 @@
+"""What a run tells: on screen, and in its folder."""
+
+import csv
+import json
+import platform
+import subprocess
+from collections.abc import Sequence
+from importlib.metadata import version
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from lightning.pytorch.loggers import Logger, TensorBoardLogger
+from omegaconf import OmegaConf
+from rich.console import Console
+from rich.table import Table
+
+from ser.callbacks import TestAnswers
+from ser.corpora import SYNTHETIC
+from ser.datamodule import EmotionDataModule
+from ser.figures import confusion_figure
+from ser.models import EmotionNetwork
+from ser.splits import SIDES
+
+PACKAGES = ("ser", "torch", "torchaudio", "lightning", "torchmetrics", "hydra-core", "numpy", "soundfile")
+
+SCORES = ("accuracy", "macro_f1", "weighted_f1", "uar")
+
+SYNTHETIC_CAUTION = "The corpus is synthetic: no person speaks in it, and the score says nothing about people."
+
+console = Console()
+
+
+def announce(cfg: dict[str, Any], data: EmotionDataModule, network: EmotionNetwork) -> None:
+    """Say on screen what a run is about to learn, and from what."""
+    name = cfg["dataset"]["name"]
+    sizes = ", ".join(f"{len(data.side(side)):,} {side}" for side in SIDES)
+    console.print(f"[bold]{name}[/bold], split={cfg['split']['name']}: {sizes}; emotions {', '.join(data.labels)}")
+    console.print(_speakers_line(*data.split.speakers_in_common()))
+    shape = " × ".join(map(str, data.input_shape))
+    console.print(f"{_features(cfg)} ({shape}) → {cfg['model']['name']}, {_parameters(network):,} parameters")
+    if name in SYNTHETIC:
+        console.print(f"[yellow]{SYNTHETIC_CAUTION}[/yellow]")
+    if cfg["split"]["name"] != "official" and any(clip.split for clip in data.clips):
+        console.print("[yellow]The corpus brings a split of its own, which split=official would follow.[/yellow]")
+
+
+def _speakers_line(heard: int, speakers: int) -> str:
+    if not speakers:
+        return "Speakers are not known: nobody can say whether test speakers were heard in training."
+    return f"{heard} of {speakers} test speakers were heard in training or validation."
+
+
+def collect(
+    cfg: dict[str, Any],
+    data: EmotionDataModule,
+    network: EmotionNetwork,
+    logged: dict[str, float],
+    tested: Path,
+    command: Sequence[str],
+    seconds: float,
+) -> dict[str, Any]:
+    """Everything that ``metrics.json`` holds, as plain data.
+
+    Args:
+        cfg: The composed choices.
+        data: After the run.
+        network: After the test.
+        logged: The values of the last epoch and of the test, by tag.
+        tested: The checkpoint that was tested.
+        command: What was typed.
+        seconds: How long the run took.
+    """
+    name = cfg["dataset"]["name"]
+    heard, speakers = data.split.speakers_in_common()
+    details = {key: value.cpu() for key, value in network.test_details.compute().items()}
+    counts = details["confusion"]
+    classes = {
+        label: {
+            **{key: details[key][i].item() for key in ("f1", "precision", "recall")},
+            "clips": int(counts[i].sum()),
+            "predicted": int(counts[:, i].sum()),
+        }
+        for i, label in enumerate(data.labels)
+    }
+    running = sum(buffer.numel() for key, buffer in network.named_buffers() if "running_" in key)
+    return {
+        "row": cfg["row"],
+        "dataset": {
+            "name": name,
+            "synthetic": name in SYNTHETIC,
+            **({"caution": SYNTHETIC_CAUTION} if name in SYNTHETIC else {}),
+            "clips": len(data.clips),
+            "speakers": len({clip.speaker for clip in data.clips if clip.speaker is not None}),
+            "skipped": [{"clip": clip.name, "reason": reason} for clip, reason in data.skipped],
+            "remarks": {clip: list(remarks) for clip, remarks in data.remarks.items()},
+        },
+        "split": {
+            **cfg["split"],
+            "clips": {side: len(data.side(side)) for side in SIDES},
+            "test_speakers": speakers,
+            "test_speakers_heard_before": heard,
+        },
+        "features": _features(cfg),
+        "model": cfg["model"]["name"],
+        "parameters": {"trainable": _parameters(network), "total": _parameters(network) + running},
+        "seed": cfg["seed"],
+        "checkpoint": {"tested": cfg["test_checkpoint"], "epoch": _epoch(tested)},
+        "test": _tagged(logged, "test/"),
+        "last_epoch": {"train": _tagged(logged, "train/"), "val": _tagged(logged, "val/")},
+        "classes": classes,
+        "most_confusing": sorted(classes, key=lambda label: classes[label]["f1"]),
+        "confusion_matrix": {"labels": data.labels, "counts": counts.tolist()},
+        "seconds": round(seconds, 1),
+        "versions": {"python": platform.python_version(), **{package: version(package) for package in PACKAGES}},
+        "git": _git_revision(),
+        "command": ["python", *command] if command else None,
+    }
+
+
+def _features(cfg: dict[str, Any]) -> str:
+    return "_".join(cfg["features"]["names"])
+
+
+def _parameters(network: EmotionNetwork) -> int:
+    return sum(parameter.numel() for parameter in network.parameters())
+
+
+def _tagged(logged: dict[str, float], prefix: str) -> dict[str, float]:
+    return {tag.removeprefix(prefix): value for tag, value in logged.items() if tag.startswith(prefix)}
+
+
+def _epoch(checkpoint: Path) -> int:
+    """Epochs that a checkpoint has seen."""
+    return int(torch.load(checkpoint, map_location="cpu", weights_only=True)["epoch"]) + 1
+
+
+def _git_revision() -> str | None:
+    """Of the code that ran, with ``+`` where it had changes; None where it is not a git checkout."""
+    git = ["git", "-C", str(Path(__file__).parent)]
+    try:
+        revision = subprocess.run([*git, "rev-parse", "HEAD"], capture_output=True, text=True, check=True)
+        changes = subprocess.run([*git, "status", "--porcelain"], capture_output=True, text=True, check=True)
+    except (OSError, subprocess.CalledProcessError):
+        return None
+    return revision.stdout.strip() + ("+" if changes.stdout.strip() else "")
+
+
+def write(
+    folder: Path,
+    cfg: dict[str, Any],
+    results: dict[str, Any],
+    data: EmotionDataModule,
+    answers: TestAnswers,
+    loggers: Sequence[Logger],
+) -> None:
+    """Write ``metrics.json``, ``predictions.csv``, ``confusion_matrix.csv`` and ``.png``, ``config.yaml``; log scores.
+
+    Args:
+        folder: The run folder.
+        cfg: The composed choices.
+        results: From ``collect``.
+        data: After the run.
+        answers: What the network said of each test clip.
+        loggers: Get the hyper-parameters with the final scores.
+    """
+    (folder / "metrics.json").write_text(json.dumps(results, indent=2) + "\n", encoding="utf-8")
+    OmegaConf.save(OmegaConf.create(cfg), folder / "config.yaml")
+    _write_predictions(folder / "predictions.csv", data, answers)
+    labels, counts = results["confusion_matrix"]["labels"], results["confusion_matrix"]["counts"]
+    with (folder / "confusion_matrix.csv").open("w", newline="", encoding="utf-8") as file:
+        table = csv.writer(file)
+        table.writerow(["true \\ predicted", *labels])
+        table.writerows([label, *row] for label, row in zip(labels, counts, strict=True))
+    title = f"{results['features']} → {results['model']}, test accuracy {results['test']['accuracy']:.3f}"
+    confusion_figure(np.array(counts), labels, title).savefig(folder / "confusion_matrix.png", dpi=150)
+    final = {f"final/{name}": value for name, value in results["test"].items()}
+    for logger in loggers:
+        if isinstance(logger, TensorBoardLogger):
+            logger.log_hyperparams(_flat(cfg), final)
+        else:
+            logger.log_hyperparams(_flat(cfg))
+        logger.finalize("success")
+
+
+def _write_predictions(path: Path, data: EmotionDataModule, answers: TestAnswers) -> None:
+    with path.open("w", newline="", encoding="utf-8") as file:
+        table = csv.writer(file)
+        table.writerow(["clip", "speaker", "emotion", "predicted", *data.labels])
+        for position, row in zip(answers.clips.tolist(), answers.probabilities.tolist(), strict=True):
+            clip = data.clips[position]
+            predicted = data.labels[row.index(max(row))]
+            table.writerow([clip.name, clip.speaker or "", clip.emotion, predicted, *(f"{p:.6f}" for p in row)])
+
+
+def _flat(cfg: dict[str, Any], prefix: str = "") -> dict[str, Any]:
+    """Nested choices → ``group.name: value``."""
+    flat: dict[str, Any] = {}
+    for key, value in cfg.items():
+        flat |= _flat(value, f"{prefix}{key}.") if isinstance(value, dict) else {prefix + key: value}
+    return flat
+
+
+def show(results: dict[str, Any], folder: Path) -> None:
+    """Print scores, confusion matrix, the classes from most to least confusing, and what was left out."""
+    checkpoint = results["checkpoint"]
+    scores = Table(title=f"Test, {checkpoint['tested']} checkpoint (epoch {checkpoint['epoch']})")
+    for name in (*SCORES, "loss"):
+        scores.add_column(name, justify="right")
+    scores.add_row(*(f"{results['test'][name]:.4f}" for name in (*SCORES, "loss")))
+    console.print(scores)
+
+    labels = results["confusion_matrix"]["labels"]
+    matrix = Table(title="Confusion matrix, true × predicted")
+    for header in ("", *labels):
+        matrix.add_column(header, justify="right")
+    for label, row in zip(labels, results["confusion_matrix"]["counts"], strict=True):
+        matrix.add_row(label, *map(str, row))
+    console.print(matrix)
+
+    ranking = Table(title="Most confusing classes")
+    for header in ("emotion", "f1", "precision", "recall", ""):
+        ranking.add_column(header, justify="left" if header in ("emotion", "") else "right")
+    for label in results["most_confusing"]:
+        line = results["classes"][label]
+        remark = "" if line["predicted"] else "never predicted: precision is not defined, shown as 0"
+        ranking.add_row(label, *(f"{line[key]:.4f}" for key in ("f1", "precision", "recall")), remark)
+    console.print(ranking)
+
+    for skipped in results["dataset"]["skipped"]:
+        console.print(f"[red]left out[/red] {skipped['reason']}", highlight=False)
+    if results["dataset"]["remarks"]:
+        console.print(f"{len(results['dataset']['remarks'])} clips were odd and used; metrics.json tells how")
+    split = results["split"]
+    console.print(_speakers_line(split["test_speakers_heard_before"], split["test_speakers"]))
+    if results["dataset"]["synthetic"]:
+        console.print(f"[yellow]{SYNTHETIC_CAUTION}[/yellow]")
+    console.print(f"Run folder: {folder}", soft_wrap=True)

@@ -1,0 +1,91 @@
+"""One run, from choices to a run folder."""
+
+import time
+import warnings
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+from hydra.utils import instantiate
+from lightning import Trainer, seed_everything
+from lightning.pytorch.callbacks import Callback, EarlyStopping, ModelCheckpoint, RichProgressBar
+from lightning.pytorch.loggers import Logger
+
+from ser.augment import Augment
+from ser.callbacks import ConfusionPictures, EpochSeed, TestAnswers
+from ser.config import check_choices
+from ser.corpora import read_corpus
+from ser.datamodule import EmotionDataModule
+from ser.features import FeatureConfig
+from ser.models import NETWORKS
+from ser.results import announce, collect, show, write
+from ser.splits import split_clips
+
+
+def run(cfg: dict[str, Any], folder: Path, command: Sequence[str] = ()) -> dict[str, Any]:
+    """Build, fit, test, and write the run folder.
+
+    Args:
+        cfg: The composed choices, ``conf/config.yaml`` and what it draws in, as plain data.
+        folder: The run folder; checkpoints, scores, predictions, figures and logs go into it.
+        command: What was typed, to be told in the results.
+
+    Returns:
+        What ``metrics.json`` holds.
+
+    Raises:
+        ValueError: A choice can't work or data can't be used; the message gives the remedy.
+    """
+    started = time.perf_counter()
+    check_choices(cfg)
+    _hush()
+    seed_everything(cfg["seed"], workers=True, verbose=False)
+    dataset = cfg["dataset"]
+    split = split_clips(read_corpus(dataset["name"], dataset["root"]), **cfg["split"])
+
+    checkpoint = ModelCheckpoint(
+        dirpath=folder / "checkpoints", filename="best", monitor="val/macro_f1", mode="max", save_last=True
+    )
+    callbacks: list[Callback] = [EpochSeed(cfg["seed"]), checkpoint, answers := TestAnswers()]
+    if cfg["early_stopping_patience"] is not None:
+        callbacks.append(EarlyStopping("val/macro_f1", mode="max", patience=cfg["early_stopping_patience"]))
+    if cfg["trainer"]["enable_progress_bar"] is not False:
+        callbacks.append(RichProgressBar())
+    logger: Logger = instantiate(cfg["logger"], save_dir=folder)
+    trainer = Trainer(**{**cfg["trainer"], "logger": logger, "callbacks": callbacks, "default_root_dir": folder})
+
+    data = EmotionDataModule(
+        split,
+        FeatureConfig(**cfg["features"]),
+        Augment(**cfg["augment"]),
+        strict=dataset["strict"],
+        seed=cfg["seed"],
+        device=trainer.strategy.root_device,
+        **cfg["datamodule"],
+    )
+    data.setup()
+    settings = {name: value for name, value in cfg["model"].items() if name != "name"}
+    network = NETWORKS[cfg["model"]["name"]](data.input_shape, len(data.labels), **settings)
+    announce(cfg, data, network)
+    trainer.callbacks.append(ConfusionPictures(data.labels, cfg["figure_every_n_epochs"]))  # type: ignore[attr-defined]
+
+    trainer.fit(network, datamodule=data, ckpt_path=cfg["ckpt_path"], weights_only=True)
+    logged = _values(trainer)
+    tested = Path(checkpoint.best_model_path if cfg["test_checkpoint"] == "best" else checkpoint.last_model_path)
+    trainer.test(network, datamodule=data, ckpt_path=tested, weights_only=True, verbose=False)
+    logged |= _values(trainer)
+
+    results = collect(cfg, data, network, logged, tested, command, time.perf_counter() - started)
+    write(folder, cfg, results, data, answers, trainer.loggers)
+    show(results, folder)
+    return results
+
+
+def _values(trainer: Trainer) -> dict[str, float]:
+    return {tag: float(value) for tag, value in trainer.callback_metrics.items()}
+
+
+def _hush() -> None:
+    """Silence hints that don't apply: loaders carry nothing but indices, and everything is logged by epoch."""
+    for hint in (".*does not have many workers.*", ".*smaller than the logging interval.*"):
+        warnings.filterwarnings("ignore", hint)
