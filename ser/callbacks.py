@@ -9,7 +9,7 @@ from lightning.pytorch.loggers import TensorBoardLogger
 from torch import Tensor
 
 from ser.figures import confusion_figure
-from ser.models import Answers, EmotionNetwork
+from ser.models import EmotionNetwork
 
 
 class EpochSeed(Callback):
@@ -70,7 +70,7 @@ class TestAnswers(Callback):
     __test__ = False
 
     def __init__(self) -> None:
-        self._answers: list[Answers] = []
+        self._answers: list[dict[str, Tensor]] = []
 
     def on_test_epoch_start(self, trainer: Trainer, pl_module: LightningModule) -> None:  # noqa: ARG002
         """Start from nothing."""
@@ -86,14 +86,14 @@ class TestAnswers(Callback):
         dataloader_idx: int = 0,  # noqa: ARG002
     ) -> None:
         """Keep the batch's answers on the host."""
-        self._answers.append(Answers(*(value.cpu() for value in outputs)))
+        self._answers.append({name: value.cpu() for name, value in outputs.items()})
 
     @property
     def probabilities(self) -> Tensor:
         """``(clip, class)``."""
-        return torch.cat([answers.probabilities for answers in self._answers])
+        return torch.cat([answers["probabilities"] for answers in self._answers])
 
     @property
     def clips(self) -> Tensor:
         """``(clip,)``."""
-        return torch.cat([answers.clips for answers in self._answers])
+        return torch.cat([answers["clips"] for answers in self._answers])

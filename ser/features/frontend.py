@@ -37,13 +37,15 @@ class Normalizer(nn.Module):
             real: Real frames of each clip, ``(clip,)``.
             chunk: Clips summed at once.
         """
-        count, total, squares = 0, 0.0, 0.0
+        count = torch.zeros((), dtype=torch.int64, device=features.device)
+        total = torch.zeros(features.shape[1], dtype=torch.float64, device=features.device)
+        squares = torch.zeros_like(total)
         for part, frames in zip(features.split(chunk), real.split(chunk), strict=True):
             mask = _real_frames(part, frames)
             values = torch.where(mask, part, 0).double()
-            count = count + mask.sum()
-            total = total + values.sum((0, 2))
-            squares = squares + values.square().sum((0, 2))
+            count += mask.sum()
+            total += values.sum((0, 2))
+            squares += values.square().sum((0, 2))
         mean = total / count
         variance = (squares / count - mean**2).clamp_min(0)
         self.mean.copy_(mean.unsqueeze(1))

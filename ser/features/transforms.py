@@ -21,6 +21,21 @@ class FeatureError(ValueError):
     """A feature that is not there or can't be had with these numbers; the message gives what is allowed."""
 
 
+class Feature(nn.Module):
+    """One feature of each frame of a waveform.
+
+    Attributes:
+        dimensions: 2 if its rows are an axis (mel bins, coefficients), 1 if each frame has one number.
+        rows: Numbers a frame.
+    """
+
+    dimensions: int
+    rows: int = 1
+
+    def __init__(self, config: FeatureConfig) -> None:  # noqa: ARG002
+        super().__init__()
+
+
 def _spectrogram(config: FeatureConfig, power: float) -> Spectrogram:
     win_length = config.win_length or config.n_fft
     if not 0 < win_length <= config.n_fft:
@@ -60,7 +75,7 @@ class _MelDecibels(nn.Module):
         return self.decibels(power.unsqueeze(1)).squeeze(1)
 
 
-class Mel(nn.Module):
+class Mel(Feature):
     """Log-mel spectrogram: ``librosa.power_to_db(librosa.feature.melspectrogram(y), ref=np.max)``.
 
     Values lie in [-top_db, 0] dB re the clip's own maximum (``mel_reference="max"``), or are dB re a power of 1.
@@ -69,7 +84,7 @@ class Mel(nn.Module):
     dimensions = 2
 
     def __init__(self, config: FeatureConfig) -> None:
-        super().__init__()
+        super().__init__(config)
         if config.mel_reference not in ("max", "one"):
             raise FeatureError(f"features.mel_reference={config.mel_reference!r} must be 'max' or 'one'")
         self.rows = config.n_mels
@@ -82,7 +97,7 @@ class Mel(nn.Module):
         return levels - levels.amax((1, 2), keepdim=True) if self.relative else levels
 
 
-class Mfcc2d(nn.Module):
+class Mfcc2d(Feature):
     """Mel-frequency cepstral coefficients over time: ``librosa.feature.mfcc``, orthonormal DCT-II of dB re 1.
 
     By default 64 of them rather than the usual 13 to 40: the 2D networks need at least 46 rows.
@@ -91,7 +106,7 @@ class Mfcc2d(nn.Module):
     dimensions = 2
 
     def __init__(self, config: FeatureConfig, default_coefficients: int = 64) -> None:
-        super().__init__()
+        super().__init__(config)
         self.rows = config.n_mfcc if config.n_mfcc is not None else default_coefficients
         if not 0 < self.rows <= config.n_mels:
             raise FeatureError(f"features.n_mfcc={self.rows} must lie between 1 and features.n_mels={config.n_mels}")
@@ -104,17 +119,16 @@ class Mfcc2d(nn.Module):
         return self.dct.T @ self.mel(waveforms)
 
 
-class Mfcc(nn.Module):
+class Mfcc(Feature):
     """Mean over the cepstral coefficients of each frame, the report's ``mfcc``: one number a frame.
 
     The mean of coefficients is not what people mean by MFCCs; ``mfcc2d`` keeps them apart.
     """
 
     dimensions = 1
-    rows = 1
 
     def __init__(self, config: FeatureConfig) -> None:
-        super().__init__()
+        super().__init__(config)
         self.coefficients = Mfcc2d(config, default_coefficients=20)
 
     def forward(self, waveforms: Tensor) -> Tensor:
@@ -122,17 +136,16 @@ class Mfcc(nn.Module):
         return self.coefficients(waveforms).mean(1, keepdim=True)
 
 
-class Rolloff(nn.Module):
+class Rolloff(Feature):
     """Spectral roll-off: the lowest bin's frequency below which ``roll_percent`` of the magnitude lies, in hertz.
 
     ``librosa.feature.spectral_rolloff``; 0 for a frame of silence.
     """
 
     dimensions = 1
-    rows = 1
 
     def __init__(self, config: FeatureConfig) -> None:
-        super().__init__()
+        super().__init__(config)
         if not 0 < config.roll_percent < 1:
             raise FeatureError(f"features.roll_percent={config.roll_percent} must lie between 0 and 1")
         self.roll_percent = config.roll_percent
@@ -146,14 +159,13 @@ class Rolloff(nn.Module):
         return bins * self.bin_hertz
 
 
-class Energy(nn.Module):
+class Energy(Feature):
     """Root mean square of each frame, with zeros beyond the clip: ``librosa.feature.rms``; 0 to 1."""
 
     dimensions = 1
-    rows = 1
 
     def __init__(self, config: FeatureConfig) -> None:
-        super().__init__()
+        super().__init__(config)
         self.frame_length = config.frame_length
         self.hop_length = config.hop_length
 
@@ -164,17 +176,16 @@ class Energy(nn.Module):
         return power.mean(2).sqrt().unsqueeze(1)
 
 
-class ZeroCrossingRate(nn.Module):
+class ZeroCrossingRate(Feature):
     """Changes of sign in each frame, as a share of its samples: ``librosa.feature.zero_crossing_rate``; 0 to 1.
 
     Beyond the clip its first and last sample go on. Zero counts as positive.
     """
 
     dimensions = 1
-    rows = 1
 
     def __init__(self, config: FeatureConfig) -> None:
-        super().__init__()
+        super().__init__(config)
         self.frame_length = config.frame_length
         self.hop_length = config.hop_length
 
@@ -189,7 +200,7 @@ class ZeroCrossingRate(nn.Module):
         return ((crossed[:, starts + inside] - crossed[:, starts]) / self.frame_length).unsqueeze(1)
 
 
-FEATURES: dict[str, type[Mel | Mfcc | Mfcc2d | Rolloff | Energy | ZeroCrossingRate]] = {
+FEATURES: dict[str, type[Feature]] = {
     "mel": Mel,
     "mfcc": Mfcc,
     "mfcc2d": Mfcc2d,
@@ -226,9 +237,10 @@ class FeatureSet(nn.Module):
                 f"and hop_length={config.hop_length} at least 1"
             )
         self.hop_length = config.hop_length
-        self.transforms = nn.ModuleList(FEATURES[name](config) for name in names)
-        self.dimensions = FEATURES[names[0]].dimensions
-        self.rows = sum(int(transform.rows) for transform in self.transforms)  # type: ignore[arg-type]
+        transforms = [FEATURES[name](config) for name in names]
+        self.transforms = nn.ModuleList(transforms)
+        self.dimensions = transforms[0].dimensions
+        self.rows = sum(transform.rows for transform in transforms)
 
     def frames(self, samples: int) -> int:
         """How many frames ``samples`` samples give."""

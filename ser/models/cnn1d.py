@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 from typing import Any
 
-from torch import Tensor, nn
+from torch import nn
 
 from ser.models.base import EmotionNetwork, convolved, require_size
 
@@ -40,7 +40,3 @@ class Cnn1d(EmotionNetwork):
     def head(self, dropout: float, num_classes: int) -> list[nn.Module]:
         """What follows the hidden layer of 64."""
         return [nn.Dropout(dropout), nn.Linear(64, num_classes)]
-
-    def forward(self, inputs: Tensor) -> Tensor:
-        """``(batch, 1, time)`` → logits ``(batch, class)``."""
-        return self.layers(inputs)

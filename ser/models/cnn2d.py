@@ -3,10 +3,9 @@
 from collections.abc import Sequence
 from typing import Any
 
-import torch
-from torch import Tensor, nn
+from torch import nn
 
-from ser.models.base import KERAS_BATCH_NORM, EmotionNetwork, convolved, require_size
+from ser.models.base import KERAS_EPSILON, KERAS_MOMENTUM, EmotionNetwork, convolved, require_size
 
 
 class Cnn2d(EmotionNetwork):
@@ -35,13 +34,13 @@ class Cnn2d(EmotionNetwork):
         layers: list[nn.Module] = []
         for outputs, kernel, pool in zip(self.channels, self.kernels, self.pools, strict=True):
             # ReLU after pooling is the same function as before it, on a quarter of the numbers.
-            pooled = [nn.MaxPool2d(2), nn.ReLU(), nn.BatchNorm2d(outputs, **KERAS_BATCH_NORM)]
+            pooled = [nn.MaxPool2d(2), nn.ReLU(), nn.BatchNorm2d(outputs, eps=KERAS_EPSILON, momentum=KERAS_MOMENTUM)]
             layers += [nn.Conv2d(inputs, outputs, kernel), *(pooled if pool else [nn.ReLU()])]
             inputs, rows, frames = outputs, convolved(rows, kernel, pool), convolved(frames, kernel, pool)
         layers += [nn.Flatten(), nn.Linear(inputs * rows * frames, 64), nn.ReLU()]
-        layers += [nn.BatchNorm1d(64, **KERAS_BATCH_NORM), nn.Dropout(dropout), nn.Linear(64, num_classes)]
-        self.layers = self.build(layers).to(memory_format=torch.channels_last)
-
-    def forward(self, inputs: Tensor) -> Tensor:
-        """``(batch, 1, row, frame)`` → logits ``(batch, class)``."""
-        return self.layers(inputs.to(memory_format=torch.channels_last))
+        layers += [
+            nn.BatchNorm1d(64, eps=KERAS_EPSILON, momentum=KERAS_MOMENTUM),
+            nn.Dropout(dropout),
+            nn.Linear(64, num_classes),
+        ]
+        self.layers = self.build(layers)

@@ -6,8 +6,7 @@ arXiv 2006.08129. The report rebuilt it with another first kernel and without th
 from collections.abc import Sequence
 from typing import Any
 
-import torch
-from torch import Tensor, nn
+from torch import nn
 
 from ser.models.base import EmotionNetwork, convolved, require_size
 
@@ -42,11 +41,7 @@ class Paper2d(EmotionNetwork):
             inputs, rows, frames = outputs, convolved(rows, kernel[0], pool), convolved(frames, kernel[1], pool)
         layers += [nn.Flatten(), nn.Linear(inputs * rows * frames, 64), nn.ReLU()]
         layers += [nn.Dropout(dropout), nn.Linear(64, num_classes)]
-        self.layers = self.build(layers).to(memory_format=torch.channels_last)
-
-    def forward(self, inputs: Tensor) -> Tensor:
-        """``(batch, 1, row, frame)`` → logits ``(batch, class)``."""
-        return self.layers(inputs.to(memory_format=torch.channels_last))
+        self.layers = self.build(layers)
 
 
 class Paper2dOriginal(Paper2d):

@@ -5,7 +5,7 @@ from typing import Any
 
 from torch import nn
 
-from ser.models.base import KERAS_BATCH_NORM
+from ser.models.base import KERAS_EPSILON, KERAS_MOMENTUM
 from ser.models.cnn1d import Cnn1d
 
 
@@ -22,4 +22,8 @@ class Wide1d(Cnn1d):
 
     def head(self, dropout: float, num_classes: int) -> list[nn.Module]:
         """What follows the hidden layer of 64."""
-        return [nn.Dropout(dropout), nn.BatchNorm1d(64, **KERAS_BATCH_NORM), nn.Linear(64, num_classes)]
+        return [
+            nn.Dropout(dropout),
+            nn.BatchNorm1d(64, eps=KERAS_EPSILON, momentum=KERAS_MOMENTUM),
+            nn.Linear(64, num_classes),
+        ]

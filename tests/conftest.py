@@ -1,0 +1,39 @@
+"""Synthetic sound, tiny corpora and, where ``SER_TEST_DATA`` offers them, real clips."""
+
+import os
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+import pytest
+import soundfile
+
+from ser.corpora import Clip
+from ser.corpora.crema_d import read as read_crema_d
+
+RATE = 16_000
+
+
+@pytest.fixture(scope="session")
+def real_clips() -> list[Clip]:
+    """Real clips of CREMA-D, all 91 actors; skips where there are none."""
+    root = os.environ.get("SER_TEST_DATA")
+    if not root or not (Path(root) / "crema_d_mini").is_dir():
+        pytest.skip("no real clips: set SER_TEST_DATA to a folder that holds crema_d_mini")
+    return read_crema_d(Path(root) / "crema_d_mini")
+
+
+@pytest.fixture
+def write_wav(tmp_path: Path) -> Callable[..., Path]:
+    """``write_wav(name, seconds=1.0, rate=16000, seed=0, **soundfile_options)`` → the path of a noisy tone."""
+
+    def write(name: str, seconds: float = 1.0, rate: int = RATE, seed: int = 0, **options: str) -> Path:
+        rng = np.random.default_rng(seed)
+        time = np.arange(round(seconds * rate)) / rate
+        sound = 0.3 * np.sin(2 * np.pi * (150 + 50 * seed) * time) + 0.05 * rng.standard_normal(len(time))
+        path = tmp_path / name
+        path.parent.mkdir(parents=True, exist_ok=True)
+        soundfile.write(path, sound, rate, **options)
+        return path
+
+    return write
