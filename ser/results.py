@@ -58,6 +58,7 @@ def collect(
     network: EmotionNetwork,
     logged: dict[str, float],
     tested: Path,
+    precision: str,
     command: Sequence[str],
     seconds: float,
 ) -> dict[str, Any]:
@@ -69,6 +70,7 @@ def collect(
         network: After the test.
         logged: The values of the last epoch and of the test, by tag.
         tested: The checkpoint that was tested.
+        precision: What training computed in, in Lightning's words; the test is in single precision.
         command: What was typed.
         seconds: How long the run took.
     """
@@ -106,6 +108,7 @@ def collect(
         "model": cfg["model"]["name"],
         "parameters": {"trainable": _parameters(network), "total": _parameters(network) + running},
         "seed": cfg["seed"],
+        "precision": precision,
         "checkpoint": {"tested": cfg["test_checkpoint"], "epoch": _epoch(tested)},
         "test": _tagged(logged, "test/"),
         "last_epoch": {"train": _tagged(logged, "train/"), "val": _tagged(logged, "val/")},

@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
+import torch
 from hydra.utils import instantiate
 from lightning import Trainer, seed_everything
 from lightning.pytorch.callbacks import Callback, EarlyStopping, ModelCheckpoint, RichProgressBar
@@ -52,7 +53,15 @@ def run(cfg: dict[str, Any], folder: Path, command: Sequence[str] = ()) -> dict[
     if cfg["trainer"]["enable_progress_bar"] is not False:
         callbacks.append(RichProgressBar())
     logger: Logger = instantiate(cfg["logger"], save_dir=folder)
-    trainer = Trainer(**{**cfg["trainer"], "logger": logger, "callbacks": callbacks, "default_root_dir": folder})
+    trainer = Trainer(
+        **{
+            **cfg["trainer"],
+            "logger": logger,
+            "callbacks": callbacks,
+            "default_root_dir": folder,
+            "precision": resolve_precision(cfg["trainer"]["precision"]),
+        }
+    )
 
     data = EmotionDataModule(
         split,
@@ -75,10 +84,25 @@ def run(cfg: dict[str, Any], folder: Path, command: Sequence[str] = ()) -> dict[
     trainer.test(network, datamodule=data, ckpt_path=tested, weights_only=True, verbose=False)
     logged |= _values(trainer)
 
-    results = collect(cfg, data, network, logged, tested, command, time.perf_counter() - started)
+    results = collect(cfg, data, network, logged, tested, trainer.precision, command, time.perf_counter() - started)
     write(folder, cfg, results, data, answers, trainer.loggers)
     show(results, folder)
     return results
+
+
+def resolve_precision(asked: str | int | None) -> Any:
+    """What ``trainer.precision=auto`` means here: ``bf16-mixed`` where the processor computes in it, else ``32-true``.
+
+    It takes about half the time on a 2D network (the README has scores of both). Every other value is Lightning's own
+    and passes as it is.
+    """
+    if asked != "auto":
+        return asked
+    if torch.cuda.is_available():
+        native = torch.cuda.is_bf16_supported(including_emulation=False)
+    else:
+        native = torch.cpu._is_avx512_bf16_supported()
+    return "bf16-mixed" if native else "32-true"
 
 
 def _values(trainer: Trainer) -> dict[str, float]:

@@ -137,12 +137,16 @@ class EmotionNetwork(LightningModule):
         self.val_details.reset()
 
     def test_step(self, batch: Batch) -> dict[str, Tensor]:
-        """Take the loss and the scores; return ``probabilities`` ``(batch, class)`` and ``clips`` ``(batch,)``."""
-        logits = self(batch.inputs)
+        """Take the loss and the scores; return ``probabilities`` ``(batch, class)`` and ``clips`` ``(batch,)``.
+
+        In single precision, whatever the training's, so that a score says what prediction will answer.
+        """
+        with torch.autocast(self.device.type, enabled=False):
+            logits = self(batch.inputs)
         self.test_scores.update(logits, batch.targets)
         self.test_details.update(logits, batch.targets)
         self._log_epoch({"test/loss": F.cross_entropy(logits, batch.targets)}, len(batch.targets))
-        return {"probabilities": logits.float().softmax(1), "clips": batch.clips}
+        return {"probabilities": logits.softmax(1), "clips": batch.clips}
 
     def on_test_epoch_start(self) -> None:
         """Start from nothing."""
