@@ -1,13 +1,17 @@
 """Any sound file → one mono waveform at the wanted rate, with a defined answer for everything odd."""
 
 from dataclasses import dataclass
+from functools import lru_cache
 from pathlib import Path
+from threading import Lock
 
 import numpy as np
 import soundfile
 import torch
 from numpy.typing import NDArray
-from torchaudio.functional import resample
+from torchaudio.transforms import Resample
+
+from ser.errors import UserError
 
 MIN_SECONDS = 0.1
 """A shorter clip holds no syllable; it is an error."""
@@ -15,8 +19,10 @@ MIN_SECONDS = 0.1
 SILENCE_PEAK = 1e-4
 """A clip whose largest sample is below this (-80 dB re full scale) is called silent."""
 
+_ONE_AT_A_TIME = Lock()
 
-class AudioError(ValueError):
+
+class AudioError(UserError):
     """A sound file that can't be used; the message names the file and why."""
 
 
@@ -39,8 +45,8 @@ class Recording:
 def read_audio(path: Path, sample_rate: int) -> Recording:
     """Decode ``path`` (WAV, FLAC, OGG, MP3, AIFF: whatever libsndfile reads) to mono at ``sample_rate`` hertz.
 
-    Several channels are averaged, another rate is resampled with ``torchaudio.functional.resample``, and a silent clip
-    is kept; each is told in the remarks.
+    Several channels are averaged, another rate is resampled as ``torchaudio.functional.resample`` does, and a silent
+    clip is kept; each is told in the remarks.
 
     Raises:
         AudioError: The file is missing or broken, has no samples, is shorter than ``MIN_SECONDS``, or holds NaN or
@@ -51,7 +57,7 @@ def read_audio(path: Path, sample_rate: int) -> Recording:
             exact = file.subtype == "PCM_16" and file.channels == 1 and file.samplerate == sample_rate
             rate = file.samplerate
             sound = file.read(dtype="int16" if exact else "float32", always_2d=True)
-    except (OSError, soundfile.SoundFileError) as error:
+    except (OSError, TypeError, soundfile.SoundFileError) as error:  # TypeError: a name that ends in .raw
         raise AudioError(f"{path}: can't be read: {error}") from error
     frames, channels = sound.shape
     if frames == 0:
@@ -66,10 +72,21 @@ def read_audio(path: Path, sample_rate: int) -> Recording:
         samples = sound.mean(axis=1, dtype=np.float32)
         remarks.append(f"{channels} channels averaged")
     if rate != sample_rate:
-        samples = resample(torch.from_numpy(np.ascontiguousarray(samples)), rate, sample_rate).numpy()
+        samples = _resampler(rate, sample_rate)(torch.from_numpy(np.ascontiguousarray(samples))).numpy()
         remarks.append(f"resampled from {rate} Hz")
     full_scale = 32768 if exact else 1
     silent = bool(np.abs(samples.astype(np.float32)).max() < SILENCE_PEAK * full_scale)
     if silent:
         remarks.append("silent")
     return Recording(samples, tuple(remarks), silent)
+
+
+def _resampler(rate: int, sample_rate: int) -> Resample:
+    with _ONE_AT_A_TIME:
+        return _make_resampler(rate, sample_rate)
+
+
+@lru_cache(maxsize=4)
+def _make_resampler(rate: int, sample_rate: int) -> Resample:
+    """Kernels of rates with a small common divisor (24,414 and 16,000 Hz) take seconds to make, and 400 MB."""
+    return Resample(rate, sample_rate, dtype=torch.float32)

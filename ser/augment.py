@@ -4,6 +4,8 @@ import torch
 from torch import Tensor, nn
 from torchaudio.functional import mask_along_axis_iid
 
+from ser.errors import UserError
+
 ROW_AXIS, FRAME_AXIS = 2, 3
 
 
@@ -33,10 +35,10 @@ class Augment(nn.Module):
         shares = {"shift_share": shift_share, "frequency_share": frequency_share, "time_share": time_share}
         for name, share in shares.items():
             if not 0 <= share <= 1:
-                raise ValueError(f"augment.{name}={share} must lie between 0 and 1")
+                raise UserError(f"augment.{name}={share} must lie between 0 and 1")
         for name, count in {"frequency_masks": frequency_masks, "time_masks": time_masks}.items():
             if count < 0:
-                raise ValueError(f"augment.{name}={count} must be 0 or more")
+                raise UserError(f"augment.{name}={count} must be 0 or more")
         self.shift_share = shift_share
         self.masks = [(ROW_AXIS, frequency_share)] * frequency_masks + [(FRAME_AXIS, time_share)] * time_masks
         self.active = bool(shift_share or self.masks)

@@ -17,10 +17,19 @@ class EpochSeed(Callback):
 
     def __init__(self, seed: int) -> None:
         self.seed = seed
+        self._loader_is_begun = False
+
+    def on_train_start(self, trainer: Trainer, pl_module: LightningModule) -> None:  # noqa: ARG002
+        """Lightning has begun the first epoch's loader by now; it begins the others after ``on_train_epoch_start``."""
+        self._loader_is_begun = True
 
     def on_train_epoch_start(self, trainer: Trainer, pl_module: LightningModule) -> None:  # noqa: ARG002
         """Dropout and augmentation of epoch ``n`` depend on the seed and ``n`` alone."""
         torch.manual_seed(self.seed * 1_000_003 + trainer.current_epoch)
+        if self._loader_is_begun and trainer.current_epoch > 0:
+            # The draw that a loader takes when it is begun, which in the unbroken run comes after the seeding.
+            torch.empty((), dtype=torch.int64).random_()
+        self._loader_is_begun = False
 
 
 class ConfusionPictures(Callback):

@@ -5,17 +5,22 @@ import sys
 from pathlib import Path
 from typing import Any
 
+import torch
 from hydra.core.config_store import ConfigStore
 from hydra.experimental.callback import Callback
 from lightning import Trainer
 from omegaconf import DictConfig, OmegaConf
 
 from ser.augment import Augment
+from ser.errors import UserError
 from ser.features import FEATURES, FeatureConfig, FeatureSet
 from ser.models import NETWORKS, EmotionNetwork
 
+AMPLE_FRAMES = 1000
+"""Enough for every network, to try its layers on before the clips' lengths are known."""
 
-class ConfigError(ValueError):
+
+class ConfigError(UserError):
     """Choices that don't go together; the message gives those that do."""
 
 
@@ -54,6 +59,8 @@ def check_choices(cfg: dict[str, Any]) -> None:
         ConfigError: The network reads features of another dimension, or the checkpoint to go on from or to test is
             not there.
         FeatureError: The features can't be had with these numbers.
+        ShapeError: The network's layers don't fit the features' rows, however many frames there are.
+        ValueError: A number of the network or of the augmentation is out of its range.
     """
     features = FeatureSet(FeatureConfig(**cfg["features"]))
     network = NETWORKS[cfg["model"]["name"]]
@@ -66,12 +73,21 @@ def check_choices(cfg: dict[str, Any]) -> None:
             f"is {features.dimensions}D: with it go model={', '.join(models)}; "
             f"with the network go features={', '.join(names)}{' or several of them' if network.dimensions == 1 else ''}"
         )
+    ample = (1, features.rows, AMPLE_FRAMES) if features.dimensions == 2 else (1, features.rows * AMPLE_FRAMES)
+    with torch.device("meta"):
+        network(ample, num_classes=2, **network_settings(cfg))
+    Augment(**cfg["augment"])
     if cfg["ckpt_path"] is not None and not Path(cfg["ckpt_path"]).is_file():
         raise ConfigError(
             f"ckpt_path={cfg['ckpt_path']} is not a file: give a run's checkpoints/last.ckpt to go on from it"
         )
     if cfg["test_checkpoint"] not in ("best", "last"):
         raise ConfigError(f"test_checkpoint={cfg['test_checkpoint']!r} must be 'best' or 'last'")
+
+
+def network_settings(cfg: dict[str, Any]) -> dict[str, Any]:
+    """What the network's constructor takes from ``model.``."""
+    return {name: value for name, value in cfg["model"].items() if name != "name"}
 
 
 class RefuseEmptySweep(Callback):

@@ -130,6 +130,7 @@ class EmotionDataModule(LightningDataModule):
         self.labels = sorted({clip.emotion for clip in self.clips})
         lost = set(self.labels) - {self.clips[i].emotion for i in self._positions["train"]}
         if lost:
+            self.clips = []
             raise DataError(f"no training clip shows {', '.join(sorted(lost))}: record more, or drop these clips")
         self.targets = torch.tensor([self.labels.index(clip.emotion) for clip in self.clips], device=self.device)
         self.bank = WaveformBank([recording.samples for recording in recordings]).to(self.home)
@@ -180,7 +181,7 @@ class EmotionDataModule(LightningDataModule):
         if self._features is not None and not (training and self._random_crop):
             features = self._features[clips.to(self.home)].to(self.device)
         else:
-            waveforms, lengths = self._gather(clips, random_crop=training)
+            waveforms, lengths = self._gather(clips, random_crop=training and self._random_crop)
             features = self.frontend.normalizer(self.frontend.extract(waveforms), self.frontend.real_frames(lengths))
         if training:
             features = self.augment.train()(features)
@@ -210,6 +211,7 @@ class EmotionDataModule(LightningDataModule):
                 raise DataError("the checkpoint's features were normalised on other training clips than this run's")
 
     def _decode(self) -> list[Recording]:
+        self.skipped.clear()
         ordered: Sequence[tuple[str, Clip]] = [(side, clip) for side in SIDES for clip in getattr(self.split, side)]
         outcomes = decode([clip.path for _, clip in ordered], self.config.sample_rate)
         recordings = []

@@ -11,6 +11,7 @@ from typing import Any
 
 import numpy as np
 import torch
+from lightning import Trainer
 from lightning.pytorch.loggers import Logger, TensorBoardLogger
 from omegaconf import OmegaConf
 from rich.console import Console
@@ -32,7 +33,7 @@ SYNTHETIC_CAUTION = "The corpus is synthetic: no person speaks in it, and the sc
 console = Console()
 
 
-def announce(cfg: dict[str, Any], data: EmotionDataModule, network: EmotionNetwork) -> None:
+def announce(cfg: dict[str, Any], data: EmotionDataModule, network: EmotionNetwork, trainer: Trainer) -> None:
     """Say on screen what a run is about to learn, and from what."""
     name = cfg["dataset"]["name"]
     sizes = ", ".join(f"{len(data.side(side)):,} {side}" for side in SIDES)
@@ -40,6 +41,7 @@ def announce(cfg: dict[str, Any], data: EmotionDataModule, network: EmotionNetwo
     console.print(_speakers_line(*data.split.speakers_in_common()))
     shape = " × ".join(map(str, data.input_shape))
     console.print(f"{_features(cfg)} ({shape}) → {cfg['model']['name']}, {_parameters(network):,} parameters")
+    console.print(f"{trainer.max_epochs} epochs on {data.device}, precision {trainer.precision}, seed {cfg['seed']}")
     if name in SYNTHETIC:
         console.print(f"[yellow]{SYNTHETIC_CAUTION}[/yellow]")
     if cfg["split"]["name"] != "official" and any(clip.split for clip in data.clips):

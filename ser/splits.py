@@ -7,6 +7,7 @@ import numpy as np
 from sklearn.model_selection import ShuffleSplit, train_test_split
 
 from ser.corpora import Clip
+from ser.errors import UserError
 
 SIDES = ("train", "val", "test")
 
@@ -14,7 +15,7 @@ CANDIDATES = 1000
 """Draws of speakers among which the most balanced one is taken."""
 
 
-class SplitError(ValueError):
+class SplitError(UserError):
     """A split that these clips don't allow; the message gives the remedy."""
 
 
@@ -60,7 +61,10 @@ def split_clips(clips: Sequence[Clip], name: str, seed: int = 42, test: float = 
         raise SplitError(f"no split is called {name!r}; split= can be stratified, speaker or official")
     for side in SIDES:
         if not getattr(split, side):
-            raise SplitError(f"split={name} leaves no clip for {side}: {len(clips)} clips are too few")
+            raise SplitError(
+                f"split={name} leaves no clip for {side}: mark some as {side} in the manifest's column split, "
+                "or take another split="
+            )
     return split
 
 
@@ -111,7 +115,13 @@ def _balanced(clips: list[Clip], speakers: np.ndarray, share: float, seed: int) 
     counts = np.zeros((len(speakers), len(emotions)))
     np.add.at(counts, (rows, columns), 1)
     parts = counts / counts.sum(axis=0)
-    draws = list(ShuffleSplit(CANDIDATES, test_size=share, random_state=seed).split(speakers))
+    try:
+        draws = list(ShuffleSplit(CANDIDATES, test_size=share, random_state=seed).split(speakers))
+    except ValueError as error:
+        raise SplitError(
+            f"split=speaker can't take a share of {share} of {len(speakers)} speakers: {error}; "
+            "take another share (split.test=, split.val=) or record more people"
+        ) from error
     worst = [np.abs(parts[smaller].sum(axis=0) - share).max() for _, smaller in draws]
     larger, smaller = draws[int(np.argmin(worst))]
     return speakers[np.sort(larger)], speakers[np.sort(smaller)]

@@ -1,5 +1,6 @@
 """One run, from choices to a run folder."""
 
+import logging
 import time
 import warnings
 from collections.abc import Sequence
@@ -14,7 +15,7 @@ from lightning.pytorch.loggers import Logger
 
 from ser.augment import Augment
 from ser.callbacks import ConfusionPictures, EpochSeed, TestAnswers
-from ser.config import check_choices
+from ser.config import check_choices, network_settings
 from ser.corpora import read_corpus
 from ser.datamodule import EmotionDataModule
 from ser.features import FeatureConfig
@@ -73,9 +74,8 @@ def run(cfg: dict[str, Any], folder: Path, command: Sequence[str] = ()) -> dict[
         **cfg["datamodule"],
     )
     data.setup()
-    settings = {name: value for name, value in cfg["model"].items() if name != "name"}
-    network = NETWORKS[cfg["model"]["name"]](data.input_shape, len(data.labels), **settings)
-    announce(cfg, data, network)
+    network = NETWORKS[cfg["model"]["name"]](data.input_shape, len(data.labels), **network_settings(cfg))
+    announce(cfg, data, network, trainer)
     trainer.callbacks.append(ConfusionPictures(data.labels, cfg["figure_every_n_epochs"]))  # type: ignore[attr-defined]
 
     trainer.fit(network, datamodule=data, ckpt_path=cfg["ckpt_path"], weights_only=True)
@@ -110,6 +110,11 @@ def _values(trainer: Trainer) -> dict[str, float]:
 
 
 def _hush() -> None:
-    """Silence hints that don't apply: loaders carry nothing but indices, and everything is logged by epoch."""
-    for hint in (".*does not have many workers.*", ".*smaller than the logging interval.*"):
+    """Silence what says nothing about the run.
+
+    Loaders carry nothing but indices, so they need no workers; everything is logged by epoch; Lightning uses what torch
+    calls deprecated; and its notices of devices and checkpoints are told in this project's own words.
+    """
+    for hint in (".*does not have many workers.*", ".*smaller than the logging interval.*", ".*LeafSpec.*deprecated.*"):
         warnings.filterwarnings("ignore", hint)
+    logging.getLogger("lightning.pytorch").setLevel(logging.WARNING)

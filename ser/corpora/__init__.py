@@ -57,4 +57,5 @@ def read_corpus(name: str, root: str | None = None) -> list[Clip]:
     Raises:
         CorpusError: The corpus is not there or is not what its name says.
     """
-    return READERS[name](find_root(name, root))
+    place = find_root(name, root)
+    return READERS[name](place)

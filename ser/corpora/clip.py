@@ -4,11 +4,13 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
+from ser.errors import UserError
+
 SUFFIXES = (".wav", ".flac", ".ogg", ".mp3", ".aiff")
 """File name endings of sound, in lower case; a reader takes any case."""
 
 
-class CorpusError(ValueError):
+class CorpusError(UserError):
     """A corpus that is not there, or is not what its name says; the message gives the remedy."""
 
 
@@ -36,7 +38,8 @@ class Clip:
 
 
 def sound_files(root: Path) -> Iterator[Path]:
-    """Yield the sound files anywhere below ``root``, sorted by path; hidden files are passed over."""
+    """Yield the sound files anywhere below ``root``, sorted by path; hidden files and folders are passed over."""
     for path in sorted(root.rglob("*")):
-        if path.suffix.lower() in SUFFIXES and not path.name.startswith(".") and path.is_file():
+        hidden = any(part.startswith(".") for part in path.relative_to(root).parts)
+        if path.suffix.lower() in SUFFIXES and not hidden and path.is_file():
             yield path

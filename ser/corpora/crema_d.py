@@ -31,7 +31,10 @@ def read(root: Path) -> list[Clip]:
             strays.append(path.name)
             continue
         if path.stem in found:
-            raise CorpusError(f"two files for one clip of CREMA-D: {found[path.stem].path} and {path}; remove one")
+            raise CorpusError(
+                f"two files for one clip of CREMA-D: {found[path.stem].path} and {path}; "
+                "remove one, or point dataset.root= at one folder of them (AudioWAV)"
+            )
         found[path.stem] = Clip(
             name=path.stem,
             path=path,

@@ -16,9 +16,9 @@ def read(root: Path) -> list[Clip]:
     UTF-8, with or without a byte order mark.
 
     Raises:
-        CorpusError: A column or a value is missing, a path stands twice or a split has another name; with the line.
+        CorpusError: A column or a value is missing, a file stands twice or a split has another name; with the line.
     """
-    clips: dict[str, Clip] = {}
+    clips: dict[Path, Clip] = {}
     try:
         with root.open(newline="", encoding="utf-8-sig") as file:
             rows = csv.DictReader(file)
@@ -30,10 +30,11 @@ def read(root: Path) -> list[Clip]:
                 )
             for row in rows:
                 clip = _clip(root, rows.line_num, {key: (row[key] or "").strip() for key in row if key is not None})
-                if clip.name in clips:
+                file_itself = clip.path.resolve()
+                if file_itself in clips:
                     raise CorpusError(f"{root}, line {rows.line_num}: {clip.name} stands in the manifest twice")
-                clips[clip.name] = clip
-    except (UnicodeDecodeError, csv.Error) as error:
+                clips[file_itself] = clip
+    except (OSError, UnicodeDecodeError, csv.Error) as error:
         raise CorpusError(f"{root} can't be read as a UTF-8 CSV: {error}") from error
     if not clips:
         raise CorpusError(f"{root} lists no clips")

@@ -37,19 +37,20 @@ class Normalizer(nn.Module):
             real: Real frames of each clip, ``(clip,)``.
             chunk: Clips summed at once.
         """
-        count = torch.zeros((), dtype=torch.int64, device=features.device)
-        total = torch.zeros(features.shape[1], dtype=torch.float64, device=features.device)
+        count = torch.zeros((), dtype=torch.int64, device=self.mean.device)
+        total = torch.zeros(features.shape[1], dtype=torch.float64, device=self.mean.device)
         squares = torch.zeros_like(total)
         for part, frames in zip(features.split(chunk), real.split(chunk), strict=True):
-            mask = _real_frames(part, frames)
-            values = torch.where(mask, part, 0).double()
+            values = part.to(total.device, torch.float64)
+            mask = _real_frames(values, frames.to(total.device))
+            values = torch.where(mask, values, 0)
             count += mask.sum()
             total += values.sum((0, 2))
             squares += values.square().sum((0, 2))
         mean = total / count
         variance = (squares / count - mean**2).clamp_min(0)
         self.mean.copy_(mean.unsqueeze(1))
-        self.std.copy_(_nonzero(variance.sqrt()).unsqueeze(1))
+        self.std.copy_(_nonzero(variance.sqrt(), mean).unsqueeze(1))
 
     def forward(self, features: Tensor, real: Tensor) -> Tensor:
         """Scale ``(batch, row, frame)`` whose clips have ``real`` frames ``(batch,)`` before the padding."""
@@ -60,7 +61,8 @@ class Normalizer(nn.Module):
         if self.mode == "clip":
             count = real.view(-1, 1, 1)
             mean = torch.where(mask, features, 0).sum(2, keepdim=True) / count
-            std = _nonzero((torch.where(mask, features - mean, 0).square().sum(2, keepdim=True) / count).sqrt())
+            variance = torch.where(mask, features - mean, 0).square().sum(2, keepdim=True) / count
+            std = _nonzero(variance.sqrt(), mean)
         return torch.where(mask, (features - mean) / std, 0)
 
 
@@ -68,9 +70,9 @@ def _real_frames(features: Tensor, real: Tensor) -> Tensor:
     return torch.arange(features.shape[2], device=features.device) < real.view(-1, 1, 1)
 
 
-def _nonzero(std: Tensor) -> Tensor:
-    """A row that never changes is only centred."""
-    return torch.where(std > 1e-6, std, 1)
+def _nonzero(std: Tensor, mean: Tensor) -> Tensor:
+    """A row that never changes is only centred; a mean far from 0 leaves it a deviation out of rounding alone."""
+    return torch.where(std > 1e-6 * mean.abs().clamp_min(1), std, 1)
 
 
 class Frontend(nn.Module):

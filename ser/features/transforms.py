@@ -11,13 +11,14 @@ from torch import Tensor, nn
 from torchaudio.functional import create_dct
 from torchaudio.transforms import AmplitudeToDB, MelScale, Spectrogram
 
+from ser.errors import UserError
 from ser.features.config import FeatureConfig
 
 ZERO_CROSSING_THRESHOLD = 1e-10
 """Samples no larger than this count as zero, as in ``librosa.zero_crossings``."""
 
 
-class FeatureError(ValueError):
+class FeatureError(UserError):
     """A feature that is not there or can't be had with these numbers; the message gives what is allowed."""
 
 
@@ -37,7 +38,7 @@ class Feature(nn.Module):
 
 
 def _spectrogram(config: FeatureConfig, power: float) -> Spectrogram:
-    win_length = config.win_length or config.n_fft
+    win_length = config.n_fft if config.win_length is None else config.win_length
     if not 0 < win_length <= config.n_fft:
         raise FeatureError(f"features.win_length={win_length} must lie between 1 and features.n_fft={config.n_fft}")
     return Spectrogram(config.n_fft, win_length, config.hop_length, power=power, pad_mode=config.pad_mode)
@@ -231,9 +232,10 @@ class FeatureSet(nn.Module):
             raise FeatureError(f"features.names={names} names a feature twice")
         if len(names) > 1 and set(names) & set(two):
             raise FeatureError(f"features.names={names}: only 1D features ({', '.join(one)}) can be joined")
-        if config.n_fft % 2 or config.frame_length % 2 or config.hop_length < 1:
+        sizes = (config.n_fft, config.frame_length)
+        if min(sizes) < 2 or any(size % 2 for size in sizes) or config.hop_length < 1:
             raise FeatureError(
-                f"features.n_fft={config.n_fft} and frame_length={config.frame_length} must be even, "
+                f"features.n_fft={config.n_fft} and frame_length={config.frame_length} must be even and at least 2, "
                 f"and hop_length={config.hop_length} at least 1"
             )
         self.hop_length = config.hop_length

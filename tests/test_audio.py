@@ -1,0 +1,225 @@
+import os
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+import pytest
+import soundfile
+import torch
+from numpy.typing import NDArray
+from torchaudio.functional import resample
+
+from ser.audio import SILENCE_PEAK, AudioError, read_audio
+
+RATE = 16_000
+
+Write = Callable[..., Path]
+
+
+def tone(hertz: float, seconds: float = 1.0, rate: int = RATE) -> NDArray[np.float64]:
+    return 0.5 * np.sin(2 * np.pi * hertz * np.arange(round(seconds * rate)) / rate)
+
+
+def loudest_hertz(samples: NDArray[np.float32], rate: int = RATE) -> float:
+    spectrum = np.abs(np.fft.rfft(samples * np.hanning(len(samples))))
+    return float(np.argmax(spectrum) * rate / len(samples))
+
+
+def saved(path: Path, samples: NDArray, rate: int = RATE, **options: str) -> Path:
+    soundfile.write(path, samples, rate, **options)
+    return path
+
+
+@pytest.fixture(scope="session")
+def oddities() -> Path:
+    """Real files that are odd: silent, stereo, of other rates, AIFF under another name."""
+    folder = Path(os.environ.get("SER_TEST_DATA", "")) / "oddities"
+    if "SER_TEST_DATA" not in os.environ or not folder.is_dir():
+        pytest.skip("no odd clips: set SER_TEST_DATA to a folder that holds oddities")
+    return folder
+
+
+@pytest.mark.parametrize("suffix", [".wav", ".flac", ".aiff", ".WAV"])
+def test_16_bit_mono_at_the_rate_is_kept_bit_for_bit(tmp_path: Path, suffix: str) -> None:
+    samples = np.random.default_rng(0).integers(-32768, 32768, RATE, dtype=np.int16)
+    samples[:2] = -32768, 32767
+    recording = read_audio(saved(tmp_path / f"a{suffix}", samples, subtype="PCM_16"), RATE)
+    assert recording.samples.dtype == np.int16
+    np.testing.assert_array_equal(recording.samples, samples)
+    assert recording.remarks == ()
+    assert not recording.silent
+
+
+@pytest.mark.parametrize(("suffix", "subtype"), [("wav", "PCM_24"), ("wav", "FLOAT"), ("flac", "PCM_24")])
+def test_other_subtypes_are_float32_with_full_scale_at_1(tmp_path: Path, suffix: str, subtype: str) -> None:
+    samples = np.random.default_rng(0).uniform(-1, 1, RATE)
+    recording = read_audio(saved(tmp_path / f"a.{suffix}", samples, subtype=subtype), RATE)
+    assert recording.samples.dtype == np.float32
+    np.testing.assert_allclose(recording.samples, samples, atol=2**-22)
+
+
+@pytest.mark.parametrize("suffix", ["wav", "flac", "ogg", "mp3", "aiff"])
+def test_every_suffix_is_read_alike(write_wav: Write, suffix: str) -> None:
+    original, _ = soundfile.read(write_wav("original.wav"))
+    recording = read_audio(write_wav(f"same.{suffix}"), RATE)
+    samples = recording.samples / (32768 if recording.samples.dtype == np.int16 else 1)
+    assert samples.shape == original.shape
+    assert np.corrcoef(samples, original)[0, 1] > 0.97
+    assert np.abs(samples).max() == pytest.approx(np.abs(original).max(), rel=0.15)
+    assert recording.remarks == ()
+
+
+def test_aiff_under_a_wav_name_is_read_by_its_content(tmp_path: Path) -> None:
+    samples = np.random.default_rng(0).integers(-9000, 9000, RATE, dtype=np.int16)
+    path = saved(tmp_path / "really_aiff.wav", samples, format="AIFF")
+    assert path.read_bytes()[:4] == b"FORM"
+    np.testing.assert_array_equal(read_audio(path, RATE).samples, samples)
+
+
+def test_channels_are_averaged(tmp_path: Path) -> None:
+    left, right = np.random.default_rng(0).uniform(-1, 1, (2, RATE))
+    recording = read_audio(saved(tmp_path / "a.wav", np.stack([left, right], axis=1), subtype="FLOAT"), RATE)
+    assert recording.samples.shape == (RATE,)
+    assert recording.samples.dtype == np.float32
+    np.testing.assert_allclose(recording.samples, (left + right) / 2, atol=1e-6)
+    assert recording.remarks == ("2 channels averaged",)
+
+
+def test_opposite_channels_cancel_to_silence(tmp_path: Path) -> None:
+    recording = read_audio(saved(tmp_path / "a.wav", np.stack([tone(200), -tone(200)], axis=1), subtype="FLOAT"), RATE)
+    assert recording.silent
+    assert recording.remarks == ("2 channels averaged", "silent")
+
+
+@pytest.mark.parametrize("rate", [8_000, 11_025, 22_050, 44_100, 48_000, 96_000])
+def test_another_rate_keeps_duration_and_pitch(tmp_path: Path, rate: int) -> None:
+    recording = read_audio(saved(tmp_path / "a.wav", tone(1000, 1.5, rate), rate), RATE)
+    assert recording.samples.dtype == np.float32
+    assert abs(len(recording.samples) - 1.5 * RATE) <= 1
+    assert loudest_hertz(recording.samples) == pytest.approx(1000, abs=1)
+    middle = recording.samples[1000:-1000]
+    assert np.abs(middle).max() == pytest.approx(0.5, rel=0.01)
+    assert recording.remarks == (f"resampled from {rate} Hz",)
+
+
+def test_resampling_is_torchaudios_and_takes_away_what_the_rate_cannot_hold(tmp_path: Path) -> None:
+    path = saved(tmp_path / "a.wav", tone(440, rate=44_100) / 2 + tone(12_000, rate=44_100) / 2, 44_100)
+    samples = read_audio(path, RATE).samples
+    stored, _ = soundfile.read(path, dtype="float32")
+    torch.testing.assert_close(
+        torch.from_numpy(samples), resample(torch.from_numpy(stored), 44_100, RATE), rtol=0, atol=0
+    )
+    assert loudest_hertz(samples) == pytest.approx(440, abs=1)
+    assert np.abs(samples[1000:-1000]).max() == pytest.approx(0.25, rel=0.02)
+
+
+def test_stereo_at_another_rate_gets_both_remarks(tmp_path: Path) -> None:
+    recording = read_audio(saved(tmp_path / "a.wav", np.stack([tone(300, rate=48_000)] * 2, axis=1), 48_000), RATE)
+    assert recording.remarks == ("2 channels averaged", "resampled from 48000 Hz")
+    assert loudest_hertz(recording.samples) == pytest.approx(300, abs=1)
+
+
+def test_a_silent_clip_is_kept_with_a_remark(tmp_path: Path) -> None:
+    recording = read_audio(saved(tmp_path / "a.wav", np.zeros(RATE)), RATE)
+    assert recording.silent
+    assert recording.remarks == ("silent",)
+    np.testing.assert_array_equal(recording.samples, np.zeros(RATE))
+
+
+@pytest.mark.parametrize("subtype", ["PCM_16", "FLOAT"])
+def test_silence_ends_at_the_peak_that_is_named(tmp_path: Path, subtype: str) -> None:
+    quiet, audible = np.zeros(RATE), np.zeros(RATE)
+    quiet[500], audible[500] = -3 / 32768, -4 / 32768
+    assert 3 / 32768 < SILENCE_PEAK < 4 / 32768
+    assert read_audio(saved(tmp_path / "quiet.wav", quiet, subtype=subtype), RATE).silent
+    assert not read_audio(saved(tmp_path / "audible.wav", audible, subtype=subtype), RATE).silent
+
+
+def fails(path: Path, why: str) -> None:
+    with pytest.raises(AudioError, match=why) as caught:
+        read_audio(path, RATE)
+    assert str(path) in str(caught.value)
+
+
+def test_a_missing_file_is_an_error(tmp_path: Path) -> None:
+    fails(tmp_path / "missing.wav", "can't be read")
+
+
+def test_a_folder_is_an_error(tmp_path: Path) -> None:
+    fails(tmp_path, "can't be read")
+
+
+@pytest.mark.parametrize(
+    "content", [b"", b"RIFF", b"RIFFnonsense" * 500, b"\x00" * 9000], ids=["0", "4", "junk", "zero"]
+)
+@pytest.mark.parametrize("suffix", ["wav", "flac", "ogg", "mp3", "aiff", "raw"])
+def test_broken_bytes_are_an_error(tmp_path: Path, content: bytes, suffix: str) -> None:
+    path = tmp_path / f"broken.{suffix}"
+    path.write_bytes(content)
+    fails(path, "can't be read")
+
+
+def test_a_damaged_flac_is_an_error(write_wav: Write) -> None:
+    path = write_wav("a.flac")
+    content = path.read_bytes()
+    path.write_bytes(content[: len(content) // 2])
+    fails(path, "can't be read")
+
+
+@pytest.mark.parametrize("suffix", ["wav", "aiff"])
+def test_no_samples_are_an_error(tmp_path: Path, suffix: str) -> None:
+    fails(saved(tmp_path / f"empty.{suffix}", np.zeros(0)), "has no samples")
+
+
+@pytest.mark.parametrize("rate", [16_000, 48_000])
+def test_under_a_tenth_of_a_second_is_an_error(tmp_path: Path, rate: int) -> None:
+    fails(saved(tmp_path / "short.wav", tone(200, 0.0999, rate), rate), "at least 0.1 s")
+    assert len(read_audio(saved(tmp_path / "enough.wav", tone(200, 0.1, rate), rate), RATE).samples) == 1600
+
+
+@pytest.mark.parametrize("value", [np.nan, np.inf, -np.inf])
+@pytest.mark.parametrize("channels", [1, 2])
+def test_one_sample_that_is_no_number_is_an_error(tmp_path: Path, value: float, channels: int) -> None:
+    samples = np.zeros((RATE, channels))
+    samples[77, -1] = value
+    fails(saved(tmp_path / "a.wav", samples, subtype="FLOAT"), "NaN or infinite")
+
+
+def test_real_silence(oddities: Path) -> None:
+    recording = read_audio(oddities / "1076_MTI_SAD_XX.wav", RATE)
+    assert (recording.silent, recording.remarks) == (True, ("silent",))
+    assert recording.samples.dtype == np.int16
+
+
+def test_real_stereo(oddities: Path) -> None:
+    path = oddities / "03-01-02-01-01-02-01.wav"
+    recording = read_audio(path, RATE)
+    assert recording.remarks == ("2 channels averaged", "resampled from 48000 Hz")
+    assert abs(len(recording.samples) - soundfile.info(path).duration * RATE) <= 1
+
+
+@pytest.mark.parametrize("name", ["03-01-03-01-02-01-07.wav", "tess/OAF_food_fear.wav"])
+def test_real_clips_of_other_rates(oddities: Path, name: str) -> None:
+    info = soundfile.info(oddities / name)
+    recording = read_audio(oddities / name, RATE)
+    assert recording.remarks == (f"resampled from {info.samplerate} Hz",)
+    assert abs(len(recording.samples) - info.duration * RATE) <= 1
+    assert 0.001 < np.abs(recording.samples).max() <= 1.1
+
+
+def test_real_aiff_under_a_wav_name(oddities: Path) -> None:
+    path = oddities / "tess" / "YAF_germ_angry.wav"
+    assert path.read_bytes()[:4] == b"FORM"
+    # At its own rate: the kernel from 24,414 Hz to 16,000 takes seconds to make.
+    recording = read_audio(path, 24_414)
+    assert recording.samples.dtype == np.int16
+    assert len(recording.samples) == soundfile.info(path).frames
+    assert recording.remarks == ()
+
+
+def test_real_clips_are_int16_and_exact(oddities: Path) -> None:
+    for path in sorted(oddities.glob("10*.wav")):
+        recording = read_audio(path, RATE)
+        stored, _ = soundfile.read(path, dtype="int16")
+        assert recording.samples.dtype == np.int16
+        np.testing.assert_array_equal(recording.samples, stored)
