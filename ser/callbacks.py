@@ -1,13 +1,18 @@
 """What happens during a run beside training."""
 
+import shutil
+import warnings
+from pathlib import Path
+from pickle import UnpicklingError
 from typing import Any
 
 import torch
 from lightning import LightningModule, Trainer
-from lightning.pytorch.callbacks import Callback
+from lightning.pytorch.callbacks import Callback, ModelCheckpoint
 from lightning.pytorch.loggers import TensorBoardLogger
 from torch import Tensor
 
+from ser.errors import UserError
 from ser.figures import confusion_figure
 from ser.models import EmotionNetwork
 
@@ -17,19 +22,60 @@ class EpochSeed(Callback):
 
     def __init__(self, seed: int) -> None:
         self.seed = seed
-        self._loader_is_begun = False
-
-    def on_train_start(self, trainer: Trainer, pl_module: LightningModule) -> None:  # noqa: ARG002
-        """Lightning has begun the first epoch's loader by now; it begins the others after ``on_train_epoch_start``."""
-        self._loader_is_begun = True
 
     def on_train_epoch_start(self, trainer: Trainer, pl_module: LightningModule) -> None:  # noqa: ARG002
         """Dropout and augmentation of epoch ``n`` depend on the seed and ``n`` alone."""
         torch.manual_seed(self.seed * 1_000_003 + trainer.current_epoch)
-        if self._loader_is_begun and trainer.current_epoch > 0:
-            # The draw that a loader takes when it is begun, which in the unbroken run comes after the seeding.
-            torch.empty((), dtype=torch.int64).random_()
-        self._loader_is_begun = False
+
+
+class Checkpoint(ModelCheckpoint):
+    """One checkpoint in the run folder, which a resumed run takes along into its own.
+
+    Args:
+        folder: Where it lies.
+        name: ``best``, by macro F1 on validation, or ``last``, after every epoch.
+        resumed_from: The folder of the checkpoint that this run goes on from.
+    """
+
+    def __init__(self, folder: Path, name: str, resumed_from: Path | None) -> None:
+        monitor = "val/macro_f1" if name == "best" else None
+        super().__init__(folder, name, monitor, mode="max", enable_version_counter=False)
+        self.resumed_from = resumed_from
+
+    def load_state_dict(self, state_dict: dict[str, Any]) -> None:
+        """Copy the file that the state speaks of into this run's folder, and go on from the state.
+
+        Where the file is gone, a warning says so, and only the epochs to come are compared.
+        """
+        if self.resumed_from is None or state_dict["dirpath"] == self.dirpath:
+            super().load_state_dict(state_dict)
+            return
+        name = Path(state_dict["best_model_path"]).name
+        kept = self.resumed_from / name
+        if not kept.is_file():
+            warnings.warn(f"{kept} is gone: the best of the epochs to come is kept", stacklevel=2)
+            return
+        assert self.dirpath is not None
+        here = Path(self.dirpath) / name
+        here.parent.mkdir(parents=True, exist_ok=True)
+        if kept.resolve() != here:
+            shutil.copyfile(kept, here)
+        path = str(here)
+        score = state_dict["best_model_score"]
+        moved = {"dirpath": self.dirpath, "best_model_path": path, "kth_best_model_path": path}
+        super().load_state_dict({**state_dict, **moved, "best_k_models": {path: score}})
+
+
+def epochs_seen(checkpoint: Path) -> int:
+    """How many epochs a checkpoint has been trained for.
+
+    Raises:
+        UserError: It is not a checkpoint, or broken.
+    """
+    try:
+        return int(torch.load(checkpoint, map_location="cpu", weights_only=True)["epoch"]) + 1
+    except (OSError, RuntimeError, KeyError, TypeError, EOFError, UnpicklingError) as error:
+        raise UserError(f"{checkpoint} is not a checkpoint of a run, or broken: {error}") from error
 
 
 class ConfusionPictures(Callback):
@@ -42,7 +88,7 @@ class ConfusionPictures(Callback):
 
     def __init__(self, labels: list[str], every_n_epochs: int) -> None:
         if every_n_epochs < 0:
-            raise ValueError(f"figure_every_n_epochs={every_n_epochs} must be 0 or more")
+            raise UserError(f"figure_every_n_epochs={every_n_epochs} must be 0 or more")
         self.labels = labels
         self.every_n_epochs = every_n_epochs
 

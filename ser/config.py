@@ -12,6 +12,7 @@ from lightning import Trainer
 from omegaconf import DictConfig, OmegaConf
 
 from ser.augment import Augment
+from ser.callbacks import epochs_seen
 from ser.errors import UserError
 from ser.features import FEATURES, FeatureConfig, FeatureSet
 from ser.models import NETWORKS, EmotionNetwork
@@ -60,7 +61,7 @@ def check_choices(cfg: dict[str, Any]) -> None:
             not there.
         FeatureError: The features can't be had with these numbers.
         ShapeError: The network's layers don't fit the features' rows, however many frames there are.
-        ValueError: A number of the network or of the augmentation is out of its range.
+        UserError: A number of the network or of the augmentation is out of its range.
     """
     features = FeatureSet(FeatureConfig(**cfg["features"]))
     network = NETWORKS[cfg["model"]["name"]]
@@ -81,6 +82,13 @@ def check_choices(cfg: dict[str, Any]) -> None:
         raise ConfigError(
             f"ckpt_path={cfg['ckpt_path']} is not a file: give a run's checkpoints/last.ckpt to go on from it"
         )
+    if cfg["ckpt_path"] is not None:
+        seen, wanted = epochs_seen(Path(cfg["ckpt_path"])), cfg["trainer"]["max_epochs"]
+        if wanted is not None and 0 <= wanted <= seen:
+            raise ConfigError(
+                f"ckpt_path={cfg['ckpt_path']} has seen {seen} epochs, and trainer.max_epochs={wanted}: "
+                "set trainer.max_epochs= above it to go on"
+            )
     if cfg["test_checkpoint"] not in ("best", "last"):
         raise ConfigError(f"test_checkpoint={cfg['test_checkpoint']!r} must be 'best' or 'last'")
 

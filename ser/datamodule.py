@@ -13,6 +13,7 @@ from ser.audio import AudioError, Recording
 from ser.augment import Augment
 from ser.bank import WaveformBank, decode
 from ser.corpora import Clip
+from ser.errors import UserError
 from ser.features import FeatureConfig, Frontend
 from ser.models import Batch
 from ser.splits import SIDES, Split
@@ -26,7 +27,7 @@ MAX_SECONDS_UNASKED = 30
 """Padding everything to a longer clip is refused, since one long recording would make every batch as long."""
 
 
-class DataError(ValueError):
+class DataError(UserError):
     """Clips that a run can't use; the message names them and gives the remedy."""
 
 
@@ -161,7 +162,12 @@ class EmotionDataModule(LightningDataModule):
     def train_dataloader(self) -> DataLoader[int]:
         """Shuffled anew each epoch."""
         positions = self._positions["train"]
-        return DataLoader(positions, self.batch_size, sampler=EpochSampler(len(positions), self.seed))  # type: ignore[arg-type]
+        return DataLoader(
+            positions,  # type: ignore[arg-type]
+            self.batch_size,
+            sampler=EpochSampler(len(positions), self.seed),
+            generator=torch.Generator(),  # so that beginning an epoch draws nothing from the global generator
+        )
 
     def val_dataloader(self) -> DataLoader[int]:
         """In order of name."""

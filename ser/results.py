@@ -10,14 +10,14 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-import torch
 from lightning import Trainer
 from lightning.pytorch.loggers import Logger, TensorBoardLogger
 from omegaconf import OmegaConf
 from rich.console import Console
+from rich.markup import escape
 from rich.table import Table
 
-from ser.callbacks import TestAnswers
+from ser.callbacks import TestAnswers, epochs_seen
 from ser.corpora import SYNTHETIC
 from ser.datamodule import EmotionDataModule
 from ser.figures import confusion_figure
@@ -37,7 +37,9 @@ def announce(cfg: dict[str, Any], data: EmotionDataModule, network: EmotionNetwo
     """Say on screen what a run is about to learn, and from what."""
     name = cfg["dataset"]["name"]
     sizes = ", ".join(f"{len(data.side(side)):,} {side}" for side in SIDES)
-    console.print(f"[bold]{name}[/bold], split={cfg['split']['name']}: {sizes}; emotions {', '.join(data.labels)}")
+    console.print(
+        f"[bold]{name}[/bold], split={cfg['split']['name']}: {sizes}; emotions {escape(', '.join(data.labels))}"
+    )
     console.print(_speakers_line(*data.split.speakers_in_common()))
     shape = " × ".join(map(str, data.input_shape))
     console.print(f"{_features(cfg)} ({shape}) → {cfg['model']['name']}, {_parameters(network):,} parameters")
@@ -111,7 +113,7 @@ def collect(
         "parameters": {"trainable": _parameters(network), "total": _parameters(network) + running},
         "seed": cfg["seed"],
         "precision": precision,
-        "checkpoint": {"tested": cfg["test_checkpoint"], "epoch": _epoch(tested)},
+        "checkpoint": {"tested": cfg["test_checkpoint"], "epoch": epochs_seen(tested)},
         "test": _tagged(logged, "test/"),
         "last_epoch": {"train": _tagged(logged, "train/"), "val": _tagged(logged, "val/")},
         "classes": classes,
@@ -134,11 +136,6 @@ def _parameters(network: EmotionNetwork) -> int:
 
 def _tagged(logged: dict[str, float], prefix: str) -> dict[str, float]:
     return {tag.removeprefix(prefix): value for tag, value in logged.items() if tag.startswith(prefix)}
-
-
-def _epoch(checkpoint: Path) -> int:
-    """Epochs that a checkpoint has seen."""
-    return int(torch.load(checkpoint, map_location="cpu", weights_only=True)["epoch"]) + 1
 
 
 def _git_revision() -> str | None:
@@ -218,10 +215,10 @@ def show(results: dict[str, Any], folder: Path) -> None:
 
     labels = results["confusion_matrix"]["labels"]
     matrix = Table(title="Confusion matrix, true × predicted")
-    for header in ("", *labels):
+    for header in ("", *map(escape, labels)):
         matrix.add_column(header, justify="right")
     for label, row in zip(labels, results["confusion_matrix"]["counts"], strict=True):
-        matrix.add_row(label, *map(str, row))
+        matrix.add_row(escape(label), *map(str, row))
     console.print(matrix)
 
     ranking = Table(title="Most confusing classes")
@@ -230,15 +227,15 @@ def show(results: dict[str, Any], folder: Path) -> None:
     for label in results["most_confusing"]:
         line = results["classes"][label]
         remark = "" if line["predicted"] else "never predicted: precision is not defined, shown as 0"
-        ranking.add_row(label, *(f"{line[key]:.4f}" for key in ("f1", "precision", "recall")), remark)
+        ranking.add_row(escape(label), *(f"{line[key]:.4f}" for key in ("f1", "precision", "recall")), remark)
     console.print(ranking)
 
     for skipped in results["dataset"]["skipped"]:
-        console.print(f"[red]left out[/red] {skipped['reason']}", highlight=False)
+        console.print(f"[red]left out[/red] {escape(skipped['reason'])}", highlight=False)
     if results["dataset"]["remarks"]:
         console.print(f"{len(results['dataset']['remarks'])} clips were odd and used; metrics.json tells how")
     split = results["split"]
     console.print(_speakers_line(split["test_speakers_heard_before"], split["test_speakers"]))
     if results["dataset"]["synthetic"]:
         console.print(f"[yellow]{SYNTHETIC_CAUTION}[/yellow]")
-    console.print(f"Run folder: {folder}", soft_wrap=True)
+    console.print(f"Run folder: {escape(str(folder))}", soft_wrap=True)

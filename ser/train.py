@@ -10,11 +10,11 @@ from typing import Any
 import torch
 from hydra.utils import instantiate
 from lightning import Trainer, seed_everything
-from lightning.pytorch.callbacks import Callback, EarlyStopping, ModelCheckpoint, RichProgressBar
+from lightning.pytorch.callbacks import Callback, EarlyStopping, RichProgressBar
 from lightning.pytorch.loggers import Logger
 
 from ser.augment import Augment
-from ser.callbacks import ConfusionPictures, EpochSeed, TestAnswers
+from ser.callbacks import Checkpoint, ConfusionPictures, EpochSeed, TestAnswers
 from ser.config import check_choices, network_settings
 from ser.corpora import read_corpus
 from ser.datamodule import EmotionDataModule
@@ -36,7 +36,7 @@ def run(cfg: dict[str, Any], folder: Path, command: Sequence[str] = ()) -> dict[
         What ``metrics.json`` holds.
 
     Raises:
-        ValueError: A choice can't work or data can't be used; the message gives the remedy.
+        UserError: A choice can't work or data can't be used; the message gives the remedy.
     """
     started = time.perf_counter()
     check_choices(cfg)
@@ -45,10 +45,9 @@ def run(cfg: dict[str, Any], folder: Path, command: Sequence[str] = ()) -> dict[
     dataset = cfg["dataset"]
     split = split_clips(read_corpus(dataset["name"], dataset["root"]), **cfg["split"])
 
-    checkpoint = ModelCheckpoint(
-        dirpath=folder / "checkpoints", filename="best", monitor="val/macro_f1", mode="max", save_last=True
-    )
-    callbacks: list[Callback] = [EpochSeed(cfg["seed"]), checkpoint, answers := TestAnswers()]
+    resumed_from = Path(cfg["ckpt_path"]).parent if cfg["ckpt_path"] is not None else None
+    kept = {name: Checkpoint(folder / "checkpoints", name, resumed_from) for name in ("best", "last")}
+    callbacks: list[Callback] = [EpochSeed(cfg["seed"]), *kept.values(), answers := TestAnswers()]
     if cfg["early_stopping_patience"] is not None:
         callbacks.append(EarlyStopping("val/macro_f1", mode="max", patience=cfg["early_stopping_patience"]))
     if cfg["trainer"]["enable_progress_bar"] is not False:
@@ -80,7 +79,7 @@ def run(cfg: dict[str, Any], folder: Path, command: Sequence[str] = ()) -> dict[
 
     trainer.fit(network, datamodule=data, ckpt_path=cfg["ckpt_path"], weights_only=True)
     logged = _values(trainer)
-    tested = Path(checkpoint.best_model_path if cfg["test_checkpoint"] == "best" else checkpoint.last_model_path)
+    tested = Path(kept[cfg["test_checkpoint"]].best_model_path)
     trainer.test(network, datamodule=data, ckpt_path=tested, weights_only=True, verbose=False)
     logged |= _values(trainer)
 

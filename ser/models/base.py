@@ -9,6 +9,7 @@ from lightning import LightningModule
 from lightning.pytorch.utilities.types import OptimizerLRScheduler
 from torch import Tensor, nn
 
+from ser.errors import UserError
 from ser.metrics import details, scores
 
 SCHEDULES = ("constant", "onecycle")
@@ -20,7 +21,7 @@ KERAS_EPSILON = 1e-3
 """Of a batch norm, Keras's default."""
 
 
-class ShapeError(ValueError):
+class ShapeError(UserError):
     """An input that a network's layers don't fit; the message says what would."""
 
 
@@ -54,7 +55,7 @@ class EmotionNetwork(LightningModule):
 
     Raises:
         ShapeError: The layers don't fit ``input_shape``.
-        ValueError: A number is out of its range.
+        UserError: A number is out of its range.
     """
 
     dimensions: int
@@ -74,11 +75,11 @@ class EmotionNetwork(LightningModule):
     ) -> None:
         super().__init__()
         if num_classes < 2:
-            raise ValueError(f"num_classes={num_classes}: there must be at least two emotions to tell apart")
+            raise UserError(f"num_classes={num_classes}: there must be at least two emotions to tell apart")
         if schedule not in SCHEDULES:
-            raise ValueError(f"model.schedule={schedule!r} must be one of {', '.join(SCHEDULES)}")
+            raise UserError(f"model.schedule={schedule!r} must be one of {', '.join(SCHEDULES)}")
         if not 0 <= label_smoothing < 1:
-            raise ValueError(f"model.label_smoothing={label_smoothing} must lie between 0 and 1")
+            raise UserError(f"model.label_smoothing={label_smoothing} must lie between 0 and 1")
         if len(input_shape) != self.dimensions + 1:
             raise ShapeError(f"{type(self).__name__} reads {self.dimensions}D features, not inputs of {input_shape}")
         self.learning_rate = learning_rate

@@ -1,0 +1,265 @@
+from functools import cache
+from pathlib import Path
+from typing import Any
+
+import pytest
+from hydra import compose, initialize_config_dir
+from hydra.errors import ConfigCompositionException
+from omegaconf import OmegaConf
+
+from ser.config import ConfigError, check_choices, plain, register_schemas
+from ser.corpora import READERS
+from ser.features import FEATURES
+from ser.models import NETWORKS
+
+CONF = Path(__file__).parents[1] / "conf"
+
+FILES = sorted(
+    (path.parent.name, path.stem) for path in CONF.glob("*/*.yaml") if path.parent.name not in ("recipe", "report")
+)
+
+ROWS = {
+    "energy": (["energy"], "cnn1d", 50),
+    "zcr": (["zcr"], "cnn1d", 50),
+    "energy_zcr": (["energy", "zcr"], "cnn1d", 50),
+    "energy_zcr_wide": (["energy", "zcr"], "wide1d", 25),
+    "mfcc": (["mfcc"], "cnn1d", 50),
+    "mfcc_energy_zcr": (["mfcc", "energy", "zcr"], "cnn1d", 50),
+    "rolloff": (["rolloff"], "cnn1d", 50),
+    "cnn2d": (["mel"], "cnn2d", 10),
+    "paper2d": (["mel"], "paper2d", 10),
+}
+"""The report's table: features, network, epochs."""
+
+
+@cache
+def composed(*overrides: str) -> dict[str, Any]:
+    """What ``train.py`` would run; shared between tests, so not to be changed."""
+    register_schemas()
+    with initialize_config_dir(str(CONF), version_base="1.3"):
+        return plain(compose("config", list(overrides)))
+
+
+def dimensions(cfg: dict[str, Any]) -> tuple[int, int]:
+    """Of the features and of the network."""
+    return FEATURES[cfg["features"]["names"][0]].dimensions, NETWORKS[cfg["model"]["name"]].dimensions
+
+
+@pytest.mark.parametrize(("group", "name"), FILES)
+def test_every_yaml_composes_and_its_choices_go_together_or_are_refused_for_their_dimensions(
+    group: str, name: str
+) -> None:
+    cfg = composed(f"{group}={name}")
+    features, network = dimensions(cfg)
+    if features == network:
+        check_choices(cfg)
+    else:
+        assert group in ("features", "model"), "the defaults of the other groups go with every choice"
+        with pytest.raises(ConfigError, match=f"reads {network}D features, and features=.* is {features}D"):
+            check_choices(cfg)
+
+
+@pytest.mark.parametrize("features", sorted(path.stem for path in (CONF / "features").glob("*.yaml")))
+@pytest.mark.parametrize("model", NETWORKS)
+def test_every_feature_set_goes_with_every_network_of_its_dimension_and_no_other(features: str, model: str) -> None:
+    cfg = {**composed(f"features={features}"), "model": composed(f"model={model}")["model"]}
+    if len(set(dimensions(cfg))) == 1:
+        check_choices(cfg)
+    else:
+        with pytest.raises(ConfigError):
+            check_choices(cfg)
+
+
+def test_there_is_a_yaml_for_every_network_corpus_and_feature() -> None:
+    def names(group: str) -> set[str]:
+        return {path.stem for path in (CONF / group).glob("*.yaml")}
+
+    assert names("model") == set(NETWORKS)
+    assert names("dataset") == set(READERS)
+    assert names("features") >= set(FEATURES)
+    for group in ("model", "dataset"):
+        for name in names(group):
+            assert composed(f"{group}={name}")[group]["name"] == name
+
+
+def test_a_feature_set_is_named_after_its_features() -> None:
+    for path in (CONF / "features").glob("*.yaml"):
+        assert "_".join(composed(f"features={path.stem}")["features"]["names"]) == path.stem
+
+
+def test_without_a_choice_a_synthetic_corpus_trains_a_2d_network_on_normalised_mel_with_augmentation() -> None:
+    cfg = composed()
+    check_choices(cfg)
+    assert cfg["dataset"]["name"] == "demo"
+    assert cfg["features"]["names"] == ["mel"]
+    assert cfg["features"]["normalize"] == "standard"
+    assert cfg["model"]["name"] == "paper2d"
+    assert cfg["augment"]["shift_share"] > 0
+    assert cfg["test_checkpoint"] == "best"
+    assert cfg["row"] is None
+
+
+def test_the_report_has_nine_rows_and_no_more() -> None:
+    assert {path.stem for path in (CONF / "report").glob("*.yaml")} == set(ROWS)
+    assert len(ROWS) == 9
+
+
+@pytest.mark.parametrize("row", ROWS)
+def test_a_row_is_the_reports_recipe_to_the_letter(row: str) -> None:
+    cfg = composed(f"report={row}")
+    check_choices(cfg)
+    features, network, epochs = ROWS[row]
+    assert cfg["row"] == row
+    assert cfg["dataset"]["name"] == "crema_d"
+    assert cfg["split"] == {"name": "stratified", "seed": 42, "test": 0.3, "val": 0.05}
+    assert cfg["test_checkpoint"] == "last"
+    assert cfg["ckpt_path"] is None
+    assert cfg["early_stopping_patience"] is None
+    # No random shift and no mask: with neither, the shares say nothing.
+    assert (cfg["augment"]["shift_share"], cfg["augment"]["frequency_masks"], cfg["augment"]["time_masks"]) == (0, 0, 0)
+    assert cfg["datamodule"]["batch_size"] == 128
+    assert cfg["datamodule"]["max_seconds"] is None
+    assert cfg["features"] == {
+        "names": features,
+        "normalize": "none",
+        "sample_rate": 16_000,
+        "n_fft": 2048,
+        "win_length": None,
+        "hop_length": 512,
+        "frame_length": 2048,
+        "pad_mode": "constant",
+        "n_mels": 128,
+        "f_min": 0.0,
+        "f_max": None,
+        "mel_reference": "max",
+        "top_db": 80.0,
+        "n_mfcc": None,
+        "roll_percent": 0.85,
+        "filter_rate": 22_050 if set(features) & {"mfcc", "rolloff"} else None,
+    }
+    assert cfg["model"] == {
+        "name": network,
+        "learning_rate": 1e-3,
+        "schedule": "constant",
+        "weight_decay": 0.0,
+        "label_smoothing": 0.0,
+        "dropout": 0.5 if network == "wide1d" else 0.2,
+    }
+    assert cfg["trainer"]["max_epochs"] == epochs
+    assert cfg["trainer"]["precision"] == "32-true"
+    for limit in ("limit_train_batches", "limit_val_batches", "limit_test_batches", "max_steps", "gradient_clip_val"):
+        assert cfg["trainer"][limit] in (None, -1)
+
+
+def test_the_command_line_wins_over_a_row() -> None:
+    cfg = composed("report=energy", "split=speaker", "dataset=demo", "model.learning_rate=0.5", "trainer.max_epochs=3")
+    check_choices(cfg)
+    assert cfg["split"]["name"] == "speaker"
+    assert cfg["dataset"]["name"] == "demo"
+    assert cfg["model"]["learning_rate"] == 0.5
+    assert cfg["trainer"]["max_epochs"] == 3
+    assert cfg["features"]["names"] == ["energy"]
+    assert cfg["features"]["normalize"] == "none"
+
+
+def test_a_rows_network_can_be_changed_on_the_command_line() -> None:
+    cfg = composed("report=energy", "model=wide1d", "features=zcr", "augment=light", "features.normalize=clip")
+    check_choices(cfg)
+    assert cfg["model"]["name"] == "wide1d"
+    assert cfg["model"]["dropout"] == 0.5
+    assert cfg["model"]["schedule"] == "constant", "the recipe's"
+    assert cfg["features"]["names"] == ["zcr"]
+    assert cfg["features"]["normalize"] == "clip"
+    assert cfg["augment"]["time_masks"] == 2
+
+
+def test_every_option_of_the_constructors_can_be_set_by_its_own_name() -> None:
+    overrides = [
+        "features.n_fft=1024",
+        "trainer.limit_train_batches=2",
+        "trainer.gradient_clip_val=0.5",
+        "model.dropout=0.5",
+        "model.weight_decay=0.01",
+        "augment.time_masks=3",
+        "datamodule.max_seconds=2.5",
+        "logger.name=logs",
+        "split.seed=7",
+    ]
+    cfg, default = composed(*overrides), composed()
+    for override in overrides:
+        path, _, value = override.partition("=")
+        group, _, option = path.partition(".")
+        assert str(cfg[group][option]) == value
+        assert default[group][option] != cfg[group][option]
+
+
+def test_features_can_be_joined_on_the_command_line() -> None:
+    cfg = composed("features=energy", "features.names=[energy,rolloff,zcr]", "model=cnn1d")
+    check_choices(cfg)
+    assert cfg["features"]["names"] == ["energy", "rolloff", "zcr"]
+
+
+@pytest.mark.parametrize("override", ["features.n_ftt=1024", "model.drop=0.5", "trainer.epochs=3", "augment.shift=1"])
+def test_a_misspelt_option_is_refused(override: str) -> None:
+    with pytest.raises(ConfigCompositionException, match=override.partition("=")[0]):
+        composed(override)
+
+
+def test_a_number_that_is_none_is_refused() -> None:
+    with pytest.raises(ConfigCompositionException, match=r"features\.n_fft"):
+        composed("features.n_fft=many")
+
+
+def test_a_2d_network_with_1d_features_is_refused_and_told_what_goes() -> None:
+    with pytest.raises(ConfigError) as error:
+        check_choices(composed("model=paper2d", "features=energy_zcr"))
+    message = str(error.value)
+    assert "model=paper2d reads 2D features" in message
+    assert "features=energy_zcr is 1D" in message
+    assert "with it go model=cnn1d, wide1d;" in message
+    assert message.endswith("with the network go features=mel, mfcc2d")
+
+
+def test_a_1d_network_with_2d_features_is_refused_and_told_what_goes() -> None:
+    with pytest.raises(ConfigError) as error:
+        check_choices(composed("model=wide1d", "features=mfcc2d"))
+    message = str(error.value)
+    assert "with it go model=cnn2d, paper2d, paper2d_original;" in message
+    assert message.endswith("with the network go features=mfcc, rolloff, energy, zcr or several of them")
+
+
+@pytest.mark.parametrize("choice", ["model=cnn1d", "features=energy"])
+def test_what_a_refusal_offers_is_accepted(choice: str) -> None:
+    cfg = composed(choice)
+    with pytest.raises(ConfigError) as error:
+        check_choices(cfg)
+    message = str(error.value)
+    models = message.partition("with it go model=")[2].partition(";")[0].split(", ")
+    features = message.partition("with the network go features=")[2].removesuffix(" or several of them").split(", ")
+    assert models
+    assert features
+    for model in models:
+        check_choices({**cfg, "model": composed(f"model={model}")["model"]})
+    for names in features:
+        check_choices({**cfg, "features": composed(f"features={names}")["features"]})
+
+
+def test_a_checkpoint_that_is_not_there_is_refused(tmp_path: Path) -> None:
+    missing = tmp_path / "last.ckpt"
+    with pytest.raises(ConfigError, match=r"last\.ckpt is not a file: give a run's checkpoints/last\.ckpt"):
+        check_choices(composed(f"ckpt_path={missing}"))
+    with pytest.raises(ConfigError, match="is not a file"):
+        check_choices(composed(f"ckpt_path={tmp_path}"))
+    missing.touch()
+    check_choices(composed(f"ckpt_path={missing}"))
+
+
+def test_a_checkpoint_to_test_must_be_best_or_last() -> None:
+    with pytest.raises(ConfigError, match="test_checkpoint='newest' must be 'best' or 'last'"):
+        check_choices(composed("test_checkpoint=newest"))
+
+
+def test_the_composed_choices_are_plain_data_that_yaml_keeps(tmp_path: Path) -> None:
+    cfg = composed("report=mfcc")
+    OmegaConf.save(OmegaConf.create(cfg), tmp_path / "config.yaml")
+    assert OmegaConf.to_container(OmegaConf.load(tmp_path / "config.yaml")) == cfg

@@ -1,0 +1,124 @@
+import numpy as np
+import pytest
+import torch
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from sklearn.metrics import (
+    accuracy_score,
+    balanced_accuracy_score,
+    confusion_matrix,
+    f1_score,
+    precision_recall_fscore_support,
+    recall_score,
+)
+from torch import Tensor
+
+from ser.metrics import details, scores
+
+
+def logits_for(predicted: list[int], classes: int, seed: int = 0) -> Tensor:
+    """Random logits of which ``predicted`` is the largest in each row."""
+    noise = torch.rand(len(predicted), classes, generator=torch.Generator().manual_seed(seed))
+    return noise + 2 * torch.eye(classes)[predicted]
+
+
+def compare(targets: list[int], predicted: list[int], classes: int, batch: int) -> None:
+    """Check every number of ``scores`` and ``details`` against scikit-learn's, taken over batches of ``batch``."""
+    found, detailed = scores(classes, "val/"), details(classes)
+    logits = logits_for(predicted, classes)
+    for logit, target in zip(logits.split(batch), torch.tensor(targets).split(batch), strict=True):
+        found.update(logit, target)
+        detailed.update(logit, target)
+    values = {tag: value.item() for tag, value in found.compute().items()}
+    # Over the classes that are predicted or among the targets, which are those that scikit-learn sees.
+    expected = {
+        "val/accuracy": accuracy_score(targets, predicted),
+        "val/macro_f1": f1_score(targets, predicted, average="macro", zero_division=0),
+        "val/weighted_f1": f1_score(targets, predicted, average="weighted", zero_division=0),
+        "val/uar": recall_score(targets, predicted, average="macro", zero_division=0),
+    }
+    assert values == pytest.approx(expected, abs=1e-6)
+
+    per_class = {name: value.numpy() for name, value in detailed.compute().items()}
+    precision, recall, f1, _ = precision_recall_fscore_support(
+        targets, predicted, labels=range(classes), average=None, zero_division=0
+    )
+    np.testing.assert_allclose(per_class["precision"], precision, atol=1e-6)
+    np.testing.assert_allclose(per_class["recall"], recall, atol=1e-6)
+    np.testing.assert_allclose(per_class["f1"], f1, atol=1e-6)
+    np.testing.assert_array_equal(per_class["confusion"], confusion_matrix(targets, predicted, labels=range(classes)))
+
+
+@st.composite
+def answers(draw: st.DrawFn) -> tuple[list[int], list[int], int, int]:
+    classes = draw(st.integers(2, 7))
+    pairs = draw(st.lists(st.tuples(*[st.integers(0, classes - 1)] * 2), min_size=1, max_size=60))
+    return [pair[0] for pair in pairs], [pair[1] for pair in pairs], classes, draw(st.integers(1, 25))
+
+
+@given(answers())
+@settings(max_examples=40, deadline=None)
+def test_all_numbers_are_scikit_learns_whatever_the_answers(case: tuple[list[int], list[int], int, int]) -> None:
+    compare(*case)
+
+
+def test_all_numbers_are_scikit_learns_on_many_clips_of_six_emotions() -> None:
+    rng = np.random.default_rng(3)
+    targets = rng.choice(6, 2000, p=[0.3, 0.25, 0.2, 0.15, 0.07, 0.03])
+    predicted = np.where(rng.random(2000) < 0.6, targets, rng.integers(0, 6, 2000))
+    compare(targets.tolist(), predicted.tolist(), classes=6, batch=128)
+
+
+def test_with_every_emotion_among_the_targets_uar_is_the_balanced_accuracy() -> None:
+    rng = np.random.default_rng(4)
+    targets = np.concatenate([np.arange(6), rng.choice(6, 200, p=[0.5, 0.1, 0.1, 0.1, 0.1, 0.1])])
+    predicted = np.where(rng.random(206) < 0.5, targets, 0)
+    found = scores(6)
+    found.update(torch.tensor(predicted), torch.tensor(targets))
+    assert found.compute()["uar"].item() == pytest.approx(balanced_accuracy_score(targets, predicted), abs=1e-6)
+
+
+def test_a_class_that_is_never_predicted_has_precision_0_and_counts_as_0_in_the_means() -> None:
+    targets, predicted = [0, 0, 1, 1, 2, 2], [0, 0, 1, 1, 0, 1]
+    compare(targets, predicted, classes=3, batch=4)
+    found, detailed = scores(3), details(3)
+    found.update(torch.tensor(predicted), torch.tensor(targets))
+    detailed.update(torch.tensor(predicted), torch.tensor(targets))
+    assert detailed.compute()["precision"].tolist() == pytest.approx([2 / 3, 2 / 3, 0])
+    assert detailed.compute()["f1"].tolist() == pytest.approx([0.8, 0.8, 0])
+    assert found.compute()["macro_f1"].item() == pytest.approx(1.6 / 3)
+    assert found.compute()["uar"].item() == pytest.approx(2 / 3)
+
+
+def test_a_class_absent_from_the_targets_counts_as_0_where_it_was_predicted() -> None:
+    targets, predicted = [0, 0, 1, 1], [0, 0, 1, 2]
+    compare(targets, predicted, classes=3, batch=3)
+    found = scores(3)
+    found.update(torch.tensor(predicted), torch.tensor(targets))
+    assert found.compute()["uar"].item() == pytest.approx(0.5)
+    # The balanced accuracy would leave it out: (1 + 0.5) / 2.
+    assert found.compute()["macro_f1"].item() == pytest.approx((1 + 2 / 3 + 0) / 3)
+
+
+def test_a_class_neither_predicted_nor_among_the_targets_is_left_out_of_the_means() -> None:
+    targets, predicted = [0, 0, 1, 1], [0, 1, 1, 1]
+    compare(targets, predicted, classes=5, batch=2)
+    found = scores(5)
+    found.update(torch.tensor(predicted), torch.tensor(targets))
+    assert found.compute()["uar"].item() == pytest.approx(0.75)
+    assert found.compute()["macro_f1"].item() == pytest.approx((2 / 3 + 0.8) / 2)
+
+
+def test_reset_forgets_what_was_seen() -> None:
+    found = scores(3)
+    found.update(torch.tensor([0, 1, 2]), torch.tensor([1, 2, 0]))
+    assert found.compute()["accuracy"] == 0
+    found.reset()
+    found.update(torch.tensor([0, 1, 2]), torch.tensor([0, 1, 2]))
+    assert {value.item() for value in found.compute().values()} == {1.0}
+
+
+def test_the_confusion_matrix_has_true_classes_in_rows() -> None:
+    detailed = details(3)
+    detailed.update(torch.tensor([2, 2, 1]), torch.tensor([0, 0, 1]))
+    assert detailed.compute()["confusion"].tolist() == [[0, 0, 2], [0, 1, 0], [0, 0, 0]]

@@ -1,0 +1,92 @@
+import copy
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from ser import results
+from ser.corpora import SYNTHETIC
+from ser.results import show
+
+RESULTS: dict[str, Any] = {
+    "dataset": {"name": "folder", "synthetic": False, "skipped": [], "remarks": {}},
+    "split": {"test_speakers": 7, "test_speakers_heard_before": 3},
+    "features": "mel",
+    "model": "paper2d",
+    "checkpoint": {"tested": "best", "epoch": 4},
+    "test": {"accuracy": 0.61234, "macro_f1": 0.5, "weighted_f1": 0.55, "uar": 0.525, "loss": 1.25},
+    "classes": {
+        "anger": {"f1": 0.8, "precision": 0.75, "recall": 0.857, "clips": 7, "predicted": 8},
+        "happy": {"f1": 0.0, "precision": 0.0, "recall": 0.0, "clips": 3, "predicted": 0},
+        "sad": {"f1": 0.6, "precision": 0.5, "recall": 0.75, "clips": 4, "predicted": 6},
+    },
+    "most_confusing": ["happy", "sad", "anger"],
+    "confusion_matrix": {"labels": ["anger", "happy", "sad"], "counts": [[6, 0, 1], [1, 0, 2], [1, 0, 3]]},
+}
+
+
+def shown(monkeypatch: pytest.MonkeyPatch, **changes: dict[str, Any]) -> str:
+    told = copy.deepcopy(RESULTS)
+    for part, values in changes.items():
+        told[part] |= values
+    monkeypatch.setattr(results.console, "width", 160)
+    with results.console.capture() as capture:
+        show(told, Path("some/run"))
+    return capture.get()
+
+
+def lines(text: str, *words: str) -> list[str]:
+    return [line for line in text.splitlines() if all(word in line for word in words)]
+
+
+def test_scores_checkpoint_and_run_folder_are_shown(monkeypatch: pytest.MonkeyPatch) -> None:
+    text = shown(monkeypatch)
+    assert lines(text, "best checkpoint (epoch 4)")
+    assert lines(text, "accuracy", "macro_f1", "weighted_f1", "uar", "loss")
+    assert lines(text, "0.6123", "0.5000", "0.5500", "0.5250", "1.2500")
+    assert lines(text, "some/run")
+
+
+def test_the_confusion_matrix_has_a_line_for_each_true_class(monkeypatch: pytest.MonkeyPatch) -> None:
+    rows = [line.replace("│", " ").split() for line in shown(monkeypatch).splitlines()]
+    assert ["anger", "6", "0", "1"] in rows
+    assert ["happy", "1", "0", "2"] in rows
+    assert ["sad", "1", "0", "3"] in rows
+
+
+def test_classes_are_ranked_and_one_that_is_never_predicted_is_remarked(monkeypatch: pytest.MonkeyPatch) -> None:
+    text = shown(monkeypatch)
+    ranking = text[text.index("Most confusing classes") :]
+    assert ranking.index("happy") < ranking.index("sad") < ranking.index("anger")
+    assert lines(ranking, "happy", "never predicted: precision is not defined, shown as 0")
+    assert len(lines(text, "never predicted")) == 1
+
+
+def test_brackets_in_a_files_name_are_shown(monkeypatch: pytest.MonkeyPatch) -> None:
+    reason = "/some/[odd] folder/a.wav: has no samples"
+    text = shown(monkeypatch, dataset={"skipped": [{"clip": "a", "reason": reason}]})
+    assert lines(text, "left out", reason)
+
+
+def test_brackets_in_a_files_name_do_not_end_the_run(monkeypatch: pytest.MonkeyPatch) -> None:
+    shown(monkeypatch, dataset={"skipped": [{"clip": "a", "reason": "/some/clip [/b].wav: has no samples"}]})
+
+
+def test_clips_that_were_left_out_are_shown_with_the_reason(monkeypatch: pytest.MonkeyPatch) -> None:
+    reason = "/some/folder/a.wav: has no samples"
+    text = shown(monkeypatch, dataset={"skipped": [{"clip": "a", "reason": reason}], "remarks": {"b": ["silent"]}})
+    assert lines(text, "left out", reason)
+    assert lines(text, "1 clips were odd and used")
+    assert not lines(shown(monkeypatch), "left out")
+
+
+def test_speakers_heard_before_are_counted_where_speakers_are_known(monkeypatch: pytest.MonkeyPatch) -> None:
+    assert lines(shown(monkeypatch), "3 of 7 test speakers were heard in training or validation")
+    unknown = {"test_speakers": 0, "test_speakers_heard_before": 0}
+    assert lines(shown(monkeypatch, split=unknown), "Speakers are not known")
+
+
+def test_a_score_of_synthetic_sound_is_shown_with_a_caution_and_no_other(monkeypatch: pytest.MonkeyPatch) -> None:
+    assert {"demo"} == SYNTHETIC
+    assert lines(shown(monkeypatch, dataset={"synthetic": True}), "synthetic", "says nothing about people")
+    assert not lines(shown(monkeypatch), "synthetic")

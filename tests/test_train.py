@@ -1,0 +1,465 @@
+import csv
+import json
+import signal
+from collections.abc import Callable, Iterator
+from functools import cache
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import numpy as np
+import pytest
+import soundfile
+import torch
+from hydra import compose, initialize_config_dir
+from omegaconf import OmegaConf
+from sklearn.metrics import accuracy_score, confusion_matrix, f1_score, precision_recall_fscore_support, recall_score
+from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
+from torch import Tensor
+
+import ser.results
+from ser.config import ConfigError, plain, register_schemas
+from ser.corpora import read_corpus
+from ser.features import FeatureConfig, Frontend
+from ser.models import NETWORKS, Batch, EmotionNetwork
+from ser.splits import split_clips
+from ser.train import run
+
+CONF = Path(__file__).parents[1] / "conf"
+
+PITCHES = {"anger": 900, "happy": 500, "sad": 200}
+
+SCORES = ("loss", "accuracy", "macro_f1", "weighted_f1", "uar")
+
+SMALL = (
+    "dataset=folder",
+    "split.val=0.2",
+    "datamodule.batch_size=8",
+    "trainer.max_epochs=3",
+    "trainer.accelerator=cpu",
+    "trainer.enable_progress_bar=false",
+    "figure_every_n_epochs=0",
+)
+ONE_D = (*SMALL, "features=energy_zcr", "features.hop_length=200", "features.frame_length=512", "model=cnn1d")
+TWO_D = (
+    *SMALL,
+    "features=mel",
+    "features.hop_length=128",
+    "features.n_fft=512",
+    "features.n_mels=46",
+    "model=cnn2d",
+    "trainer.max_epochs=2",
+)
+
+
+@pytest.fixture(scope="module")
+def corpus(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A folder of 42 short noisy tones in three emotions, and one file that is no sound."""
+    root = tmp_path_factory.mktemp("corpus")
+    rng = np.random.default_rng(0)
+    for emotion, pitch in PITCHES.items():
+        (root / emotion).mkdir()
+        for take in range(14):
+            time = np.arange(int(rng.uniform(0.3, 0.5) * 16_000)) / 16_000
+            sound = 0.3 * np.sin(2 * np.pi * pitch * rng.uniform(0.6, 1.6) * time) + 0.1 * rng.standard_normal(
+                len(time)
+            )
+            soundfile.write(root / emotion / f"{take:02}.wav", sound, 16_000)
+    (root / "happy" / "broken.wav").write_text("no sound")
+    return root
+
+
+@cache
+def composed(*overrides: str) -> str:
+    register_schemas()
+    with initialize_config_dir(str(CONF), version_base="1.3"):
+        return json.dumps(plain(compose("config", list(overrides))))
+
+
+class Run(NamedTuple):
+    folder: Path
+    results: dict[str, Any]
+    screen: str
+
+    def checkpoint(self, name: str) -> dict[str, Any]:
+        return torch.load(self.folder / "checkpoints" / f"{name}.ckpt", weights_only=True)
+
+    def predictions(self) -> list[dict[str, str]]:
+        with (self.folder / "predictions.csv").open(newline="", encoding="utf-8") as file:
+            return list(csv.DictReader(file))
+
+    def probabilities(self) -> Tensor:
+        return torch.tensor([[float(row[label]) for label in PITCHES] for row in self.predictions()])
+
+
+def trained(corpus: Path, folder: Path, *overrides: str) -> Run:
+    folder.mkdir(parents=True, exist_ok=True)
+    cfg = json.loads(composed(*overrides))
+    cfg["dataset"]["root"] = str(corpus)
+    with ser.results.console.capture() as capture:
+        results = run(cfg, folder, ["train.py", *overrides])
+    return Run(folder, results, capture.get())
+
+
+@pytest.fixture(scope="module")
+def first(corpus: Path, tmp_path_factory: pytest.TempPathFactory) -> Run:
+    """A 1D network, with augmentation, three epochs."""
+    return trained(corpus, tmp_path_factory.mktemp("first"), *ONE_D, "figure_every_n_epochs=2")
+
+
+def told_alike(one: Run, other: Run) -> None:
+    """Check that two runs scored and answered the same to the last digit."""
+    for part in ("test", "last_epoch", "classes", "confusion_matrix", "checkpoint", "parameters"):
+        assert one.results[part] == other.results[part]
+    assert (one.folder / "predictions.csv").read_bytes() == (other.folder / "predictions.csv").read_bytes()
+
+
+def same_weights(one: Run, other: Run, name: str) -> None:
+    weights, others = one.checkpoint(name)["state_dict"], other.checkpoint(name)["state_dict"]
+    assert list(weights) == list(others)
+    assert all(torch.equal(weight, others[key]) for key, weight in weights.items())
+
+
+def test_a_run_folder_has_all_that_a_run_leaves(first: Run) -> None:
+    found = {path.relative_to(first.folder).as_posix() for path in first.folder.rglob("*") if path.is_file()}
+    assert found >= {
+        "checkpoints/best.ckpt",
+        "checkpoints/last.ckpt",
+        "metrics.json",
+        "predictions.csv",
+        "confusion_matrix.csv",
+        "confusion_matrix.png",
+        "config.yaml",
+    }
+    assert any(name.startswith("tensorboard/events") for name in found)
+    assert (first.folder / "confusion_matrix.png").read_bytes().startswith(b"\x89PNG")
+    assert json.loads((first.folder / "metrics.json").read_text(encoding="utf-8")) == first.results
+
+
+def test_the_checkpoints_hold_plain_data_and_what_prediction_needs(first: Run) -> None:
+    for name in ("best", "last"):
+        state = first.checkpoint(name)["EmotionDataModule"]
+        assert state["labels"] == sorted(PITCHES)
+        assert state["features"]["names"] == ["energy", "zcr"]
+        assert state["normalizer"]["mean"].shape == (2, 1)
+
+
+def test_config_yaml_repeats_the_run(first: Run, corpus: Path) -> None:
+    saved = OmegaConf.to_container(OmegaConf.load(first.folder / "config.yaml"))
+    expected = json.loads(composed(*ONE_D, "figure_every_n_epochs=2"))
+    expected["dataset"]["root"] = str(corpus)
+    assert saved == expected
+
+
+def test_predictions_are_probabilities_of_the_test_clips(first: Run, corpus: Path) -> None:
+    test = split_clips(read_corpus("folder", str(corpus)), "stratified", 42, 0.3, 0.2).test
+    rows = first.predictions()
+    assert [row["clip"] for row in rows] == [clip.name for clip in test if "broken" not in clip.name]
+    assert [row["emotion"] for row in rows] == [row["clip"].partition("/")[0] for row in rows]
+    probabilities = first.probabilities()
+    assert (probabilities >= 0).all()
+    torch.testing.assert_close(probabilities.sum(1), torch.ones(len(rows)), rtol=0, atol=3e-6)
+    labels = sorted(PITCHES)
+    assert [row["predicted"] for row in rows] == [labels[i] for i in probabilities.argmax(1)]
+    assert len({row["predicted"] for row in rows}) > 1
+
+
+def test_metrics_json_agrees_with_the_predictions(first: Run) -> None:
+    rows = first.predictions()
+    true, predicted = [row["emotion"] for row in rows], [row["predicted"] for row in rows]
+    labels = sorted(PITCHES)
+    probabilities = first.probabilities()
+    own = torch.tensor([labels.index(emotion) for emotion in true])
+    assert first.results["test"] == pytest.approx(
+        {
+            "loss": -probabilities.double()[torch.arange(len(own)), own].log().mean().item(),
+            "accuracy": accuracy_score(true, predicted),
+            "macro_f1": f1_score(true, predicted, average="macro", zero_division=0),
+            "weighted_f1": f1_score(true, predicted, average="weighted", zero_division=0),
+            "uar": recall_score(true, predicted, average="macro", zero_division=0),
+        },
+        abs=2e-5,
+    )
+    counts = confusion_matrix(true, predicted, labels=labels)
+    assert first.results["confusion_matrix"] == {"labels": labels, "counts": counts.tolist()}
+    precision, recall, f1, clips = precision_recall_fscore_support(true, predicted, labels=labels, zero_division=0)
+    for i, label in enumerate(labels):
+        assert first.results["classes"][label] == pytest.approx(
+            {
+                "f1": f1[i],
+                "precision": precision[i],
+                "recall": recall[i],
+                "clips": clips[i],
+                "predicted": predicted.count(label),
+            },
+            abs=1e-6,
+        )
+    ranked = [first.results["classes"][label]["f1"] for label in first.results["most_confusing"]]
+    assert ranked == sorted(ranked)
+    with (first.folder / "confusion_matrix.csv").open(newline="", encoding="utf-8") as file:
+        table = list(csv.reader(file))
+    assert table[0][1:] == labels
+    assert table[1:] == [[label, *map(str, row)] for label, row in zip(labels, counts.tolist(), strict=True)]
+
+
+def test_metrics_json_says_what_was_run(first: Run) -> None:
+    results = first.results
+    assert results["command"] == ["python", "train.py", *ONE_D, "figure_every_n_epochs=2"]
+    assert (results["features"], results["model"], results["seed"]) == ("energy_zcr", "cnn1d", 1)
+    assert results["dataset"]["clips"] == 42 == sum(results["split"]["clips"].values())
+    assert (results["split"]["name"], results["split"]["seed"]) == ("stratified", 42)
+    assert results["parameters"]["trainable"] == results["parameters"]["total"]
+    assert results["versions"]["torch"] == torch.__version__.partition("+")[0]
+    assert set(results["last_epoch"]) == {"train", "val"}
+    for side in results["last_epoch"].values():
+        assert set(side) == set(SCORES)
+
+
+def test_a_clip_that_cannot_be_read_is_listed_and_shown(first: Run) -> None:
+    (skipped,) = first.results["dataset"]["skipped"]
+    assert skipped["clip"] == "happy/broken.wav"
+    assert "can't be read" in skipped["reason"]
+    assert "left out" in first.screen
+    assert "broken.wav" in first.screen
+
+
+def events(folder: Path) -> EventAccumulator:
+    found = EventAccumulator(str(folder / "tensorboard"), size_guidance={"scalars": 0, "images": 0})
+    found.Reload()
+    return found
+
+
+def test_tensorboard_has_the_loss_and_every_score_by_epoch(first: Run) -> None:
+    found = events(first.folder)
+    for score in SCORES:
+        for side in ("train", "val"):
+            points = found.Scalars(f"{side}/{score}")
+            assert [point.step for point in points] == [0, 1, 2]
+            assert points[-1].value == pytest.approx(first.results["last_epoch"][side][score])
+        (tested,) = found.Scalars(f"test/{score}")
+        assert tested.value == pytest.approx(first.results["test"][score])
+    assert [image.step for image in found.Images("val/confusion_matrix")] == [1, 2]
+    assert len(found.Images("test/confusion_matrix")) == 1
+
+
+def test_tensorboard_has_the_choices_with_the_final_scores(first: Run) -> None:
+    found = events(first.folder)
+    content = found.summary_metadata["_hparams_/session_start_info"].plugin_data.content
+    assert b"model.learning_rate" in content
+    assert b"features.hop_length" in content
+    for score in SCORES:
+        (final,) = found.Scalars(f"final/{score}")
+        assert final.value == pytest.approx(first.results["test"][score])
+
+
+def test_a_1d_run_is_the_same_again_to_the_last_digit(first: Run, corpus: Path, tmp_path: Path) -> None:
+    torch.manual_seed(987)
+    again = trained(corpus, tmp_path, *ONE_D)
+    told_alike(first, again)
+    same_weights(first, again, "best")
+    same_weights(first, again, "last")
+
+
+def test_another_seed_gives_other_weights(first: Run, corpus: Path, tmp_path: Path) -> None:
+    other = trained(corpus, tmp_path, *ONE_D, "seed=2", "trainer.max_epochs=1")
+    assert not torch.equal(first.probabilities(), other.probabilities())
+    assert [row["clip"] for row in first.predictions()] == [row["clip"] for row in other.predictions()]
+
+
+def test_a_2d_run_is_the_same_again_to_the_last_digit(corpus: Path, tmp_path: Path) -> None:
+    runs = [trained(corpus, tmp_path / name, *TWO_D) for name in ("one", "two")]
+    told_alike(*runs)
+    same_weights(*runs, "last")
+    assert runs[0].results["parameters"]["total"] - runs[0].results["parameters"]["trainable"] == 208
+
+
+def test_features_that_are_not_kept_give_the_same_scores(first: Run, corpus: Path, tmp_path: Path) -> None:
+    told_alike(first, trained(corpus, tmp_path, *ONE_D, "datamodule.keep_features=false"))
+
+
+def test_a_bank_in_memory_gives_the_same_scores(first: Run, corpus: Path, tmp_path: Path) -> None:
+    told_alike(first, trained(corpus, tmp_path, *ONE_D, "datamodule.bank=memory"))
+
+
+FOUR = (*ONE_D, "trainer.max_epochs=4", "trainer.precision=32-true")
+
+
+@pytest.fixture
+def interrupt_is_put_back() -> Iterator[None]:
+    """Lightning ignores further Ctrl-C after the first, for the whole process."""
+    before = signal.getsignal(signal.SIGINT)
+    yield
+    signal.signal(signal.SIGINT, before)
+
+
+def stopped_in_the_third_epoch(
+    monkeypatch: pytest.MonkeyPatch, corpus: Path, folder: Path, blow: BaseException, *overrides: str
+) -> Run:
+    """A run of four epochs that ``blow`` ends after a step of the third."""
+    step = EmotionNetwork.training_step
+    steps = 0
+
+    def struck(self: EmotionNetwork, batch: Batch) -> Tensor:
+        nonlocal steps
+        steps += self.current_epoch == 2
+        if steps > 1:
+            raise blow
+        return step(self, batch)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(EmotionNetwork, "training_step", struck)
+        with pytest.raises((SystemExit, type(blow))):
+            trained(corpus, folder, *overrides)
+    return Run(folder, {}, "")
+
+
+SCRIPTED = {"best": [0.2, 0.9, 0.5, 0.4], "falling": [0.9, 0.6, 0.5, 0.4], "rising": [0.1, 0.2, 0.3, 0.4]}
+"""Macro F1 on validation, epoch by epoch, as tests want it."""
+
+
+@pytest.fixture
+def script(monkeypatch: pytest.MonkeyPatch) -> Callable[[str], None]:
+    """``script(name)``: validation finds these scores, so that a test knows which epoch is the best."""
+
+    def set_script(name: str) -> None:
+        def found(self: EmotionNetwork) -> None:
+            values = self.val_scores.compute()
+            values["val/macro_f1"] = torch.tensor(SCRIPTED[name][self.current_epoch])
+            self._log_epoch(values)
+            self.val_scores.reset()
+
+        monkeypatch.setattr(EmotionNetwork, "on_validation_epoch_end", found)
+
+    return set_script
+
+
+@pytest.mark.usefixtures("interrupt_is_put_back")
+@pytest.mark.parametrize("blow", [KeyboardInterrupt(), RuntimeError("out of memory")], ids=["ctrl-c", "crash"])
+@pytest.mark.parametrize("scores", ["rising", "falling"])
+def test_a_run_that_is_stopped_leaves_its_last_whole_epoch(
+    monkeypatch: pytest.MonkeyPatch,
+    script: Callable[[str], None],
+    corpus: Path,
+    tmp_path: Path,
+    blow: BaseException,
+    scores: str,
+) -> None:
+    script(scores)
+    stopped = stopped_in_the_third_epoch(monkeypatch, corpus, tmp_path, blow, *FOUR)
+    last = stopped.checkpoint("last")
+    assert last["epoch"] == 1
+    assert all(weight.isfinite().all() for weight in last["state_dict"].values())
+
+
+@pytest.mark.usefixtures("interrupt_is_put_back")
+@pytest.mark.parametrize("network", [ONE_D, TWO_D], ids=["1d", "2d"])
+def test_a_resumed_run_ends_exactly_as_the_unbroken_one(
+    monkeypatch: pytest.MonkeyPatch,
+    script: Callable[[str], None],
+    corpus: Path,
+    tmp_path: Path,
+    network: tuple[str, ...],
+) -> None:
+    script("rising")
+    overrides = (*network, "trainer.max_epochs=4", "test_checkpoint=last")
+    unbroken = trained(corpus, tmp_path / "unbroken", *overrides)
+    stopped = stopped_in_the_third_epoch(monkeypatch, corpus, tmp_path / "stopped", KeyboardInterrupt(), *overrides)
+    last = stopped.folder / "checkpoints" / "last.ckpt"
+    resumed = trained(corpus, tmp_path / "resumed", *overrides, f"ckpt_path='{last}'")
+    told_alike(unbroken, resumed)
+    same_weights(unbroken, resumed, "last")
+    assert unbroken.checkpoint("last")["lr_schedulers"] == resumed.checkpoint("last")["lr_schedulers"]
+    steps = [point.step for point in events(resumed.folder).Scalars("train/loss")]
+    assert steps == [2, 3]
+
+
+def test_a_resumed_run_tests_the_best_epoch_of_the_whole_training(
+    monkeypatch: pytest.MonkeyPatch, script: Callable[[str], None], corpus: Path, tmp_path: Path
+) -> None:
+    script("best")
+    unbroken = trained(corpus, tmp_path / "unbroken", *FOUR)
+    stopped = stopped_in_the_third_epoch(monkeypatch, corpus, tmp_path / "stopped", RuntimeError(), *FOUR)
+    last = stopped.folder / "checkpoints" / "last.ckpt"
+    resumed = trained(corpus, tmp_path / "resumed", *FOUR, f"ckpt_path='{last}'")
+    assert unbroken.results["checkpoint"] == {"tested": "best", "epoch": 2}
+    told_alike(unbroken, resumed)
+
+
+def test_resuming_a_run_that_is_done_is_refused_and_told_why(first: Run, corpus: Path, tmp_path: Path) -> None:
+    last = first.folder / "checkpoints" / "last.ckpt"
+    epochs = first.checkpoint("last")["epoch"] + 1
+    with pytest.raises(ValueError, match="max_epochs"):
+        trained(corpus, tmp_path, *ONE_D, "test_checkpoint=last", f"trainer.max_epochs={epochs}", f"ckpt_path='{last}'")
+
+
+def answers_of(checkpoint: dict[str, Any], corpus: Path, clips: list[str]) -> Tensor:
+    """Probabilities of clips by a checkpoint, one clip after the other, without the data module."""
+    state = checkpoint["EmotionDataModule"]
+    frontend = Frontend(FeatureConfig(**state["features"]), state["length"])
+    frontend.normalizer.load_state_dict(state["normalizer"])
+    network = NETWORKS["cnn1d"](frontend.input_shape, len(state["labels"]))
+    network.load_state_dict(checkpoint["state_dict"])
+    network.eval()
+    answers = []
+    for clip in clips:
+        sound = torch.from_numpy(soundfile.read(corpus / clip, dtype="float32")[0])
+        padded = torch.cat([sound, torch.zeros(state["length"] - len(sound))])
+        with torch.no_grad():
+            answers.append(network(frontend(padded[None], torch.tensor([len(sound)])))[0].softmax(0))
+    return torch.stack(answers)
+
+
+@pytest.mark.parametrize(
+    ("tested", "epoch"),
+    [("best", 2), ("last", 4)],
+)
+def test_the_checkpoint_that_is_tested_is_the_one_asked_for(
+    script: Callable[[str], None], corpus: Path, tmp_path: Path, tested: str, epoch: int
+) -> None:
+    script("best")
+    done = trained(corpus, tmp_path, *FOUR, f"test_checkpoint={tested}")
+    assert done.results["checkpoint"] == {"tested": tested, "epoch": epoch}
+    clips = [row["clip"] for row in done.predictions()]
+    own, other = (
+        answers_of(done.checkpoint(name), corpus, clips) for name in ("best", "last")[:: 1 if tested == "best" else -1]
+    )
+    torch.testing.assert_close(done.probabilities(), own, rtol=0, atol=1e-5)
+    if tested == "last":
+        assert (own - other).abs().max() > 1e-3
+
+
+@pytest.fixture(scope="module")
+def untrained(corpus: Path, tmp_path_factory: pytest.TempPathFactory) -> Run:
+    """A network that never learns, stopped early."""
+    options = ("model.learning_rate=0", "model.schedule=constant", "early_stopping_patience=1", "trainer.max_epochs=6")
+    return trained(corpus, tmp_path_factory.mktemp("untrained"), *ONE_D, *options)
+
+
+def test_early_stopping_ends_a_training_that_does_not_get_better(untrained: Run) -> None:
+    assert [point.step for point in events(untrained.folder).Scalars("val/macro_f1")] == [0, 1]
+    assert untrained.results["checkpoint"] == {"tested": "best", "epoch": 1}
+
+
+def test_a_class_that_is_never_predicted_is_remarked(untrained: Run) -> None:
+    never = [label for label, told in untrained.results["classes"].items() if not told["predicted"]]
+    assert never, "an untrained network answers the same to all"
+    assert all(untrained.results["classes"][label]["precision"] == 0 for label in never)
+    assert untrained.screen.count("never predicted") == len(never)
+
+
+def test_only_synthetic_sound_brings_a_caution(
+    first: Run, corpus: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    assert first.results["dataset"]["synthetic"] is False
+    assert "caution" not in first.results["dataset"]
+    assert "synthetic" not in first.screen
+    monkeypatch.setattr(ser.results, "SYNTHETIC", frozenset({"folder"}))
+    other = trained(corpus, tmp_path, *ONE_D, "trainer.max_epochs=1", "logger=csv")
+    assert other.results["dataset"]["synthetic"] is True
+    assert "says nothing about people" in other.results["dataset"]["caution"]
+    assert other.screen.count("The corpus is synthetic") == 2
+    assert (tmp_path / "csv" / "metrics.csv").is_file()
+
+
+def test_choices_are_checked_before_data_is_read(tmp_path: Path) -> None:
+    with pytest.raises(ConfigError, match="reads 2D features"):
+        trained(tmp_path / "no corpus", tmp_path / "run", *ONE_D, "model=paper2d")
