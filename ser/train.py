@@ -12,6 +12,7 @@ from hydra.utils import instantiate
 from lightning import Trainer, seed_everything
 from lightning.pytorch.callbacks import Callback, EarlyStopping, RichProgressBar
 from lightning.pytorch.loggers import Logger
+from rich.markup import escape
 
 from ser.augment import Augment
 from ser.callbacks import Checkpoint, ConfusionPictures, EpochSeed, TestAnswers
@@ -20,7 +21,7 @@ from ser.corpora import read_corpus
 from ser.datamodule import EmotionDataModule
 from ser.features import FeatureConfig
 from ser.models import NETWORKS
-from ser.results import announce, collect, show, write
+from ser.results import announce, collect, console, show, write
 from ser.splits import split_clips
 
 
@@ -77,7 +78,12 @@ def run(cfg: dict[str, Any], folder: Path, command: Sequence[str] = ()) -> dict[
     announce(cfg, data, network, trainer)
     trainer.callbacks.append(ConfusionPictures(data.labels, cfg["figure_every_n_epochs"]))  # type: ignore[attr-defined]
 
-    trainer.fit(network, datamodule=data, ckpt_path=cfg["ckpt_path"], weights_only=True)
+    try:
+        trainer.fit(network, datamodule=data, ckpt_path=cfg["ckpt_path"], weights_only=True)
+    except BaseException:
+        if last := kept["last"].best_model_path:
+            console.print(f"Stopped. The same command with ckpt_path={escape(last)} goes on.", soft_wrap=True)
+        raise
     logged = _values(trainer)
     tested = Path(kept[cfg["test_checkpoint"]].best_model_path)
     trainer.test(network, datamodule=data, ckpt_path=tested, weights_only=True, verbose=False)
@@ -92,8 +98,7 @@ def run(cfg: dict[str, Any], folder: Path, command: Sequence[str] = ()) -> dict[
 def resolve_precision(asked: str | int | None) -> Any:
     """What ``trainer.precision=auto`` means here: ``bf16-mixed`` where the processor computes in it, else ``32-true``.
 
-    It takes about half the time on a 2D network (the README has scores of both). Every other value is Lightning's own
-    and passes as it is.
+    A 2D network trains about twice as fast in bfloat16. Every other value is Lightning's own and passes as it is.
     """
     if asked != "auto":
         return asked
