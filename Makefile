@@ -16,11 +16,13 @@ test: $(VENV)/installed-dev
 	$(BIN)/pytest
 
 $(VENV)/installed: pyproject.toml constraints.txt
+	@echo "Setting up $(VENV): a few minutes, torch is several gigabytes"
 	$(PYTHON) -m venv $(VENV)
 	$(BIN)/pip install --quiet --disable-pip-version-check -c constraints.txt -e .
 	touch $@
 
 $(VENV)/installed-dev: pyproject.toml constraints.txt
+	@echo "Setting up $(VENV): a few minutes, torch is several gigabytes"
 	$(PYTHON) -m venv $(VENV)
 	$(BIN)/pip install --quiet --disable-pip-version-check -c constraints.txt -e ".[dev]"
 	touch $@

@@ -46,8 +46,11 @@ COLUMNS = (
     "remarks",
 )
 
-NOT_PART_OF_A_ROW = ("seed=", "split=", "hydra.", "dataset.root=", "trainer.enable_progress_bar=", "ckpt_path=")
-"""Overrides that don't make a run another row."""
+NOT_PART_OF_A_ROW = (
+    *("seed=", "split=", "dataset.root=", "trainer.enable_progress_bar=", "ckpt_path="),
+    *("dataset=", "report=", "model=", "features="),
+)
+"""Overrides that don't make a run another row, or that its results name anyway."""
 
 
 @dataclass
@@ -100,7 +103,7 @@ def find_runs(paths: Sequence[Path]) -> list[dict[str, Any]]:
     runs = []
     for file in files:
         try:
-            runs.append(json.loads(file.read_text(encoding="utf-8")))
+            runs.append({**json.loads(file.read_text(encoding="utf-8")), "file": str(file)})
         except json.JSONDecodeError as error:
             sys.exit(f"{file} is not a run's metrics.json: {error}")
     return runs
@@ -116,8 +119,9 @@ def gather(runs: Sequence[dict[str, Any]]) -> dict[str, list[Row]]:
     for run in runs:
         recipe = _recipe(run)
         row = corpora[run["dataset"]["name"]].setdefault(recipe, _row(run, recipe))
-        if run["seed"] in [other["seed"] for other in row.runs[run["split"]["name"]]]:
-            sys.exit(f"two runs of {row.label}, split={run['split']['name']} have seed={run['seed']}: give one of them")
+        for other in row.runs[run["split"]["name"]]:
+            if other["seed"] == run["seed"]:
+                sys.exit(f"two runs of one recipe, split and seed: {other['file']} and {run['file']}; give one of them")
         row.runs[run["split"]["name"]].append(run)
     return {corpus: sorted(rows.values(), key=lambda row: row.rank) for corpus, rows in sorted(corpora.items())}
 
@@ -129,7 +133,7 @@ def _recipe(run: dict[str, Any]) -> tuple[str, ...]:
 
 def _row(run: dict[str, Any], recipe: tuple[str, ...]) -> Row:
     label = f"{run['features']} → {run['model']}"
-    extra = [word for word in recipe[3:] if not word.startswith(("report=", "model=", "features=", "dataset="))]
+    extra = recipe[3:]
     suffix = f" ({' '.join(extra)})" if extra else ""
     if run["row"] in PUBLISHED:
         return Row(

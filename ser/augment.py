@@ -18,9 +18,9 @@ class Augment(nn.Module):
     Args:
         shift_share: Largest shift, earlier or later, as a share of the frames.
         frequency_masks: How many masks over rows.
-        frequency_share: Largest width of each, as a share of the rows; a 1D feature has too few to lose one.
+        frequency_share: Each is narrower than this share of the rows; a 1D feature has too few to lose one.
         time_masks: How many masks over frames.
-        time_share: Largest width of each, as a share of the frames.
+        time_share: Each is narrower than this share of the frames.
     """
 
     def __init__(

@@ -71,7 +71,7 @@ class WaveformBank:
         lengths = self.offsets[clips + 1] - starts
         surplus = (lengths - length).clamp_min(0)
         if random_crop:
-            draw = torch.rand(len(clips), device=self.device, dtype=torch.float64)
+            draw = torch.rand(len(clips), device=self.device)
             starts = starts + (draw * (surplus + 1)).long()
         else:
             starts = starts + surplus // 2

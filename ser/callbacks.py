@@ -43,14 +43,16 @@ class Checkpoint(ModelCheckpoint):
         self.resumed_from = resumed_from
 
     def load_state_dict(self, state_dict: dict[str, Any]) -> None:
-        """Copy the file that the state speaks of into this run's folder, and go on from the state.
+        """Copy the checkpoint named in the state into this run's folder, and go on from the state.
 
-        Where the file is gone, a warning says so, and only the epochs to come are compared.
+        Where it is gone, a warning says so, and only the epochs to come are compared.
         """
         if self.resumed_from is None or state_dict["dirpath"] == self.dirpath:
             super().load_state_dict(state_dict)
             return
         name = Path(state_dict["best_model_path"]).name
+        if not name:
+            return
         kept = self.resumed_from / name
         if not kept.is_file():
             warnings.warn(f"{kept} is gone: the best of the epochs to come is kept", stacklevel=2)
@@ -66,16 +68,19 @@ class Checkpoint(ModelCheckpoint):
         super().load_state_dict({**state_dict, **moved, "best_k_models": {path: score}})
 
 
-def epochs_seen(checkpoint: Path) -> int:
-    """How many epochs a checkpoint has been trained for.
+def read_checkpoint(path: Path) -> dict[str, Any]:
+    """A run's checkpoint, as plain data and tensors on the host.
 
     Raises:
-        UserError: It is not a checkpoint, or broken.
+        UserError: It is not a checkpoint of a run, or broken.
     """
     try:
-        return int(torch.load(checkpoint, map_location="cpu", weights_only=True)["epoch"]) + 1
-    except (OSError, RuntimeError, KeyError, TypeError, EOFError, UnpicklingError) as error:
-        raise UserError(f"{checkpoint} is not a checkpoint of a run, or broken: {error}") from error
+        checkpoint = torch.load(path, map_location="cpu", weights_only=True)
+    except (OSError, RuntimeError, EOFError, UnpicklingError) as error:
+        raise UserError(f"{path} is not a checkpoint of a run, or broken: {error}") from error
+    if not isinstance(checkpoint, dict) or not {"epoch", "max_epochs"} <= set(checkpoint):
+        raise UserError(f"{path} is not a checkpoint of a run: it does not say how many epochs it has seen")
+    return checkpoint
 
 
 class ConfusionPictures(Callback):
@@ -110,7 +115,8 @@ class ConfusionPictures(Callback):
         counts = getattr(network, f"{stage}_details")["confusion"].compute().cpu().numpy()
         for logger in trainer.loggers:
             if isinstance(logger, TensorBoardLogger):
-                figure = confusion_figure(counts, self.labels, f"{stage}, epoch {trainer.current_epoch + 1}")
+                title = f"val, epoch {trainer.current_epoch + 1}" if stage == "val" else stage
+                figure = confusion_figure(counts, self.labels, title)
                 logger.experiment.add_figure(f"{stage}/confusion_matrix", figure, trainer.current_epoch)
 
 

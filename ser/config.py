@@ -2,6 +2,8 @@
 
 import inspect
 import sys
+import time
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -12,10 +14,19 @@ from lightning import Trainer
 from omegaconf import DictConfig, OmegaConf
 
 from ser.augment import Augment
-from ser.callbacks import epochs_seen
+from ser.callbacks import read_checkpoint
+from ser.datamodule import EmotionDataModule
 from ser.errors import UserError
 from ser.features import FEATURES, FeatureConfig, FeatureSet
 from ser.models import NETWORKS, EmotionNetwork
+from ser.splits import split_clips
+
+GIVEN_TO_TRAINER = ("logger", "callbacks", "default_root_dir")
+GIVEN_TO_DATAMODULE = ("augment", "strict", "seed", "device")
+"""Arguments that a run fills in itself, and so no options."""
+
+PRECISIONS = ("auto", "32-true", "bf16-mixed", "16-mixed", None)
+"""Features are always computed in single precision, so a network's weights are in it, too."""
 
 AMPLE_FRAMES = 1000
 """Enough for every network, to try its layers on before the clips' lengths are known."""
@@ -28,22 +39,28 @@ class ConfigError(UserError):
 def register_schemas() -> None:
     """Tell Hydra every option of the constructors, so that each can be set by its own name and none is copied.
 
-    ``schema/features``, ``schema/augment``, ``schema/trainer`` and ``schema/model/NAME`` hold the constructors'
-    defaults; the YAML files of ``conf/`` start from them.
+    ``schema/features``, ``schema/augment``, ``schema/datamodule``, ``schema/split``, ``schema/trainer`` and
+    ``schema/model/NAME`` hold the constructors' defaults; the YAML files of ``conf/`` start from them.
     """
     store = ConfigStore.instance()
     store.store(group="schema", name="features", node=FeatureConfig)
     store.store(group="schema", name="augment", node=_defaults(Augment))
-    store.store(group="schema", name="trainer", node=_defaults(Trainer))
+    store.store(group="schema", name="trainer", node=_defaults(Trainer, without=GIVEN_TO_TRAINER))
+    store.store(group="schema", name="datamodule", node=_defaults(EmotionDataModule, without=GIVEN_TO_DATAMODULE))
+    store.store(group="schema", name="split", node=_defaults(split_clips))
     for name, network in NETWORKS.items():
         store.store(
             group="schema/model", name=name, node={"name": name, **_defaults(EmotionNetwork), **_defaults(network)}
         )
 
 
-def _defaults(constructor: type) -> dict[str, Any]:
-    parameters = inspect.signature(constructor).parameters.values()
-    return {parameter.name: parameter.default for parameter in parameters if parameter.default is not parameter.empty}
+def _defaults(constructor: Callable[..., Any], without: Sequence[str] = ()) -> dict[str, Any]:
+    parameters = inspect.signature(constructor).parameters
+    return {
+        name: parameter.default
+        for name, parameter in parameters.items()
+        if parameter.default is not parameter.empty and name not in without
+    }
 
 
 def plain(cfg: DictConfig) -> dict[str, Any]:
@@ -83,14 +100,28 @@ def check_choices(cfg: dict[str, Any]) -> None:
             f"ckpt_path={cfg['ckpt_path']} is not a file: give a run's checkpoints/last.ckpt to go on from it"
         )
     if cfg["ckpt_path"] is not None:
-        seen, wanted = epochs_seen(Path(cfg["ckpt_path"])), cfg["trainer"]["max_epochs"]
-        if wanted is not None and 0 <= wanted <= seen:
-            raise ConfigError(
-                f"ckpt_path={cfg['ckpt_path']} has seen {seen} epochs, and trainer.max_epochs={wanted}: "
-                "set trainer.max_epochs= above it to go on"
-            )
+        _check_resumption(cfg)
+    if cfg["trainer"]["precision"] not in PRECISIONS:
+        raise ConfigError(
+            f"trainer.precision={cfg['trainer']['precision']} must be one of {', '.join(map(str, PRECISIONS))}"
+        )
     if cfg["test_checkpoint"] not in ("best", "last"):
         raise ConfigError(f"test_checkpoint={cfg['test_checkpoint']!r} must be 'best' or 'last'")
+
+
+def _check_resumption(cfg: dict[str, Any]) -> None:
+    checkpoint = read_checkpoint(Path(cfg["ckpt_path"]))
+    seen, planned, wanted = checkpoint["epoch"] + 1, checkpoint["max_epochs"], cfg["trainer"]["max_epochs"]
+    if cfg["model"]["schedule"] == "onecycle" and wanted != planned:
+        raise ConfigError(
+            f"trainer.max_epochs={wanted}, and the checkpoint's one-cycle learning rate is laid out over {planned} "
+            f"epochs: go on with trainer.max_epochs={planned}, or start anew"
+        )
+    if wanted is not None and 0 <= wanted <= seen:
+        raise ConfigError(
+            f"ckpt_path={cfg['ckpt_path']} has seen {seen} epochs, and trainer.max_epochs={wanted}: that run is done; "
+            "with model.schedule=constant a larger trainer.max_epochs goes on"
+        )
 
 
 def network_settings(cfg: dict[str, Any]) -> dict[str, Any]:
@@ -101,9 +132,14 @@ def network_settings(cfg: dict[str, Any]) -> dict[str, Any]:
 class RefuseEmptySweep(Callback):
     """A sweep that ran nothing is an error; Hydra would end it without a word."""
 
+    def on_multirun_start(self, config: DictConfig, **kwargs: Any) -> None:  # noqa: ARG002
+        """Note the time; a second of it is spared for file systems with coarse clocks."""
+        self.started = time.time() - 1
+
     def on_multirun_end(self, config: DictConfig, **kwargs: Any) -> None:  # noqa: ARG002
-        """Look for a job's folder."""
-        if not any(path.is_dir() for path in Path(config.hydra.sweep.dir).glob("*")):
+        """Look for what Hydra writes as a job starts."""
+        written = Path(config.hydra.sweep.dir).rglob(".hydra/config.yaml")
+        if not any(path.stat().st_mtime >= self.started for path in written):
             sys.exit(
                 f"the sweep over {' '.join(config.hydra.overrides.task)} has no jobs: "
                 "a glob() that matches no choice leaves none; see the files of conf/"

@@ -12,11 +12,11 @@ from torch.utils.data import DataLoader, Sampler
 from ser.audio import AudioError, Recording
 from ser.augment import Augment
 from ser.bank import WaveformBank, decode
-from ser.corpora import Clip
+from ser.corpora import SIDES, Clip
 from ser.errors import UserError
 from ser.features import FeatureConfig, Frontend
 from ser.models import Batch
-from ser.splits import SIDES, Split
+from ser.splits import Split
 
 BANKS = ("device", "memory")
 
@@ -166,6 +166,7 @@ class EmotionDataModule(LightningDataModule):
             positions,  # type: ignore[arg-type]
             self.batch_size,
             sampler=EpochSampler(len(positions), self.seed),
+            drop_last=len(positions) % self.batch_size == 1,  # a batch norm can't learn from a single clip
             generator=torch.Generator(),  # so that beginning an epoch draws nothing from the global generator
         )
 
@@ -188,7 +189,7 @@ class EmotionDataModule(LightningDataModule):
             features = self._features[clips.to(self.home)].to(self.device)
         else:
             waveforms, lengths = self._gather(clips, random_crop=training and self._random_crop)
-            features = self.frontend.normalizer(self.frontend.extract(waveforms), self.frontend.real_frames(lengths))
+            features = self.frontend.normalized(waveforms, lengths)
         if training:
             features = self.augment.train()(features)
         return Batch(self.frontend.arrange(features), self.targets[clips], clips)
@@ -213,7 +214,7 @@ class EmotionDataModule(LightningDataModule):
             if state_dict[key] != here[key]:
                 raise DataError(f"the checkpoint has {key}={state_dict[key]}, and this run {here[key]}")
         for name, value in state_dict["normalizer"].items():
-            if not torch.equal(value, here["normalizer"][name]):
+            if not torch.allclose(value, here["normalizer"][name], rtol=1e-4):
                 raise DataError("the checkpoint's features were normalised on other training clips than this run's")
 
     def _decode(self) -> list[Recording]:
@@ -242,7 +243,7 @@ class EmotionDataModule(LightningDataModule):
                 raise DataError(f"no usable clip is left for {side} ({reasons})")
         silent = [clip.name for clip, recording in zip(self.clips, recordings, strict=True) if recording.silent]
         if silent:
-            warnings.warn(f"{len(silent)} clips are silent and kept: {', '.join(silent[:5])}", stacklevel=2)
+            warnings.warn(f"silent clips, which are kept: {len(silent)}, such as {silent[0]}", stacklevel=2)
         self._positions = positions
         return recordings
 

@@ -20,7 +20,7 @@ def confusion_figure(counts: NDArray[np.int64], labels: Sequence[str], title: st
     figure = Figure(figsize=(side + 0.8, side), layout="constrained")
     axes = figure.add_subplot()
     image = axes.imshow(shares, cmap="Blues", vmin=0, vmax=1)
-    figure.colorbar(image, ax=axes, label="share of the true class")
+    figure.colorbar(image, ax=axes, label="share of the true class", fraction=0.046)
     axes.set(title=title, xlabel="predicted", ylabel="true")
     axes.set_xticks(range(len(labels)), labels, rotation=45, ha="right")
     axes.set_yticks(range(len(labels)), labels)

@@ -16,13 +16,13 @@ from omegaconf import OmegaConf
 from rich.console import Console
 from rich.markup import escape
 from rich.table import Table
+from torchmetrics import MetricCollection
 
-from ser.callbacks import TestAnswers, epochs_seen
-from ser.corpora import SYNTHETIC
+from ser.callbacks import TestAnswers, read_checkpoint
+from ser.corpora import SIDES, SYNTHETIC
 from ser.datamodule import EmotionDataModule
 from ser.figures import confusion_figure
 from ser.models import EmotionNetwork
-from ser.splits import SIDES
 
 PACKAGES = ("ser", "torch", "torchaudio", "lightning", "torchmetrics", "hydra-core", "numpy", "soundfile")
 
@@ -62,6 +62,7 @@ def collect(
     network: EmotionNetwork,
     logged: dict[str, float],
     tested: Path,
+    best_val_macro_f1: float,
     precision: str,
     command: Sequence[str],
     seconds: float,
@@ -74,22 +75,14 @@ def collect(
         network: After the test.
         logged: The values of the last epoch and of the test, by tag.
         tested: The checkpoint that was tested.
+        best_val_macro_f1: Of the best checkpoint, 0 to 1.
         precision: What training computed in, in Lightning's words; the test is in single precision.
         command: What was typed.
         seconds: How long the run took.
     """
     name = cfg["dataset"]["name"]
     heard, speakers = data.split.speakers_in_common()
-    details = {key: value.cpu() for key, value in network.test_details.compute().items()}
-    counts = details["confusion"]
-    classes = {
-        label: {
-            **{key: details[key][i].item() for key in ("f1", "precision", "recall")},
-            "clips": int(counts[i].sum()),
-            "predicted": int(counts[:, i].sum()),
-        }
-        for i, label in enumerate(data.labels)
-    }
+    classes, confusion = _by_class(network.test_details, data.labels)
     running = sum(buffer.numel() for key, buffer in network.named_buffers() if "running_" in key)
     return {
         "row": cfg["row"],
@@ -113,17 +106,42 @@ def collect(
         "parameters": {"trainable": _parameters(network), "total": _parameters(network) + running},
         "seed": cfg["seed"],
         "precision": precision,
-        "checkpoint": {"tested": cfg["test_checkpoint"], "epoch": epochs_seen(tested)},
+        "checkpoint": {
+            "tested": cfg["test_checkpoint"],
+            "epoch": read_checkpoint(tested)["epoch"] + 1,
+            "best_val_macro_f1": best_val_macro_f1,
+        },
         "test": _tagged(logged, "test/"),
-        "last_epoch": {"train": _tagged(logged, "train/"), "val": _tagged(logged, "val/")},
+        "last_epoch": {
+            side: {**_tagged(logged, f"{side}/"), "classes": by_class, "confusion_matrix": counts}
+            for side, (by_class, counts) in {
+                "train": _by_class(network.train_details, data.labels),
+                "val": _by_class(network.val_details, data.labels),
+            }.items()
+        },
         "classes": classes,
         "most_confusing": sorted(classes, key=lambda label: classes[label]["f1"]),
-        "confusion_matrix": {"labels": data.labels, "counts": counts.tolist()},
+        "confusion_matrix": {"labels": data.labels, "counts": confusion},
         "seconds": round(seconds, 1),
         "versions": {"python": platform.python_version(), **{package: version(package) for package in PACKAGES}},
         "git": _git_revision(),
         "command": ["python", *command] if command else None,
     }
+
+
+def _by_class(details: MetricCollection, labels: Sequence[str]) -> tuple[dict[str, Any], list[list[int]]]:
+    """Figures of each class by name, and the counts ``[true][predicted]``."""
+    values = {key: value.cpu() for key, value in details.compute().items()}
+    counts = values["confusion"]
+    classes = {
+        label: {
+            **{key: values[key][i].item() for key in ("f1", "precision", "recall")},
+            "clips": int(counts[i].sum()),
+            "predicted": int(counts[:, i].sum()),
+        }
+        for i, label in enumerate(labels)
+    }
+    return classes, counts.tolist()
 
 
 def _features(cfg: dict[str, Any]) -> str:

@@ -6,10 +6,8 @@ from dataclasses import dataclass
 import numpy as np
 from sklearn.model_selection import ShuffleSplit, train_test_split
 
-from ser.corpora import Clip
+from ser.corpora import SIDES, Clip
 from ser.errors import UserError
-
-SIDES = ("train", "val", "test")
 
 CANDIDATES = 1000
 """Draws of speakers among which the most balanced one is taken."""
@@ -93,9 +91,8 @@ def _by_speaker(clips: list[Clip], seed: int, test: float, val: float) -> Split:
     speakers = np.unique([str(clip.speaker) for clip in clips])
     rest, test_side = _balanced(clips, speakers, test, seed)
     train, val_side = _balanced(clips, rest, val, seed)
-    return Split(
-        *([clip for clip in clips if clip.speaker in set(side.tolist())] for side in (train, val_side, test_side))
-    )
+    sides = [set(side.tolist()) for side in (train, val_side, test_side)]
+    return Split(*([clip for clip in clips if clip.speaker in side] for side in sides))
 
 
 def _balanced(clips: list[Clip], speakers: np.ndarray, share: float, seed: int) -> tuple[np.ndarray, np.ndarray]:

@@ -19,6 +19,7 @@ from ser.callbacks import Checkpoint, ConfusionPictures, EpochSeed, TestAnswers
 from ser.config import check_choices, network_settings
 from ser.corpora import read_corpus
 from ser.datamodule import EmotionDataModule
+from ser.errors import UserError
 from ser.features import FeatureConfig
 from ser.models import NETWORKS
 from ser.results import announce, collect, console, show, write
@@ -60,7 +61,7 @@ def run(cfg: dict[str, Any], folder: Path, command: Sequence[str] = ()) -> dict[
             "logger": logger,
             "callbacks": callbacks,
             "default_root_dir": folder,
-            "precision": resolve_precision(cfg["trainer"]["precision"]),
+            "precision": resolve_precision(cfg["trainer"]["precision"], cfg["trainer"]["accelerator"]),
         }
     )
 
@@ -85,25 +86,34 @@ def run(cfg: dict[str, Any], folder: Path, command: Sequence[str] = ()) -> dict[
             console.print(f"Stopped. The same command with ckpt_path={escape(last)} goes on.", soft_wrap=True)
         raise
     logged = _values(trainer)
+    if not kept["best"].best_model_path:
+        raise UserError(
+            "no epoch was trained and validated to its end, so there is nothing to test: "
+            "see trainer.max_epochs, max_steps, max_time, limit_val_batches and fast_dev_run"
+        )
     tested = Path(kept[cfg["test_checkpoint"]].best_model_path)
+    best_score = float(kept["best"].best_model_score or 0)
     trainer.test(network, datamodule=data, ckpt_path=tested, weights_only=True, verbose=False)
     logged |= _values(trainer)
 
-    results = collect(cfg, data, network, logged, tested, trainer.precision, command, time.perf_counter() - started)
+    seconds = time.perf_counter() - started
+    results = collect(cfg, data, network, logged, tested, best_score, trainer.precision, command, seconds)
     write(folder, cfg, results, data, answers, trainer.loggers)
     show(results, folder)
     return results
 
 
-def resolve_precision(asked: str | int | None) -> Any:
+def resolve_precision(asked: str | int | None, accelerator: str = "auto") -> Any:
     """What ``trainer.precision=auto`` means here: ``bf16-mixed`` where the processor computes in it, else ``32-true``.
 
     A 2D network trains about twice as fast in bfloat16. Every other value is Lightning's own and passes as it is.
     """
     if asked != "auto":
         return asked
-    if torch.cuda.is_available():
+    if accelerator in ("auto", "gpu", "cuda") and torch.cuda.is_available():
         native = torch.cuda.is_bf16_supported(including_emulation=False)
+    elif accelerator in ("auto", "gpu", "mps") and torch.backends.mps.is_available():
+        native = False
     else:
         native = torch.cpu._is_avx512_bf16_supported()
     return "bf16-mixed" if native else "32-true"

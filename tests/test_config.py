@@ -3,12 +3,14 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import torch
 from hydra import compose, initialize_config_dir
 from hydra.errors import ConfigCompositionException
 from omegaconf import OmegaConf
 
 from ser.config import ConfigError, check_choices, plain, register_schemas
 from ser.corpora import READERS
+from ser.errors import UserError
 from ser.features import FEATURES
 from ser.models import NETWORKS
 
@@ -251,7 +253,29 @@ def test_a_checkpoint_that_is_not_there_is_refused(tmp_path: Path) -> None:
     with pytest.raises(ConfigError, match="is not a file"):
         check_choices(composed(f"ckpt_path={tmp_path}"))
     missing.touch()
-    check_choices(composed(f"ckpt_path={missing}"))
+    with pytest.raises(UserError, match="not a checkpoint of a run, or broken"):
+        check_choices(composed(f"ckpt_path={missing}"))
+    torch.save({"state_dict": {}}, missing)
+    with pytest.raises(UserError, match="does not say how many epochs"):
+        check_choices(composed(f"ckpt_path={missing}"))
+
+
+def test_going_on_is_refused_where_there_is_nothing_to_go_on_to(tmp_path: Path) -> None:
+    last = tmp_path / "last.ckpt"
+    torch.save({"epoch": 4, "max_epochs": 20}, last)
+    check_choices(composed(f"ckpt_path={last}", "trainer.max_epochs=20"))
+    with pytest.raises(ConfigError, match="one-cycle learning rate is laid out over 20 epochs"):
+        check_choices(composed(f"ckpt_path={last}", "trainer.max_epochs=30"))
+    constant = ("model.schedule=constant", f"ckpt_path={last}")
+    check_choices(composed(*constant, "trainer.max_epochs=30"))
+    with pytest.raises(ConfigError, match=r"has seen 5 epochs, and trainer\.max_epochs=5"):
+        check_choices(composed(*constant, "trainer.max_epochs=5"))
+
+
+@pytest.mark.parametrize("precision", ["64-true", "bf16-true", "half"])
+def test_a_precision_that_features_are_not_computed_in_is_refused(precision: str) -> None:
+    with pytest.raises(ConfigError, match="must be one of auto, 32-true"):
+        check_choices(composed(f"trainer.precision={precision}"))
 
 
 def test_a_checkpoint_to_test_must_be_best_or_last() -> None:

@@ -5,9 +5,9 @@ from collections.abc import Callable
 from pathlib import Path
 
 from ser.corpora import crema_d, demo, folder, manifest
-from ser.corpora.clip import Clip, CorpusError
+from ser.corpora.clip import SIDES, Clip, CorpusError
 
-__all__ = ["READERS", "SYNTHETIC", "Clip", "CorpusError", "find_root", "read_corpus"]
+__all__ = ["READERS", "SIDES", "SYNTHETIC", "Clip", "CorpusError", "find_root", "read_corpus"]
 
 READERS: dict[str, Callable[[Path], list[Clip]]] = {
     "crema_d": crema_d.read,
@@ -23,7 +23,8 @@ SYNTHETIC = frozenset({"demo"})
 WITHOUT_CORPUS = "python train.py dataset=demo"
 
 ADVICE = {
-    "crema_d": f"get CREMA-D (folder AudioWAV) from {crema_d.REPOSITORY}, or train without it: {WITHOUT_CORPUS}",
+    "crema_d": f"get CREMA-D (folder AudioWAV) from {crema_d.REPOSITORY}, put it there or into $SER_DATA/crema_d, or "
+    f"point dataset.root= at it; or train without it: {WITHOUT_CORPUS}",
     "folder": "set dataset.root= to a folder with one sub-folder an emotion",
     "manifest": "set dataset.root= to a CSV with the columns path and emotion",
 }
@@ -37,7 +38,7 @@ def find_root(name: str, root: str | None = None) -> Path:
     """
     if name not in READERS:
         raise CorpusError(f"no corpus is called {name!r}; dataset= can be {', '.join(sorted(READERS))}")
-    places = [Path(root)] if root else [Path("data") / name]
+    places = [Path(root).expanduser()] if root else [Path("data") / name]
     if not root and os.environ.get("SER_DATA"):
         places.append(Path(os.environ["SER_DATA"]) / name)
     for place in places:
@@ -46,9 +47,7 @@ def find_root(name: str, root: str | None = None) -> Path:
     if name in SYNTHETIC:
         return places[0]
     looked = " or ".join(str(place) for place in places)
-    raise CorpusError(
-        f"{name} is not at {looked}; point dataset.root= at it, or put it into $SER_DATA/{name}; or {ADVICE[name]}"
-    )
+    raise CorpusError(f"{name} is not at {looked}: {ADVICE[name]}")
 
 
 def read_corpus(name: str, root: str | None = None) -> list[Clip]:

@@ -10,6 +10,10 @@ SUFFIXES = (".wav", ".flac", ".ogg", ".mp3", ".aiff")
 """File name endings of sound, in lower case; a reader takes any case."""
 
 
+SIDES = ("train", "val", "test")
+"""Of a split."""
+
+
 class CorpusError(UserError):
     """A corpus that is not there, or is not what its name says; the message gives the remedy."""
 

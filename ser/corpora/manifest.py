@@ -3,9 +3,7 @@
 import csv
 from pathlib import Path
 
-from ser.corpora.clip import Clip, CorpusError
-
-SPLITS = ("train", "val", "test")
+from ser.corpora.clip import SIDES, Clip, CorpusError
 
 
 def read(root: Path) -> list[Clip]:
@@ -46,11 +44,11 @@ def _clip(manifest: Path, line: int, row: dict[str, str]) -> Clip:
         if not row[column]:
             raise CorpusError(f"{manifest}, line {line}: {column} is empty")
     split = row.get("split") or None
-    if split is not None and split not in SPLITS:
-        raise CorpusError(f"{manifest}, line {line}: split is {split!r}; it can be {', '.join(SPLITS)} or empty")
+    if split is not None and split not in SIDES:
+        raise CorpusError(f"{manifest}, line {line}: split is {split!r}; it can be {', '.join(SIDES)} or empty")
     return Clip(
         name=row["path"],
-        path=manifest.parent / row["path"],
+        path=manifest.parent / Path(row["path"]).expanduser(),
         emotion=row["emotion"].lower(),
         speaker=row.get("speaker") or None,
         split=split,

@@ -37,12 +37,13 @@ class Normalizer(nn.Module):
             real: Real frames of each clip, ``(clip,)``.
             chunk: Clips summed at once.
         """
-        count = torch.zeros((), dtype=torch.int64, device=self.mean.device)
-        total = torch.zeros(features.shape[1], dtype=torch.float64, device=self.mean.device)
+        # On the host: not every device has double precision.
+        count = torch.zeros((), dtype=torch.int64)
+        total = torch.zeros(features.shape[1], dtype=torch.float64)
         squares = torch.zeros_like(total)
         for part, frames in zip(features.split(chunk), real.split(chunk), strict=True):
-            values = part.to(total.device, torch.float64)
-            mask = _real_frames(values, frames.to(total.device))
+            values = part.cpu().double()
+            mask = _real_frames(values, frames.cpu())
             values = torch.where(mask, values, 0)
             count += mask.sum()
             total += values.sum((0, 2))
@@ -105,10 +106,14 @@ class Frontend(nn.Module):
             return torch.cat([self.features(chunk) for chunk in waveforms.split(CPU_CHUNK)])
         return self.features(waveforms)
 
+    def normalized(self, waveforms: Tensor, lengths: Tensor) -> Tensor:
+        """Waveforms ``(batch, length)`` of ``lengths`` real samples → normalised features ``(batch, row, frame)``."""
+        return self.normalizer(self.extract(waveforms), self.real_frames(lengths))
+
     def arrange(self, features: Tensor) -> Tensor:
         """``(batch, row, frame)`` → ``(batch, *input_shape)``; 1D features one after the other along time."""
         return features.unsqueeze(1) if self.features.dimensions == 2 else features.flatten(1).unsqueeze(1)
 
     def forward(self, waveforms: Tensor, lengths: Tensor) -> Tensor:
         """Waveforms ``(batch, length)`` of ``lengths`` real samples → network input ``(batch, *input_shape)``."""
-        return self.arrange(self.normalizer(self.extract(waveforms), self.real_frames(lengths)))
+        return self.arrange(self.normalized(waveforms, lengths))

@@ -1,7 +1,7 @@
 """What all networks share: loss, optimiser, metrics."""
 
 from collections.abc import Sequence
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import torch
 import torch.nn.functional as F
@@ -9,6 +9,7 @@ from lightning import LightningModule
 from lightning.pytorch.utilities.types import OptimizerLRScheduler
 from torch import Tensor, nn
 
+from ser import __version__
 from ser.errors import UserError
 from ser.metrics import details, scores
 
@@ -82,6 +83,7 @@ class EmotionNetwork(LightningModule):
             raise UserError(f"model.label_smoothing={label_smoothing} must lie between 0 and 1")
         if len(input_shape) != self.dimensions + 1:
             raise ShapeError(f"{type(self).__name__} reads {self.dimensions}D features, not inputs of {input_shape}")
+        self.save_hyperparameters(logger=False)
         self.learning_rate = learning_rate
         self.schedule = schedule
         self.weight_decay = weight_decay
@@ -89,6 +91,7 @@ class EmotionNetwork(LightningModule):
         self.train_scores = scores(num_classes, "train/")
         self.val_scores = scores(num_classes, "val/")
         self.test_scores = scores(num_classes, "test/")
+        self.train_details = details(num_classes)
         self.val_details = details(num_classes)
         self.test_details = details(num_classes)
 
@@ -113,8 +116,13 @@ class EmotionNetwork(LightningModule):
         logits = self(batch.inputs)
         loss = F.cross_entropy(logits, batch.targets, label_smoothing=self.label_smoothing)
         self.train_scores.update(logits, batch.targets)
+        self.train_details.update(logits, batch.targets)
         self._log_epoch({"train/loss": loss}, len(batch.targets))
         return loss
+
+    def on_train_epoch_start(self) -> None:
+        """Forget the last epoch's confusion matrix."""
+        self.train_details.reset()
 
     def on_train_epoch_end(self) -> None:
         """Log the training scores of the epoch."""
@@ -158,10 +166,22 @@ class EmotionNetwork(LightningModule):
         """Log the test scores."""
         self._log_epoch(self.test_scores.compute())
 
+    def on_save_checkpoint(self, checkpoint: dict[str, Any]) -> None:
+        """Add what building the network again needs beside its ``hyper_parameters``, and how long training goes on."""
+        checkpoint["network"] = type(self).__name__
+        checkpoint["ser_version"] = __version__
+        checkpoint["max_epochs"] = self.trainer.max_epochs
+
     def configure_optimizers(self) -> OptimizerLRScheduler:
         """Adam, and the learning rate's schedule by step."""
+        # Lightning can't clip gradients for a fused optimiser in mixed precision.
+        clips = self._trainer is not None and bool(self._trainer.gradient_clip_val)
         optimizer = torch.optim.AdamW(
-            self.parameters(), lr=self.learning_rate, eps=1e-7, weight_decay=self.weight_decay, fused=True
+            self.parameters(),
+            lr=self.learning_rate,
+            eps=1e-7,
+            weight_decay=self.weight_decay,
+            fused=not clips,
         )
         if self.schedule == "constant":
             return optimizer

@@ -51,7 +51,7 @@ def test_a_root_that_is_given_is_the_only_place(elsewhere: Path, ser_data: Path)
         place.mkdir(parents=True)
     assert find_root("crema_d", "mine") == Path("mine")
     message = refusal("crema_d", "nowhere")
-    assert "crema_d is not at nowhere;" in message
+    assert "crema_d is not at nowhere:" in message
     assert str(ser_data) not in message
 
 
@@ -68,7 +68,7 @@ def test_a_corpus_in_no_place_names_every_place_and_what_to_do(ser_data: Path) -
 def test_without_ser_data_one_place_is_named(monkeypatch: pytest.MonkeyPatch, value: str | None) -> None:
     if value is not None:
         monkeypatch.setenv("SER_DATA", value)
-    assert f"not at {Path('data/crema_d')};" in refusal("crema_d")
+    assert f"not at {Path('data/crema_d')}:" in refusal("crema_d")
 
 
 @pytest.mark.parametrize(

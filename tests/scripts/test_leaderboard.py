@@ -22,6 +22,7 @@ def metrics(seed: int, accuracy: float, row: str | None = "energy", split: str =
         "seed": seed,
         "test": {"accuracy": accuracy, "macro_f1": 0.3, "weighted_f1": 0.31, "uar": 0.32},
         "classes": {name: {"predicted": count} for name, count in zip(("anger", "sad"), predicted, strict=True)},
+        "file": f"{row}/{split}/{seed}",
         "command": ["python", "train.py", f"report={row}", f"seed={seed}", f"split={split}"],
     }
     return {**run, **more}
