@@ -21,6 +21,7 @@ from torchmetrics import MetricCollection
 from ser.callbacks import TestAnswers, read_checkpoint
 from ser.corpora import SIDES, SYNTHETIC
 from ser.datamodule import EmotionDataModule
+from ser.errors import UserError
 from ser.figures import confusion_figure
 from ser.models import EmotionNetwork
 
@@ -185,7 +186,6 @@ def write(
         answers: What the network said of each test clip.
         loggers: Get the hyper-parameters with the final scores.
     """
-    (folder / "metrics.json").write_text(json.dumps(results, indent=2) + "\n", encoding="utf-8")
     OmegaConf.save(OmegaConf.create(cfg), folder / "config.yaml")
     _write_predictions(folder / "predictions.csv", data, answers)
     labels, counts = results["confusion_matrix"]["labels"], results["confusion_matrix"]["counts"]
@@ -196,6 +196,8 @@ def write(
     title = f"{results['features']} → {results['model']}, test accuracy {results['test']['accuracy']:.3f}"
     confusion_figure(np.array(counts), labels, title).savefig(folder / "confusion_matrix.png", dpi=150)
     final = {f"final/{name}": value for name, value in results["test"].items()}
+    # Last, since a folder with it counts as done.
+    (folder / "metrics.json").write_text(json.dumps(results, indent=2) + "\n", encoding="utf-8")
     for logger in loggers:
         if isinstance(logger, TensorBoardLogger):
             logger.log_hyperparams(_flat(cfg), final)
@@ -220,6 +222,21 @@ def _flat(cfg: dict[str, Any], prefix: str = "") -> dict[str, Any]:
     for key, value in cfg.items():
         flat |= _flat(value, f"{prefix}{key}.") if isinstance(value, dict) else {prefix + key: value}
     return flat
+
+
+def results_of(folder: Path, cfg: dict[str, Any]) -> dict[str, Any] | None:
+    """What ``metrics.json`` of ``folder`` holds, or None where no run has ended there.
+
+    Raises:
+        UserError: A run with other choices has ended there.
+    """
+    metrics, choices = folder / "metrics.json", folder / "config.yaml"
+    if not metrics.is_file():
+        return None
+    if not choices.is_file() or OmegaConf.to_container(OmegaConf.load(choices)) != cfg:
+        raise UserError(f"{folder} holds a run with other choices: set hydra.run.dir= or hydra.sweep.dir= to a new one")
+    results: dict[str, Any] = json.loads(metrics.read_text(encoding="utf-8"))
+    return results
 
 
 def show(results: dict[str, Any], folder: Path) -> None:

@@ -22,12 +22,14 @@ from ser.datamodule import EmotionDataModule
 from ser.errors import UserError
 from ser.features import FeatureConfig
 from ser.models import NETWORKS
-from ser.results import announce, collect, console, show, write
+from ser.results import announce, collect, console, results_of, show, write
 from ser.splits import split_clips
 
 
 def run(cfg: dict[str, Any], folder: Path, command: Sequence[str] = ()) -> dict[str, Any]:
     """Build, fit, test, and write the run folder.
+
+    A folder that holds the results of the same choices is left as it is, so that a sweep that was cut off goes on.
 
     Args:
         cfg: The composed choices, ``conf/config.yaml`` and what it draws in, as plain data.
@@ -41,6 +43,9 @@ def run(cfg: dict[str, Any], folder: Path, command: Sequence[str] = ()) -> dict[
         UserError: A choice can't work or data can't be used; the message gives the remedy.
     """
     started = time.perf_counter()
+    if (done := results_of(folder, cfg)) is not None:
+        console.print(f"{escape(str(folder))} holds this run already: skipped", soft_wrap=True)
+        return done
     check_choices(cfg)
     _hush()
     seed_everything(cfg["seed"], workers=True, verbose=False)

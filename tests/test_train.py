@@ -19,6 +19,7 @@ from torch import Tensor
 import ser.results
 from ser.config import ConfigError, plain, register_schemas
 from ser.corpora import read_corpus
+from ser.errors import UserError
 from ser.features import FeatureConfig, Frontend
 from ser.models import NETWORKS, Batch, EmotionNetwork
 from ser.splits import split_clips
@@ -471,3 +472,14 @@ def test_only_synthetic_sound_brings_a_caution(
 def test_choices_are_checked_before_data_is_read(tmp_path: Path) -> None:
     with pytest.raises(ConfigError, match="reads 2D features"):
         trained(tmp_path / "no corpus", tmp_path / "run", *ONE_D, "model=paper2d")
+
+
+def test_a_run_that_has_ended_in_the_folder_is_not_run_again(corpus: Path, tmp_path: Path) -> None:
+    done = trained(corpus, tmp_path / "run", *ONE_D)
+    written = (done.folder / "metrics.json").stat().st_mtime_ns
+    again = trained(corpus, tmp_path / "run", *ONE_D)
+    assert again.results == json.loads((done.folder / "metrics.json").read_text())
+    assert (done.folder / "metrics.json").stat().st_mtime_ns == written
+    assert "skipped" in again.screen
+    with pytest.raises(UserError, match="other choices"):
+        trained(corpus, tmp_path / "run", *ONE_D, "seed=2")

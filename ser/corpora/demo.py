@@ -88,7 +88,8 @@ Array = npt.NDArray[np.float64]
 def read(root: Path) -> list[Clip]:
     """Clips of the demo corpus in ``root``, sorted by name; the corpus is written first where it is not there yet.
 
-    Where ``root`` holds something else, or only a part of the corpus, it raises ``CorpusError``.
+    Raises:
+        CorpusError: ``root`` holds something else, or only a part of the corpus.
     """
     write(root)
     return crema_d.read(root)
@@ -98,8 +99,10 @@ def write(root: Path, seed: int = 0) -> None:
     """Make the corpus and move it to ``root`` in one step, so that it is there as a whole or not at all.
 
     A whole corpus that is there already stays as it is, whatever its seed. The same ``seed`` (0 or more) gives the
-    same bytes, with the same numpy on the same kind of machine. Where ``root`` holds something else, or only a part
-    of the corpus, or nothing can be moved there, it raises ``CorpusError``.
+    same bytes, with the same numpy on the same kind of machine.
+
+    Raises:
+        CorpusError: ``root`` holds something else, or only a part of the corpus, or nothing can be moved there.
     """
     if _is_complete(root):
         return
