@@ -95,10 +95,6 @@ def check_choices(cfg: dict[str, Any]) -> None:
     with torch.device("meta"):
         network(ample, num_classes=2, **network_settings(cfg))
     Augment(**cfg["augment"])
-    if cfg["ckpt_path"] is not None and not Path(cfg["ckpt_path"]).is_file():
-        raise ConfigError(
-            f"ckpt_path={cfg['ckpt_path']} is not a file: give a run's checkpoints/last.ckpt to go on from it"
-        )
     if cfg["ckpt_path"] is not None:
         _check_resumption(cfg)
     if cfg["trainer"]["precision"] not in PRECISIONS:
@@ -110,6 +106,10 @@ def check_choices(cfg: dict[str, Any]) -> None:
 
 
 def _check_resumption(cfg: dict[str, Any]) -> None:
+    if not Path(cfg["ckpt_path"]).is_file():
+        raise ConfigError(
+            f"ckpt_path={cfg['ckpt_path']} is not a file: give a run's checkpoints/last.ckpt to go on from it"
+        )
     checkpoint = read_checkpoint(Path(cfg["ckpt_path"]))
     seen, planned, wanted = checkpoint["epoch"] + 1, checkpoint["max_epochs"], cfg["trainer"]["max_epochs"]
     if cfg["model"]["schedule"] == "onecycle" and wanted != planned:

@@ -196,14 +196,14 @@ def write(
     title = f"{results['features']} → {results['model']}, test accuracy {results['test']['accuracy']:.3f}"
     confusion_figure(np.array(counts), labels, title).savefig(folder / "confusion_matrix.png", dpi=150)
     final = {f"final/{name}": value for name, value in results["test"].items()}
-    # Last, since a folder with it counts as done.
-    (folder / "metrics.json").write_text(json.dumps(results, indent=2) + "\n", encoding="utf-8")
     for logger in loggers:
         if isinstance(logger, TensorBoardLogger):
             logger.log_hyperparams(_flat(cfg), final)
         else:
             logger.log_hyperparams(_flat(cfg))
         logger.finalize("success")
+    # Last, since a folder with it counts as done.
+    (folder / "metrics.json").write_text(json.dumps(results, indent=2) + "\n", encoding="utf-8")
 
 
 def _write_predictions(path: Path, data: EmotionDataModule, answers: TestAnswers) -> None:
