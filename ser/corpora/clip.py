@@ -1,7 +1,7 @@
 """What a reader of a corpus knows about one recording."""
 
-from collections.abc import Iterator
-from dataclasses import dataclass
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field
 from pathlib import Path
 
 from ser.errors import UserError
@@ -9,6 +9,25 @@ from ser.errors import UserError
 SUFFIXES = (".wav", ".flac", ".ogg", ".mp3", ".aiff")
 """File name endings of sound, in lower case; a reader takes any case."""
 
+EMOTIONS = (
+    "anger",
+    "boredom",
+    "calm",
+    "disgust",
+    "excited",
+    "fear",
+    "frustrated",
+    "happy",
+    "neutral",
+    "other",
+    "sad",
+    "surprise",
+    "undecided",
+)
+"""The one vocabulary of all corpora with labels of their own; a folder's or a manifest's names are its author's.
+
+``undecided`` is what raters could not agree on. ``surprise`` takes in TESS's pleasant surprise.
+"""
 
 SIDES = ("train", "val", "test")
 """Of a split."""
@@ -27,8 +46,16 @@ class Clip:
         path: The sound file.
         emotion: Label, lower case.
         speaker: Who speaks, or None where the corpus does not say.
+        corpus: Which corpus it belongs to, by its name on the command line; ``read_corpora`` fills it in.
+        session: The recording session, or None.
         sentence: What is said, or None.
         intensity: How strongly the emotion is acted, or None.
+        sex: ``female`` or ``male``, or None.
+        age: In years, or None.
+        race: As the corpus puts it, lower case, or None.
+        ethnicity: As the corpus puts it, lower case, or None.
+        votes: How many raters who heard the clip chose each emotion, or None.
+        original: Where the clip was made from another recording, such as an augmented copy: that one's name.
         split: ``train``, ``val`` or ``test`` where the corpus brings a split of its own, or None.
     """
 
@@ -36,8 +63,16 @@ class Clip:
     path: Path
     emotion: str
     speaker: str | None = None
+    corpus: str = ""
+    session: str | None = None
     sentence: str | None = None
     intensity: str | None = None
+    sex: str | None = None
+    age: int | None = None
+    race: str | None = None
+    ethnicity: str | None = None
+    votes: Mapping[str, int] | None = field(default=None, hash=False)
+    original: str | None = None
     split: str | None = None
 
 
