@@ -8,7 +8,7 @@ from hydra.core.hydra_config import HydraConfig
 from hydra.types import RunMode
 from omegaconf import DictConfig
 
-from ser.config import plain, register_schemas
+from ser.config import plain, refuse_lists, register_schemas
 from ser.errors import UserError
 from ser.train import run
 
@@ -20,6 +20,7 @@ def main(cfg: DictConfig) -> None:
     """Hand the composed choices to ``ser.train.run``."""
     job = HydraConfig.get()
     try:
+        refuse_lists(job.overrides.task, cfg)
         run(plain(cfg), Path(job.runtime.output_dir), command=["train.py", *job.overrides.task])
     except UserError as error:
         if job.mode == RunMode.MULTIRUN:

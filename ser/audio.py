@@ -1,5 +1,6 @@
 """Any sound file → one mono waveform at the wanted rate, with a defined answer for everything odd."""
 
+import hashlib
 from dataclasses import dataclass
 from functools import lru_cache
 from pathlib import Path
@@ -35,11 +36,22 @@ class Recording:
             with full scale at ±1.
         remarks: What was odd and what was done about it, each a short phrase.
         silent: Whether nothing in it is louder than ``SILENCE_PEAK``.
+        clipped: Share of the samples at full scale, 0 to 1.
+        fingerprint: Equal for two files whose samples, averaged over channels, are equal, whatever their format; a
+            resampled, cut or louder copy has another one. None for silence.
+        seconds: How long the file is.
+        rate: Of the file, in samples a second.
+        channels: Of the file.
     """
 
     samples: NDArray[np.int16] | NDArray[np.float32]
     remarks: tuple[str, ...] = ()
     silent: bool = False
+    clipped: float = 0.0
+    fingerprint: str | None = None
+    seconds: float = 0.0
+    rate: int = 0
+    channels: int = 1
 
 
 def read_audio(path: Path, sample_rate: int) -> Recording:
@@ -71,14 +83,27 @@ def read_audio(path: Path, sample_rate: int) -> Recording:
     if channels > 1:
         samples = sound.mean(axis=1, dtype=np.float32)
         remarks.append(f"{channels} channels averaged")
+    full_scale = 32767 if exact else 32767 / 32768
+    loudest = np.abs(samples.astype(np.float32))
+    silent = bool(loudest.max() < SILENCE_PEAK * full_scale)
+    clipped = float((loudest >= full_scale).mean())
+    fingerprint = None if silent else _fingerprint(samples)
     if rate != sample_rate:
         samples = _resampler(rate, sample_rate)(torch.from_numpy(np.ascontiguousarray(samples))).numpy()
         remarks.append(f"resampled from {rate} Hz")
-    full_scale = 32768 if exact else 1
-    silent = bool(np.abs(samples.astype(np.float32)).max() < SILENCE_PEAK * full_scale)
     if silent:
         remarks.append("silent")
-    return Recording(samples, tuple(remarks), silent)
+    return Recording(samples, tuple(remarks), silent, clipped, fingerprint, frames / rate, rate, channels)
+
+
+def _fingerprint(samples: NDArray[np.int16] | NDArray[np.float32]) -> str:
+    """Of samples as they are in the file; those that 16 bits hold exactly count as 16-bit ones in any format."""
+    if samples.dtype != np.int16:
+        scaled = samples * np.float32(32768)
+        whole = np.rint(scaled)
+        if np.array_equal(scaled, whole) and whole.min() >= -32768 and whole.max() <= 32767:
+            samples = whole.astype(np.int16)
+    return hashlib.blake2b(samples.tobytes(), digest_size=16).hexdigest()
 
 
 def _resampler(rate: int, sample_rate: int) -> Resample:

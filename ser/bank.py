@@ -1,6 +1,6 @@
 """All waveforms of a run in one contiguous tensor, gathered a batch at a time on whatever device holds it."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from functools import partial
 from pathlib import Path
@@ -96,3 +96,11 @@ def _read_or_error(path: Path, sample_rate: int) -> Recording | AudioError:
         return read_audio(path, sample_rate)
     except AudioError as error:
         return error
+
+
+def fingerprints(recordings: Mapping[str, Recording | AudioError]) -> dict[str, str | None]:
+    """Clip's name → what equals that of another clip if both decode to the same samples; None for what has none."""
+    return {
+        name: recording.fingerprint if isinstance(recording, Recording) else None
+        for name, recording in recordings.items()
+    }

@@ -18,11 +18,12 @@ from ser.callbacks import read_checkpoint
 from ser.datamodule import EmotionDataModule
 from ser.errors import UserError
 from ser.features import FEATURES, FeatureConfig, FeatureSet
+from ser.labels import Labels
 from ser.models import NETWORKS, EmotionNetwork
-from ser.splits import split_clips
+from ser.splits import SPLITS
 
 GIVEN_TO_TRAINER = ("logger", "callbacks", "default_root_dir")
-GIVEN_TO_DATAMODULE = ("augment", "strict", "seed", "device")
+GIVEN_TO_DATAMODULE = ("augment", "strict", "seed", "device", "target", "recordings")
 """Arguments that a run fills in itself, and so no options."""
 
 PRECISIONS = ("auto", "32-true", "bf16-mixed", "16-mixed", None)
@@ -39,15 +40,18 @@ class ConfigError(UserError):
 def register_schemas() -> None:
     """Tell Hydra every option of the constructors, so that each can be set by its own name and none is copied.
 
-    ``schema/features``, ``schema/augment``, ``schema/datamodule``, ``schema/split``, ``schema/trainer`` and
-    ``schema/model/NAME`` hold the constructors' defaults; the YAML files of ``conf/`` start from them.
+    ``schema/labels``, ``schema/features``, ``schema/augment``, ``schema/datamodule``, ``schema/trainer``,
+    ``schema/split/NAME`` and ``schema/model/NAME`` hold the defaults of the constructors and functions; the YAML files
+    of ``conf/`` start from them.
     """
     store = ConfigStore.instance()
     store.store(group="schema", name="features", node=FeatureConfig)
     store.store(group="schema", name="augment", node=_defaults(Augment))
     store.store(group="schema", name="trainer", node=_defaults(Trainer, without=GIVEN_TO_TRAINER))
     store.store(group="schema", name="datamodule", node=_defaults(EmotionDataModule, without=GIVEN_TO_DATAMODULE))
-    store.store(group="schema", name="split", node=_defaults(split_clips))
+    store.store(group="schema", name="labels", node=_defaults(Labels))
+    for name, divide in SPLITS.items():
+        store.store(group="schema/split", name=name, node={"name": name, **_defaults(divide)})
     for name, network in NETWORKS.items():
         store.store(
             group="schema/model", name=name, node={"name": name, **_defaults(EmotionNetwork), **_defaults(network)}
@@ -68,6 +72,26 @@ def plain(cfg: DictConfig) -> dict[str, Any]:
     container = OmegaConf.to_container(cfg, resolve=True, throw_on_missing=True)
     assert isinstance(container, dict)
     return {str(key): value for key, value in container.items()}
+
+
+def refuse_lists(overrides: Sequence[str], cfg: DictConfig) -> None:
+    """Refuse ``dataset=[a,b]``, of which Hydra would keep one choice without a word.
+
+    Args:
+        overrides: What was typed.
+        cfg: What it was composed to.
+
+    Raises:
+        ConfigError: A group was given a list.
+    """
+    for override in overrides:
+        group, _, value = override.partition("=")
+        if value.lstrip().startswith("[") and OmegaConf.is_dict(cfg.get(group.lstrip("+"))):
+            several = " (several corpora in one run: dataset=multi dataset.names=[…])" if group == "dataset" else ""
+            raise ConfigError(
+                f"{override}: {group}= takes one choice{several}; "
+                f"a run for each is a sweep: -m {group}={value.strip(' []').replace(' ', '')}"
+            )
 
 
 def check_choices(cfg: dict[str, Any]) -> None:

@@ -1,7 +1,7 @@
 """Clips → batches of network input, on the device that trains."""
 
 import warnings
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import torch
@@ -19,6 +19,8 @@ from ser.models import Batch
 from ser.splits import Split
 
 BANKS = ("device", "memory")
+
+TARGETS = ("emotion", "votes")
 
 CHUNK = 256
 """Clips that are padded and extracted at once before training."""
@@ -66,6 +68,10 @@ class EmotionDataModule(LightningDataModule):
             otherwise. None pads to the longest clip.
         bank: Where waveforms and kept features lie: ``device``, with the network, or ``memory``, with the host.
         device: That the network trains on, and so where features are computed.
+        target: What training clips are trained towards: their ``emotion``, or the shares of the raters' ``votes``.
+            Scores are always about the emotion.
+        recordings: Clip's name → what ``decode`` gave at the features' rate; None to decode in ``setup``, which also
+            lets go of them.
         keep_features: Compute features that don't change from epoch to epoch once, and keep them.
         strict: Make a clip that can't be used an error, rather than leave it out and list it.
         seed: Orders the training clips.
@@ -75,6 +81,9 @@ class EmotionDataModule(LightningDataModule):
         clips: Usable clips, training first, then validation, then test.
         skipped: Clips left out, with the reason.
         remarks: What was odd about clips that are used, by clip name.
+        fitted_on: The clips that the normaliser has seen.
+        without_votes: With ``target="votes"``, training clips that no rater gave a class of the run; their emotion is
+            the target.
     """
 
     def __init__(
@@ -89,10 +98,14 @@ class EmotionDataModule(LightningDataModule):
         strict: bool = False,
         seed: int = 0,
         device: torch.device | str = "cpu",
+        target: str = "emotion",
+        recordings: Mapping[str, Recording | AudioError] | None = None,
     ) -> None:
         super().__init__()
         if bank not in BANKS:
             raise DataError(f"datamodule.bank={bank!r} must be one of {', '.join(BANKS)}")
+        if target not in TARGETS:
+            raise DataError(f"dataset.target={target!r} must be one of {', '.join(TARGETS)}")
         if batch_size < 1:
             raise DataError(f"datamodule.batch_size={batch_size} must be at least 1")
         if max_seconds is not None and max_seconds <= 0:
@@ -112,10 +125,14 @@ class EmotionDataModule(LightningDataModule):
         self.keep_features = keep_features
         self.strict = strict
         self.seed = seed
+        self.target = target
         self.labels: list[str] = []
         self.clips: list[Clip] = []
         self.skipped: list[tuple[Clip, str]] = []
         self.remarks: dict[str, tuple[str, ...]] = {}
+        self.fitted_on: list[Clip] = []
+        self.without_votes: list[Clip] = []
+        self._recordings = recordings
         self._positions: dict[str, list[int]] = {}
 
     def setup(self, stage: str | None = None) -> None:  # noqa: ARG002
@@ -134,6 +151,7 @@ class EmotionDataModule(LightningDataModule):
             self.clips = []
             raise DataError(f"no training clip shows {', '.join(sorted(lost))}: record more, or drop these clips")
         self.targets = torch.tensor([self.labels.index(clip.emotion) for clip in self.clips], device=self.device)
+        self._soft = self._votes() if self.target == "votes" else None
         self.bank = WaveformBank([recording.samples for recording in recordings]).to(self.home)
         self.frontend = Frontend(self.config, self._length()).to(self.device)
         training = self._indices(self._positions["train"])
@@ -145,6 +163,7 @@ class EmotionDataModule(LightningDataModule):
         if self.config.normalize == "standard":
             raw = self._features[training] if self._features is not None else self._extract(training)
             self.frontend.normalizer.fit(raw, self._real_frames(training))
+            self.fitted_on = self.side("train")
         if self._features is not None:
             for chunk in everything.split(CHUNK):
                 scaled = self.frontend.normalizer(self._features[chunk].to(self.device), self._real_frames(chunk))
@@ -192,7 +211,8 @@ class EmotionDataModule(LightningDataModule):
             features = self.frontend.normalized(waveforms, lengths)
         if training:
             features = self.augment.train()(features)
-        return Batch(self.frontend.arrange(features), self.targets[clips], clips)
+        soft = self._soft[clips] if training and self._soft is not None else None
+        return Batch(self.frontend.arrange(features), self.targets[clips], clips, soft)
 
     def state_dict(self) -> dict[str, Any]:
         """What prediction needs beside the network: plain data and tensors, kept in the checkpoint."""
@@ -220,7 +240,11 @@ class EmotionDataModule(LightningDataModule):
     def _decode(self) -> list[Recording]:
         self.skipped.clear()
         ordered: Sequence[tuple[str, Clip]] = [(side, clip) for side in SIDES for clip in getattr(self.split, side)]
-        outcomes = decode([clip.path for _, clip in ordered], self.config.sample_rate)
+        if self._recordings is None:
+            outcomes = decode([clip.path for _, clip in ordered], self.config.sample_rate)
+        else:
+            outcomes = [self._recordings[clip.name] for _, clip in ordered]
+            self._recordings = None
         recordings = []
         positions: dict[str, list[int]] = {side: [] for side in SIDES}
         for (side, clip), outcome in zip(ordered, outcomes, strict=True):
@@ -246,6 +270,26 @@ class EmotionDataModule(LightningDataModule):
             warnings.warn(f"silent clips, which are kept: {len(silent)}, such as {silent[0]}", stacklevel=2)
         self._positions = positions
         return recordings
+
+    def _votes(self) -> Tensor:
+        """Share of the votes that each class got, ``(clip, class)``; the emotion itself where no class got one.
+
+        Raises:
+            DataError: A training clip comes without its raters' votes.
+        """
+        training = self.side("train")
+        if unknown := [clip.name for clip in training if clip.votes is None]:
+            self.clips = []
+            raise DataError(
+                f"dataset.target=votes needs raters' votes for every training clip, and {len(unknown)} have none "
+                f"(such as {unknown[0]!r}): point dataset.metadata= at the corpus's tables, or take "
+                "dataset.target=emotion"
+            )
+        votes = torch.tensor([[(clip.votes or {}).get(label, 0) for label in self.labels] for clip in self.clips])
+        given = votes.sum(1, keepdim=True)
+        self.without_votes = [clip for clip in training if not any((clip.votes or {}).get(e) for e in self.labels)]
+        emotion = torch.nn.functional.one_hot(self.targets.cpu(), len(self.labels))
+        return torch.where(given > 0, votes / given.clamp_min(1), emotion.float()).to(self.device)
 
     def _length(self) -> int:
         rate = self.config.sample_rate

@@ -4,7 +4,8 @@ import csv
 import json
 import platform
 import subprocess
-from collections.abc import Sequence
+from collections import Counter
+from collections.abc import Mapping, Sequence
 from importlib.metadata import version
 from pathlib import Path
 from typing import Any
@@ -18,30 +19,38 @@ from rich.markup import escape
 from rich.table import Table
 from torchmetrics import MetricCollection
 
-from ser.callbacks import TestAnswers, read_checkpoint
+from ser.callbacks import read_checkpoint
 from ser.corpora import SIDES, SYNTHETIC
 from ser.datamodule import EmotionDataModule
 from ser.errors import UserError
-from ser.figures import confusion_figure
+from ser.evaluation import SCORES, Answers, write_answers
+from ser.figures import confusion_figure, groups_figure
 from ser.models import EmotionNetwork
+from ser.splits import Leakage
 
 PACKAGES = ("ser", "torch", "torchaudio", "lightning", "torchmetrics", "hydra-core", "numpy", "soundfile")
-
-SCORES = ("accuracy", "macro_f1", "weighted_f1", "uar")
 
 SYNTHETIC_CAUTION = "The corpus is synthetic: no person speaks in it, and the score says nothing about people."
 
 console = Console()
 
 
-def announce(cfg: dict[str, Any], data: EmotionDataModule, network: EmotionNetwork, trainer: Trainer) -> None:
-    """Say on screen what a run is about to learn, and from what."""
+def announce(
+    cfg: dict[str, Any], data: EmotionDataModule, network: EmotionNetwork, trainer: Trainer, left_out: dict[str, int]
+) -> None:
+    """Say on screen what a run is about to learn, and from what; ``left_out`` counts the clips of dropped classes."""
     name = cfg["dataset"]["name"]
     sizes = ", ".join(f"{len(data.side(side)):,} {side}" for side in SIDES)
-    console.print(
-        f"[bold]{name}[/bold], split={cfg['split']['name']}: {sizes}; emotions {escape(', '.join(data.labels))}"
-    )
-    console.print(_speakers_line(*data.split.speakers_in_common()))
+    console.print(f"[bold]{name}[/bold], split={cfg['split']['name']} ({data.split.hash}): {sizes}")
+    console.print(f"Emotions, in this order: {escape(', '.join(data.labels))}")
+    if left_out:
+        console.print(f"Left out by labels: {escape(_counted(left_out))}")
+    if data.split.left_out:
+        unshared = Counter(f"{clip.corpus} {clip.emotion}" for clip in data.split.left_out)
+        console.print(f"Left out, for not all corpora have them: {escape(_counted(unshared))}")
+    console.print(escape(leakage_line(data.split.leakage())), soft_wrap=True)
+    if data.without_votes:
+        console.print(f"{len(data.without_votes)} training clips got no vote for these emotions and keep their own")
     shape = " × ".join(map(str, data.input_shape))
     console.print(f"{_features(cfg)} ({shape}) → {cfg['model']['name']}, {_parameters(network):,} parameters")
     console.print(f"{trainer.max_epochs} epochs on {data.device}, precision {trainer.precision}, seed {cfg['seed']}")
@@ -51,10 +60,20 @@ def announce(cfg: dict[str, Any], data: EmotionDataModule, network: EmotionNetwo
         console.print("[yellow]The corpus brings a split of its own, which split=official would follow.[/yellow]")
 
 
-def _speakers_line(heard: int, speakers: int) -> str:
-    if not speakers:
-        return "Speakers are not known: nobody can say whether test speakers were heard in training."
-    return f"{heard} of {speakers} test speakers were heard in training or validation."
+def leakage_line(leakage: Leakage) -> str:
+    """What a reader must know of a split: whether speakers or recordings are on two sides of it."""
+    if leakage.test_speakers:
+        line = f"{len(leakage.heard)} of {leakage.test_speakers} test speakers were heard in training or validation."
+    else:
+        line = "Speakers are not known: nobody can say whether test speakers were heard in training."
+    if leakage.recordings:
+        twins = ", ".join(" = ".join(names) for names in leakage.recordings)
+        line += f" {len(leakage.recordings)} recordings are on two sides: {twins}."
+    return line
+
+
+def _counted(counts: Mapping[str, int]) -> str:
+    return ", ".join(f"{count:,} {name}" for name, count in sorted(counts.items()))
 
 
 def collect(
@@ -82,7 +101,7 @@ def collect(
         seconds: How long the run took.
     """
     name = cfg["dataset"]["name"]
-    heard, speakers = data.split.speakers_in_common()
+    leakage = data.split.leakage()
     classes, confusion = _by_class(network.test_details, data.labels)
     running = sum(buffer.numel() for key, buffer in network.named_buffers() if "running_" in key)
     return {
@@ -92,15 +111,21 @@ def collect(
             "synthetic": name in SYNTHETIC,
             **({"caution": SYNTHETIC_CAUTION} if name in SYNTHETIC else {}),
             "clips": len(data.clips),
+            "corpora": dict(sorted(Counter(clip.corpus for clip in data.clips).items())),
             "speakers": len({clip.speaker for clip in data.clips if clip.speaker is not None}),
             "skipped": [{"clip": clip.name, "reason": reason} for clip, reason in data.skipped],
             "remarks": {clip: list(remarks) for clip, remarks in data.remarks.items()},
         },
         "split": {
             **cfg["split"],
+            "hash": data.split.hash,
             "clips": {side: len(data.side(side)) for side in SIDES},
-            "test_speakers": speakers,
-            "test_speakers_heard_before": heard,
+            "test_speakers": leakage.test_speakers,
+            "test_speakers_heard_before": len(leakage.heard),
+            "recordings_on_two_sides": [list(names) for names in leakage.recordings],
+            "left_out": [clip.name for clip in data.split.left_out],
+            "leakage": leakage_line(leakage),
+            "normalizer_fitted_on": len(data.fitted_on),
         },
         "features": _features(cfg),
         "model": cfg["model"]["name"],
@@ -172,22 +197,20 @@ def write(
     folder: Path,
     cfg: dict[str, Any],
     results: dict[str, Any],
-    data: EmotionDataModule,
-    answers: TestAnswers,
-    loggers: Sequence[Logger],
+    answers: Answers,
+    loggers: Sequence[Logger] = (),
 ) -> None:
-    """Write ``metrics.json``, ``predictions.csv``, ``confusion_matrix.csv`` and ``.png``, ``config.yaml``; log scores.
+    """Write ``metrics.json``, ``predictions.csv``, ``confusion_matrix.csv``, figures, ``config.yaml``; log scores.
 
     Args:
         folder: The run folder.
         cfg: The composed choices.
         results: From ``collect``.
-        data: After the run.
         answers: What the network said of each test clip.
         loggers: Get the hyper-parameters with the final scores.
     """
     OmegaConf.save(OmegaConf.create(cfg), folder / "config.yaml")
-    _write_predictions(folder / "predictions.csv", data, answers)
+    write_answers(folder / "predictions.csv", answers)
     labels, counts = results["confusion_matrix"]["labels"], results["confusion_matrix"]["counts"]
     with (folder / "confusion_matrix.csv").open("w", newline="", encoding="utf-8") as file:
         table = csv.writer(file)
@@ -195,6 +218,8 @@ def write(
         table.writerows([label, *row] for label, row in zip(labels, counts, strict=True))
     title = f"{results['features']} → {results['model']}, test accuracy {results['test']['accuracy']:.3f}"
     confusion_figure(np.array(counts), labels, title).savefig(folder / "confusion_matrix.png", dpi=150)
+    if results["groups"]:
+        groups_figure(results["groups"], results["test"]["uar"]).savefig(folder / "groups.png", dpi=150)
     final = {f"final/{name}": value for name, value in results["test"].items()}
     for logger in loggers:
         if isinstance(logger, TensorBoardLogger):
@@ -204,16 +229,6 @@ def write(
         logger.finalize("success")
     # Last, since a folder with it counts as done.
     (folder / "metrics.json").write_text(json.dumps(results, indent=2) + "\n", encoding="utf-8")
-
-
-def _write_predictions(path: Path, data: EmotionDataModule, answers: TestAnswers) -> None:
-    with path.open("w", newline="", encoding="utf-8") as file:
-        table = csv.writer(file)
-        table.writerow(["clip", "speaker", "emotion", "predicted", *data.labels])
-        for position, row in zip(answers.clips.tolist(), answers.probabilities.tolist(), strict=True):
-            clip = data.clips[position]
-            predicted = data.labels[row.index(max(row))]
-            table.writerow([clip.name, clip.speaker or "", clip.emotion, predicted, *(f"{p:.6f}" for p in row)])
 
 
 def _flat(cfg: dict[str, Any], prefix: str = "") -> dict[str, Any]:
@@ -239,6 +254,15 @@ def results_of(folder: Path, cfg: dict[str, Any]) -> dict[str, Any] | None:
     return results
 
 
+def _raters_line(raters: dict[str, Any]) -> str:
+    figures = {name: raters[name]["accuracy"] for name in ("one_rater", "majority", "network_with_majority")}
+    return (
+        f"Human raters, voice alone, on {raters['clips']:,} of the test clips: one rater is right in "
+        f"{figures['one_rater']:.3f} of the votes, the majority in {figures['majority']:.3f}; "
+        f"the network agrees with the majority in {figures['network_with_majority']:.3f}."
+    )
+
+
 def show(results: dict[str, Any], folder: Path) -> None:
     """Print scores, confusion matrix, the classes from most to least confusing, and what was left out."""
     checkpoint = results["checkpoint"]
@@ -246,7 +270,12 @@ def show(results: dict[str, Any], folder: Path) -> None:
     for name in (*SCORES, "loss"):
         scores.add_column(name, justify="right")
     scores.add_row(*(f"{results['test'][name]:.4f}" for name in (*SCORES, "loss")))
+    bounds = results["intervals"]
+    scores.add_row(*("{:.3f}-{:.3f}".format(*bounds[name]) for name in SCORES), "")
     console.print(scores)
+    console.print(f"Below: 95 % interval by a bootstrap over {bounds['over']}.", soft_wrap=True)
+    if raters := results.get("raters"):
+        console.print(_raters_line(raters), soft_wrap=True)
 
     labels = results["confusion_matrix"]["labels"]
     matrix = Table(title="Confusion matrix, true × predicted")
@@ -269,8 +298,7 @@ def show(results: dict[str, Any], folder: Path) -> None:
         console.print(f"[red]left out[/red] {escape(skipped['reason'])}", highlight=False)
     if results["dataset"]["remarks"]:
         console.print(f"{len(results['dataset']['remarks'])} clips were odd and used; metrics.json tells how")
-    split = results["split"]
-    console.print(_speakers_line(split["test_speakers_heard_before"], split["test_speakers"]))
+    console.print(escape(results["split"]["leakage"]), soft_wrap=True)
     if results["dataset"]["synthetic"]:
         console.print(f"[yellow]{SYNTHETIC_CAUTION}[/yellow]")
     console.print(f"Run folder: {escape(str(folder))}", soft_wrap=True)

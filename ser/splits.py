@@ -1,16 +1,34 @@
-"""Clips → train, validation and test."""
+"""Clips → train, validation and test, and the guard that looks for what is on two sides."""
 
-from collections.abc import Sequence
-from dataclasses import dataclass
+import hashlib
+import inspect
+import warnings
+from collections import Counter, defaultdict
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from itertools import combinations
+from typing import Any
 
 import numpy as np
-from sklearn.model_selection import ShuffleSplit, train_test_split
+from numpy.typing import NDArray
+from scipy.sparse import coo_array
+from scipy.sparse.csgraph import connected_components
+from sklearn.model_selection import ShuffleSplit, StratifiedGroupKFold, train_test_split
 
 from ser.corpora import SIDES, Clip
 from ser.errors import UserError
 
 CANDIDATES = 1000
-"""Draws of speakers among which the most balanced one is taken."""
+"""Draws of units among which the most balanced one is taken."""
+
+UNITS = ("speaker", "session", "clip")
+"""What a split may keep in one piece: everything of a speaker or of a session, or nothing but twins."""
+
+LISTED = 10
+"""Clips that a message lists at most."""
+
+Fingerprints = Mapping[str, str | None]
+"""Clip's name → what equals that of another clip if both decode to the same samples; None for silence."""
 
 
 class SplitError(UserError):
@@ -18,55 +36,138 @@ class SplitError(UserError):
 
 
 @dataclass(frozen=True)
+class Leakage:
+    """What is on more than one side of a split.
+
+    Attributes:
+        heard: Of the test speakers, those heard in training or validation, sorted.
+        test_speakers: How many speakers the test clips have, as far as they are known.
+        speakers: All that are on two sides, sorted.
+        recordings: Clips that decode to the same samples, or are copies of one original, on two sides: their names,
+            a tuple for each recording, sorted.
+    """
+
+    heard: list[str]
+    test_speakers: int
+    speakers: list[str]
+    recordings: list[tuple[str, ...]]
+
+
+@dataclass(frozen=True)
 class Split:
-    """Three lists of clips without an overlap; together they are all clips of the corpus."""
+    """Three lists of clips without an overlap; together they are all clips but those left out.
+
+    Attributes:
+        train: Clips that the network and the normaliser learn from.
+        val: Clips that choose the checkpoint.
+        test: Clips that are looked at once, at the end.
+        left_out: Clips of classes that the test corpora don't share with the others.
+        fingerprints: Tell which clips are the same recording.
+    """
 
     train: list[Clip]
     val: list[Clip]
     test: list[Clip]
+    left_out: list[Clip] = field(default_factory=list)
+    fingerprints: Fingerprints = field(default_factory=dict)
 
-    def speakers_in_common(self) -> tuple[int, int]:
-        """How many of the test speakers are heard in training or validation, and how many test speakers there are."""
-        test = {clip.speaker for clip in self.test if clip.speaker is not None}
-        seen = {clip.speaker for clip in [*self.train, *self.val]}
-        return len(test & seen), len(test)
+    @property
+    def hash(self) -> str:
+        """Twelve hexadecimal digits that two splits share if the same clips with the same labels are on their sides."""
+        lines = sorted(f"{side}\t{clip.name}\t{clip.emotion}\n" for side in SIDES for clip in getattr(self, side))
+        return hashlib.sha256("".join(lines).encode()).hexdigest()[:12]
+
+    def leakage(self) -> Leakage:
+        """Look for speakers, decoded recordings and copies of one original on two sides."""
+        speakers = {side: {clip.speaker for clip in getattr(self, side)} - {None} for side in SIDES}
+        shared = set().union(*(speakers[one] & speakers[other] for one, other in combinations(SIDES, 2)))
+        sides: dict[str, set[str]] = defaultdict(set)
+        names: dict[str, set[str]] = defaultdict(set)
+        for side in SIDES:
+            for clip in getattr(self, side):
+                for key in _recordings(clip, self.fingerprints):
+                    sides[key].add(side)
+                    names[key].add(clip.name)
+        return Leakage(
+            heard=sorted(map(str, speakers["test"] & (speakers["train"] | speakers["val"]))),
+            test_speakers=len(speakers["test"]),
+            speakers=sorted(map(str, shared)),
+            recordings=sorted({tuple(sorted(names[key])) for key, where in sides.items() if len(where) > 1}),
+        )
 
 
-def split_clips(clips: Sequence[Clip], name: str, seed: int = 42, test: float = 0.3, val: float = 0.05) -> Split:
+def split_clips(clips: Sequence[Clip], name: str, fingerprints: Fingerprints | None = None, **options: Any) -> Split:
     """Divide ``clips``, the same for any order of them.
 
     Args:
-        clips: The whole corpus.
-        name: ``stratified``, by emotion, with speakers on both sides: the report's split. Clips sorted by name go
-            through scikit-learn's ``train_test_split`` twice, stratified by the integer label.
-            ``speaker``: no speaker on two sides, as balanced by emotion as the speakers allow.
-            ``official``: the split that the clips bring themselves.
-        seed: Draws the split, and nothing else.
-        test: Share of the clips (of the speakers) for test.
-        val: Share of what is left for validation.
+        clips: The whole corpus, or several, each clip with a name of its own.
+        name: One of ``SPLITS``.
+        fingerprints: Tell which clips are the same recording. All splits but ``stratified`` and ``official`` keep
+            such twins on one side.
+        options: Of the split's function.
 
     Raises:
-        SplitError: The clips don't allow this split, or there is no split of that name.
+        SplitError: The clips don't allow this split, there is no split of that name or option, or a split that
+            promises to keep speakers or recordings apart doesn't.
     """
+    if not clips:
+        raise SplitError("there are no clips to divide: record more clips, or see dataset.root= and labels.keep=")
+    if name not in SPLITS:
+        raise SplitError(f"no split is called {name!r}; split= can be {', '.join(SPLITS)}")
+    twice = [clip for clip, times in Counter(clip.name for clip in clips).items() if times > 1]
+    if twice:
+        raise SplitError(f"{len(twice)} names stand for more than one clip, such as {twice[0]!r}")
+    divide = SPLITS[name]
     ordered = sorted(clips, key=lambda clip: clip.name)
-    if name == "stratified":
-        split = _stratified(ordered, seed, test, val)
-    elif name == "speaker":
-        split = _by_speaker(ordered, seed, test, val)
-    elif name == "official":
-        split = _official(ordered)
-    else:
-        raise SplitError(f"no split is called {name!r}; split= can be stratified, speaker or official")
+    known = {"fingerprints": fingerprints or {}} if "fingerprints" in inspect.signature(divide).parameters else {}
+    split = replace(divide(ordered, **known, **options), fingerprints=fingerprints or {})
     for side in SIDES:
         if not getattr(split, side):
             raise SplitError(
                 f"split={name} leaves no clip for {side}: mark some as {side} in the manifest's column split, "
                 "or take another split="
             )
+    _guard(split, name, options.get("by", "speaker"))
     return split
 
 
-def _stratified(clips: list[Clip], seed: int, test: float, val: float) -> Split:
+def _guard(split: Split, name: str, by: str) -> None:
+    """Refuse a leak that the split promises not to have."""
+    leakage = split.leakage()
+    if leakage.recordings and name != "stratified":
+        raise SplitError(
+            f"split={name} has {len(leakage.recordings)} recordings on two sides: "
+            f"{_listing([' = '.join(names) for names in leakage.recordings])}; "
+            "give all copies of a recording one side, or remove all but one"
+        )
+    if leakage.speakers and by != "clip" and name not in ("stratified", "official"):
+        shared = set(leakage.speakers)
+        heard = [clip.name for side in SIDES for clip in getattr(split, side) if clip.speaker in shared]
+        raise SplitError(
+            f"split={name} has {len(shared)} speakers on two sides, {_listing(leakage.speakers)}, "
+            f"with the clips {_listing(heard)}; give different people different names, or take split.by=clip"
+        )
+
+
+def _listing(names: Sequence[str]) -> str:
+    more = f" and {len(names) - LISTED} more" if len(names) > LISTED else ""
+    return ", ".join(names[:LISTED]) + more
+
+
+def stratified(clips: list[Clip], seed: int = 42, test: float = 0.3, val: float = 0.05) -> Split:
+    """By emotion, with speakers on both sides: the report's split.
+
+    Clips sorted by name go through scikit-learn's ``train_test_split`` twice, stratified by the integer label.
+
+    Args:
+        clips: Sorted by name.
+        seed: Draws the split, and nothing else.
+        test: Share of the clips for test.
+        val: Share of what is left for validation.
+
+    Raises:
+        SplitError: An emotion has too few clips.
+    """
     emotions = np.array([clip.emotion for clip in clips])
     _, labels = np.unique(emotions, return_inverse=True)
     try:
@@ -78,57 +179,273 @@ def _stratified(clips: list[Clip], seed: int, test: float, val: float) -> Split:
             f"split=stratified can't divide {dict(zip(names.tolist(), counts.tolist(), strict=True))}: {error}; "
             "record more clips of the rare emotions, or take larger shares (split.test=, split.val=)"
         ) from error
-    return Split(*([clips[i] for i in np.sort(side)] for side in (train, val_side, test_side)))
+    train, val_side, test_side = ([clips[i] for i in np.sort(side)] for side in (train, val_side, test_side))
+    return Split(train, val_side, test_side)
 
 
-def _by_speaker(clips: list[Clip], seed: int, test: float, val: float) -> Split:
-    unknown = [clip.name for clip in clips if clip.speaker is None]
-    if unknown:
-        raise SplitError(
-            f"split=speaker needs every clip's speaker, and {len(unknown)} have none (such as {unknown[0]!r}): "
-            "name them in a manifest's column speaker, or take split=stratified"
-        )
-    speakers = np.unique([str(clip.speaker) for clip in clips])
-    rest, test_side = _balanced(clips, speakers, test, seed)
-    train, val_side = _balanced(clips, rest, val, seed)
-    sides = [set(side.tolist()) for side in (train, val_side, test_side)]
-    return Split(*([clip for clip in clips if clip.speaker in side] for side in sides))
+def by_speaker(
+    clips: list[Clip], fingerprints: Fingerprints, seed: int = 42, test: float = 0.3, val: float = 0.15
+) -> Split:
+    """No speaker on two sides, as balanced by emotion as the speakers allow.
 
+    Args:
+        clips: Sorted by name.
+        fingerprints: Tell twins.
+        seed: Draws the split, and nothing else.
+        test: Share of the speakers for test.
+        val: Share of the others for validation.
 
-def _balanced(clips: list[Clip], speakers: np.ndarray, share: float, seed: int) -> tuple[np.ndarray, np.ndarray]:
-    """Divide ``speakers`` in two; among many draws, the one whose smaller side has the most even share of each class.
-
-    A draw is as good as its worst class: the largest distance between ``share`` and the part of a class's clips that
-    falls on the smaller side.
+    Raises:
+        SplitError: A clip's speaker is not known, or there are too few.
     """
-    if len(speakers) < 2:
-        raise SplitError(
-            f"split=speaker needs a speaker for each of train, validation and test, and the speakers run out at "
-            f"{', '.join(speakers.tolist())}; take split=stratified or record more people"
-        )
-    among = [clip for clip in clips if clip.speaker in set(speakers.tolist())]
-    _, rows = np.unique([str(clip.speaker) for clip in among], return_inverse=True)
-    emotions, columns = np.unique([clip.emotion for clip in among], return_inverse=True)
-    counts = np.zeros((len(speakers), len(emotions)))
-    np.add.at(counts, (rows, columns), 1)
-    parts = counts / counts.sum(axis=0)
-    try:
-        draws = list(ShuffleSplit(CANDIDATES, test_size=share, random_state=seed).split(speakers))
-    except ValueError as error:
-        raise SplitError(
-            f"split=speaker can't take a share of {share} of {len(speakers)} speakers: {error}; "
-            "take another share (split.test=, split.val=) or record more people"
-        ) from error
-    worst = [np.abs(parts[smaller].sum(axis=0) - share).max() for _, smaller in draws]
-    larger, smaller = draws[int(np.argmin(worst))]
-    return speakers[np.sort(larger)], speakers[np.sort(smaller)]
+    units = find_units(clips, "speaker", fingerprints)
+    rest, test_side = _balanced(clips, units, np.unique(units), test, seed, "speaker")
+    return _sides(clips, units, rest, test_side, val, seed, "speaker")
 
 
-def _official(clips: list[Clip]) -> Split:
+def kfold(
+    clips: list[Clip],
+    fingerprints: Fingerprints,
+    seed: int = 42,
+    folds: int = 5,
+    fold: int = 0,
+    by: str = "speaker",
+    val: float = 0.15,
+) -> Split:
+    """Fold ``fold`` of ``folds`` is the test side; over all folds every clip is tested once.
+
+    Folds are scikit-learn's ``StratifiedGroupKFold``: as balanced by emotion as the units allow.
+
+    Args:
+        clips: Sorted by name.
+        fingerprints: Tell twins.
+        seed: Draws the folds and the validation side, and nothing else.
+        folds: How many; at least 2.
+        fold: Which one is tested, from 0.
+        by: What no two sides share: ``speaker``, ``session``, or ``clip``, which keeps only twins together.
+        val: Share of the units that aren't tested for validation.
+
+    Raises:
+        SplitError: A number is out of its range, the units aren't known or are too few.
+    """
+    units = find_units(clips, by, fingerprints)
+    count = len(np.unique(units))
+    if not 2 <= folds <= count:
+        raise SplitError(f"split.folds={folds} must lie between 2 and {count}, the {_plural(by)} there are")
+    _check_fold(fold, folds)
+    emotions = [clip.emotion for clip in clips]
+    folder = StratifiedGroupKFold(folds, shuffle=True, random_state=seed)
+    with warnings.catch_warnings():
+        # An emotion with fewer clips than folds is missing from some test sides; results count clips by emotion.
+        warnings.filterwarnings("ignore", "The least populated class")
+        try:
+            rest, test_side = list(folder.split(emotions, emotions, units))[fold]
+        except ValueError as error:
+            raise SplitError(f"split=kfold can't make {folds} folds: {error}; take fewer (split.folds=)") from error
+    return _sides(clips, units, np.unique(units[rest]), np.unique(units[test_side]), val, seed, by)
+
+
+def loso(
+    clips: list[Clip],
+    fingerprints: Fingerprints,
+    seed: int = 42,
+    fold: int = 0,
+    by: str = "speaker",
+    val: float = 0.15,
+) -> Split:
+    """One speaker, or one session, is the test side: the one at place ``fold`` of all in alphabetical order.
+
+    Args:
+        clips: Sorted by name.
+        fingerprints: Tell twins.
+        seed: Draws the validation side, and nothing else.
+        fold: Who is tested, from 0.
+        by: ``speaker`` or ``session``.
+        val: Share of the others for validation.
+
+    Raises:
+        SplitError: There is no such fold, or the units aren't known or are too few.
+    """
+    if by not in ("speaker", "session"):
+        raise SplitError(f"split.by={by!r} must be speaker or session; split=kfold can divide by clip, too")
+    units = find_units(clips, by, fingerprints)
+    everyone = np.unique(units)
+    _check_fold(fold, len(everyone))
+    return _sides(clips, units, np.delete(everyone, fold), everyone[fold : fold + 1], val, seed, by)
+
+
+def official(clips: list[Clip]) -> Split:
+    """The split that the clips bring themselves.
+
+    Raises:
+        SplitError: A clip brings none.
+    """
     without = [clip.name for clip in clips if clip.split is None]
     if without:
         raise SplitError(
             f"split=official needs a split for every clip, and {len(without)} have none (such as {without[0]!r}): "
             "fill the manifest's column split with train, val or test, or take another split="
         )
-    return Split(*([clip for clip in clips if clip.split == side] for side in SIDES))
+    train, val, test = ([clip for clip in clips if clip.split == side] for side in SIDES)
+    return Split(train, val, test)
+
+
+def cross_corpus(
+    clips: list[Clip],
+    fingerprints: Fingerprints,
+    test_corpora: Sequence[str] = (),
+    seed: int = 42,
+    by: str = "speaker",
+    val: float = 0.15,
+) -> Split:
+    """Whole corpora are the test side, the others are learnt from, with the emotions that both have.
+
+    Args:
+        clips: Of several corpora, sorted by name.
+        fingerprints: Tell twins.
+        test_corpora: Those to test on.
+        seed: Draws the validation side, and nothing else.
+        by: What training and validation don't share: ``speaker``, ``session`` or ``clip``.
+        val: Share of the units of the other corpora for validation.
+
+    Raises:
+        SplitError: The corpora aren't in the run, nothing is left to learn from, or they share fewer than two emotions.
+    """
+    corpora = sorted({clip.corpus for clip in clips})
+    chosen = set(test_corpora)
+    if isinstance(test_corpora, str) or not chosen or not chosen < set(corpora):
+        raise SplitError(
+            f"split.test_corpora={test_corpora} must list some of the run's corpora, {', '.join(corpora)}, and not all "
+            "of them, as in dataset=multi dataset.names=[crema_d,ravdess] split=cross_corpus "
+            "split.test_corpora=[ravdess]"
+        )
+    emotions = [{clip.emotion for clip in clips if (clip.corpus in chosen) == tested} for tested in (False, True)]
+    shared = emotions[0] & emotions[1]
+    if len(shared) < 2:
+        raise SplitError(
+            f"the corpora to learn from show {', '.join(sorted(emotions[0]))}, those to test on "
+            f"{', '.join(sorted(emotions[1]))}; they must share two emotions or more: labels.merge= can rename some"
+        )
+    used = [clip for clip in clips if clip.emotion in shared]
+    learnt = [clip for clip in used if clip.corpus not in chosen]
+    units = find_units(learnt, by, fingerprints)
+    train, val_side = _balanced(learnt, units, np.unique(units), val, seed, by)
+    return Split(
+        train=_of(learnt, units, train),
+        val=_of(learnt, units, val_side),
+        test=[clip for clip in used if clip.corpus in chosen],
+        left_out=[clip for clip in clips if clip.emotion not in shared],
+    )
+
+
+SPLITS: dict[str, Callable[..., Split]] = {
+    "stratified": stratified,
+    "speaker": by_speaker,
+    "kfold": kfold,
+    "loso": loso,
+    "official": official,
+    "cross_corpus": cross_corpus,
+}
+"""Every split by its name on the command line, ``split=NAME``."""
+
+
+def find_units(clips: Sequence[Clip], by: str, fingerprints: Fingerprints) -> NDArray[np.str_]:
+    """What can't be divided: for each clip the name of its unit, ``(clips,)``.
+
+    Clips of one speaker (or session) are in one unit, and so are twins and copies of one original. Where such twins
+    belong to several speakers, these become one unit, named after the first.
+
+    Args:
+        clips: Sorted by name.
+        by: One of ``UNITS``.
+        fingerprints: Tell twins.
+
+    Raises:
+        SplitError: ``by`` is no unit, or a clip's speaker or session is not known.
+    """
+    if by not in UNITS:
+        raise SplitError(f"split.by={by!r} must be one of {', '.join(UNITS)}")
+    own = [clip.name if by == "clip" else getattr(clip, by) for clip in clips]
+    unknown = [clip.name for clip, unit in zip(clips, own, strict=True) if unit is None]
+    if unknown:
+        raise SplitError(
+            f"this split needs every clip's {by}, and {len(unknown)} have none (such as {unknown[0]!r}): "
+            f"name them in a manifest's column {by}, or take split=stratified, or split=kfold split.by=clip"
+        )
+    keys = [[f"{by} {unit}", *_recordings(clip, fingerprints)] for clip, unit in zip(clips, own, strict=True)]
+    numbers = {key: len(clips) + i for i, key in enumerate(dict.fromkeys(key for several in keys for key in several))}
+    edges = [(i, numbers[key]) for i, several in enumerate(keys) for key in several]
+    ends = np.array(edges).T
+    size = len(clips) + len(numbers)
+    _, component = connected_components(coo_array((np.ones(len(edges)), tuple(ends)), (size, size)), directed=False)
+    first: dict[int, str] = {}
+    for number, unit in zip(component[: len(clips)].tolist(), own, strict=True):
+        first[number] = min(first.get(number, str(unit)), str(unit))
+    return np.array([first[number] for number in component[: len(clips)].tolist()])
+
+
+def _recordings(clip: Clip, fingerprints: Fingerprints) -> list[str]:
+    """What a clip shares with its twins: its samples, and the original that it or they were made from."""
+    fingerprint = fingerprints.get(clip.name)
+    samples = [] if fingerprint is None else [f"samples {fingerprint}"]
+    original = [] if clip.original is None else [f"name {clip.original}"]
+    return [*samples, f"name {clip.name}", *original]
+
+
+def _sides(
+    clips: list[Clip],
+    units: NDArray[np.str_],
+    rest: NDArray[np.str_],
+    test: NDArray[np.str_],
+    val: float,
+    seed: int,
+    by: str,
+) -> Split:
+    train, val_side = _balanced(clips, units, rest, val, seed, by)
+    return Split(_of(clips, units, train), _of(clips, units, val_side), _of(clips, units, test))
+
+
+def _of(clips: list[Clip], units: NDArray[np.str_], side: NDArray[np.str_]) -> list[Clip]:
+    chosen = set(side.tolist())
+    return [clip for clip, unit in zip(clips, units.tolist(), strict=True) if unit in chosen]
+
+
+def _balanced(
+    clips: list[Clip], units: NDArray[np.str_], among: NDArray[np.str_], share: float, seed: int, by: str
+) -> tuple[NDArray[np.str_], NDArray[np.str_]]:
+    """Divide the units ``among`` in two; of many draws, the one that is most even by class.
+
+    A draw is as good as its worst class: the largest distance between ``share`` and the part of a class's clips that
+    falls on the smaller side.
+    """
+    if len(among) < 2:
+        raise SplitError(
+            f"this split needs a {by} for each of train, validation and test, and the {_plural(by)} run out at "
+            f"{', '.join(among.tolist())}; take split=stratified or record more people"
+        )
+    inside = np.isin(units, among)
+    rows = np.searchsorted(among, units[inside])
+    emotions, columns = np.unique(
+        [clip.emotion for clip, here in zip(clips, inside, strict=True) if here], return_inverse=True
+    )
+    counts = np.zeros((len(among), len(emotions)))
+    np.add.at(counts, (rows, columns), 1)
+    parts = counts / counts.sum(axis=0)
+    try:
+        draws = ShuffleSplit(CANDIDATES, test_size=share, random_state=seed).split(among)
+        larger, smaller = min(draws, key=lambda draw: np.abs(parts[draw[1]].sum(axis=0) - share).max())
+    except ValueError as error:
+        raise SplitError(
+            f"this split can't take a share of {share} of {len(among)} {_plural(by)}: {error}; "
+            "take another share (split.test=, split.val=) or record more people"
+        ) from error
+    return among[np.sort(larger)], among[np.sort(smaller)]
+
+
+def _check_fold(fold: int, folds: int) -> None:
+    if not 0 <= fold < folds:
+        raise SplitError(f"split.fold={fold} must lie between 0 and {folds - 1}, for there are {folds} folds")
+
+
+def _plural(by: str) -> str:
+    return f"{by}s"

@@ -15,12 +15,15 @@ from lightning.pytorch.loggers import Logger
 from rich.markup import escape
 
 from ser.augment import Augment
+from ser.bank import decode, fingerprints
 from ser.callbacks import Checkpoint, ConfusionPictures, EpochSeed, TestAnswers
 from ser.config import check_choices, network_settings
-from ser.corpora import read_corpus
+from ser.corpora import read_corpora
 from ser.datamodule import EmotionDataModule
 from ser.errors import UserError
+from ser.evaluation import answers_about, evaluate
 from ser.features import FeatureConfig
+from ser.labels import Labels
 from ser.models import NETWORKS
 from ser.results import announce, collect, console, results_of, show, write
 from ser.splits import split_clips
@@ -50,7 +53,10 @@ def run(cfg: dict[str, Any], folder: Path, command: Sequence[str] = ()) -> dict[
     _hush()
     seed_everything(cfg["seed"], workers=True, verbose=False)
     dataset = cfg["dataset"]
-    split = split_clips(read_corpus(dataset["name"], dataset["root"]), **cfg["split"])
+    clips, left_out = Labels(**cfg["labels"]).apply(read_corpora(dataset))
+    decoded = decode([clip.path for clip in clips], cfg["features"]["sample_rate"])
+    recordings = {clip.name: recording for clip, recording in zip(clips, decoded, strict=True)}
+    split = split_clips(clips, fingerprints=fingerprints(recordings), **cfg["split"])
 
     resumed_from = Path(cfg["ckpt_path"]).parent if cfg["ckpt_path"] is not None else None
     kept = {name: Checkpoint(folder / "checkpoints", name, resumed_from) for name in ("best", "last")}
@@ -77,11 +83,14 @@ def run(cfg: dict[str, Any], folder: Path, command: Sequence[str] = ()) -> dict[
         strict=dataset["strict"],
         seed=cfg["seed"],
         device=trainer.strategy.root_device,
+        target=dataset.get("target", "emotion"),
+        recordings=recordings,
         **cfg["datamodule"],
     )
+    del decoded, recordings  # the data module lets go of them once they are in its bank
     data.setup()
     network = NETWORKS[cfg["model"]["name"]](data.input_shape, len(data.labels), **network_settings(cfg))
-    announce(cfg, data, network, trainer)
+    announce(cfg, data, network, trainer, left_out)
     trainer.callbacks.append(ConfusionPictures(data.labels, cfg["figure_every_n_epochs"]))  # type: ignore[attr-defined]
 
     try:
@@ -102,8 +111,11 @@ def run(cfg: dict[str, Any], folder: Path, command: Sequence[str] = ()) -> dict[
     logged |= _values(trainer)
 
     seconds = time.perf_counter() - started
+    probabilities = answers.probabilities.double().numpy()
+    table = answers_about([data.clips[i] for i in answers.clips.tolist()], data.labels, probabilities)
     results = collect(cfg, data, network, logged, tested, best_score, trainer.precision, command, seconds)
-    write(folder, cfg, results, data, answers, trainer.loggers)
+    results |= {"labels": {"classes": data.labels, "left_out": left_out}, **evaluate(table)}
+    write(folder, cfg, results, table, trainer.loggers)
     show(results, folder)
     return results
 

@@ -9,10 +9,11 @@ from hydra.errors import ConfigCompositionException
 from omegaconf import OmegaConf
 
 from ser.config import ConfigError, check_choices, plain, register_schemas
-from ser.corpora import READERS
+from ser.corpora import READERS, SEVERAL
 from ser.errors import UserError
 from ser.features import FEATURES
 from ser.models import NETWORKS
+from ser.splits import SPLITS
 
 CONF = Path(__file__).parents[1] / "conf"
 
@@ -34,6 +35,10 @@ ROWS = {
 """The report's table: features, network, epochs."""
 
 
+NEEDED = {"multi": ("dataset.names=[crema_d,ravdess]",), "cross_corpus": ("split.test_corpora=[ravdess]",)}
+"""What a choice can't do without."""
+
+
 @cache
 def composed(*overrides: str) -> dict[str, Any]:
     """What ``train.py`` would run; shared between tests, so not to be changed."""
@@ -51,7 +56,7 @@ def dimensions(cfg: dict[str, Any]) -> tuple[int, int]:
 def test_every_yaml_composes_and_its_choices_go_together_or_are_refused_for_their_dimensions(
     group: str, name: str
 ) -> None:
-    cfg = composed(f"{group}={name}")
+    cfg = composed(f"{group}={name}", *NEEDED.get(name, ()))
     features, network = dimensions(cfg)
     if features == network:
         check_choices(cfg)
@@ -77,11 +82,12 @@ def test_there_is_a_yaml_for_every_network_corpus_and_feature() -> None:
         return {path.stem for path in (CONF / group).glob("*.yaml")}
 
     assert names("model") == set(NETWORKS)
-    assert names("dataset") == set(READERS)
+    assert names("dataset") == {*READERS, SEVERAL}
+    assert names("split") == set(SPLITS)
     assert names("features") >= set(FEATURES)
-    for group in ("model", "dataset"):
+    for group in ("model", "dataset", "split"):
         for name in names(group):
-            assert composed(f"{group}={name}")[group]["name"] == name
+            assert composed(f"{group}={name}", *NEEDED.get(name, ()))[group]["name"] == name
 
 
 def test_a_feature_set_is_named_after_its_features() -> None:

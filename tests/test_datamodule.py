@@ -13,7 +13,7 @@ from lightning.pytorch.callbacks import Callback
 from torch import Tensor
 
 from ser.augment import Augment
-from ser.corpora import read_corpus
+from ser.corpora import read_corpora
 from ser.datamodule import DataError, EmotionDataModule, EpochSampler
 from ser.features import FeatureConfig
 from ser.models import NETWORKS, Batch
@@ -56,7 +56,7 @@ def corpus(tmp_path: Path, write_wav: Callable[..., Path]) -> Corpus:
             table = csv.DictWriter(file, ["path", "emotion", "split"])
             table.writeheader()
             table.writerows(rows)
-        return split_clips(read_corpus("manifest", str(manifest)), name="official")
+        return split_clips(read_corpora({"name": "manifest", "root": str(manifest)}), name="official")
 
     return make
 
@@ -398,7 +398,9 @@ class Seen(Callback):
         self.batches: dict[str, list[tuple[int, Batch]]] = {"sanity": [], "train": [], "val": [], "test": []}
 
     def _keep(self, stage: str, trainer: Trainer, batch: Batch) -> None:
-        self.batches[stage].append((trainer.current_epoch, Batch(*(part.clone() for part in batch))))
+        self.batches[stage].append(
+            (trainer.current_epoch, Batch(*(part if part is None else part.clone() for part in batch)))
+        )
 
     def on_train_batch_start(self, trainer: Trainer, pl_module: LightningModule, batch: Any, batch_idx: int) -> None:
         self._keep("train", trainer, batch)

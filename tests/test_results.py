@@ -10,11 +10,18 @@ from ser.results import show
 
 RESULTS: dict[str, Any] = {
     "dataset": {"name": "folder", "synthetic": False, "skipped": [], "remarks": {}},
-    "split": {"test_speakers": 7, "test_speakers_heard_before": 3},
+    "split": {"leakage": "3 of 7 test speakers were heard in training or validation."},
     "features": "mel",
     "model": "paper2d",
     "checkpoint": {"tested": "best", "epoch": 4},
     "test": {"accuracy": 0.61234, "macro_f1": 0.5, "weighted_f1": 0.55, "uar": 0.525, "loss": 1.25},
+    "intervals": {
+        "over": "7 speakers",
+        "accuracy": [0.51, 0.72],
+        "macro_f1": [0.41, 0.61],
+        "weighted_f1": [0.45, 0.65],
+        "uar": [0.42, 0.63],
+    },
     "classes": {
         "anger": {"f1": 0.8, "precision": 0.75, "recall": 0.857, "clips": 7, "predicted": 8},
         "happy": {"f1": 0.0, "precision": 0.0, "recall": 0.0, "clips": 3, "predicted": 0},
@@ -28,7 +35,7 @@ RESULTS: dict[str, Any] = {
 def shown(monkeypatch: pytest.MonkeyPatch, **changes: dict[str, Any]) -> str:
     told = copy.deepcopy(RESULTS)
     for part, values in changes.items():
-        told[part] |= values
+        told[part] = told.get(part, {}) | values
     monkeypatch.setattr(results.console, "width", 160)
     with results.console.capture() as capture:
         show(told, Path("some/run"))
@@ -82,8 +89,23 @@ def test_clips_that_were_left_out_are_shown_with_the_reason(monkeypatch: pytest.
 
 def test_speakers_heard_before_are_counted_where_speakers_are_known(monkeypatch: pytest.MonkeyPatch) -> None:
     assert lines(shown(monkeypatch), "3 of 7 test speakers were heard in training or validation")
-    unknown = {"test_speakers": 0, "test_speakers_heard_before": 0}
-    assert lines(shown(monkeypatch, split=unknown), "Speakers are not known")
+
+
+def test_intervals_stand_under_the_scores_and_say_what_they_are_over(monkeypatch: pytest.MonkeyPatch) -> None:
+    text = shown(monkeypatch)
+    assert lines(text, "0.510-0.720", "0.410-0.610", "0.450-0.650", "0.420-0.630")
+    assert lines(text, "95 % interval by a bootstrap over 7 speakers")
+
+
+def test_raters_are_shown_where_there_are_any(monkeypatch: pytest.MonkeyPatch) -> None:
+    figures = {
+        "one_rater": {"accuracy": 0.4},
+        "majority": {"accuracy": 0.45},
+        "network_with_majority": {"accuracy": 0.5},
+    }
+    text = shown(monkeypatch, raters={"clips": 1234, **figures})
+    assert lines(text, "Human raters", "1,234", "0.400", "0.450", "0.500")
+    assert not lines(shown(monkeypatch), "Human raters")
 
 
 def test_a_score_of_synthetic_sound_is_shown_with_a_caution_and_no_other(monkeypatch: pytest.MonkeyPatch) -> None:

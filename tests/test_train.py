@@ -18,7 +18,7 @@ from torch import Tensor
 
 import ser.results
 from ser.config import ConfigError, plain, register_schemas
-from ser.corpora import read_corpus
+from ser.corpora import read_corpora
 from ser.errors import UserError
 from ser.features import FeatureConfig, Frontend
 from ser.models import NETWORKS, Batch, EmotionNetwork
@@ -89,7 +89,7 @@ class Run(NamedTuple):
             return list(csv.DictReader(file))
 
     def probabilities(self) -> Tensor:
-        return torch.tensor([[float(row[label]) for label in PITCHES] for row in self.predictions()])
+        return torch.tensor([[float(row[f"p_{label}"]) for label in PITCHES] for row in self.predictions()])
 
 
 def trained(corpus: Path, folder: Path, *overrides: str) -> Run:
@@ -152,7 +152,9 @@ def test_config_yaml_repeats_the_run(first: Run, corpus: Path) -> None:
 
 
 def test_predictions_are_probabilities_of_the_test_clips(first: Run, corpus: Path) -> None:
-    test = split_clips(read_corpus("folder", str(corpus)), "stratified", 42, 0.3, 0.2).test
+    test = split_clips(
+        read_corpora({"name": "folder", "root": str(corpus)}), "stratified", seed=42, test=0.3, val=0.2
+    ).test
     rows = first.predictions()
     assert [row["clip"] for row in rows] == [clip.name for clip in test if "broken" not in clip.name]
     assert [row["emotion"] for row in rows] == [row["clip"].partition("/")[0] for row in rows]

@@ -1,30 +1,51 @@
 """What a corpus is: file names → clips. One reader a corpus, each a function of its root folder or file."""
 
 import os
-from collections.abc import Callable
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
-from ser.corpora import crema_d, demo, folder, manifest
-from ser.corpora.clip import SIDES, Clip, CorpusError
+from ser.corpora import crema_d, demo, emodb, folder, iemocap, manifest, ravdess, savee, tess
+from ser.corpora.clip import EMOTIONS, SIDES, Clip, CorpusError
 
-__all__ = ["READERS", "SIDES", "SYNTHETIC", "Clip", "CorpusError", "find_root", "read_corpus"]
+__all__ = ["EMOTIONS", "READERS", "SIDES", "SYNTHETIC", "Clip", "CorpusError", "find_root", "read_corpora"]
 
 READERS: dict[str, Callable[[Path], list[Clip]]] = {
     "crema_d": crema_d.read,
     "demo": demo.read,
+    "emodb": emodb.read,
     "folder": folder.read,
+    "iemocap": iemocap.read,
     "manifest": manifest.read,
+    "ravdess": ravdess.read,
+    "savee": savee.read,
+    "tess": tess.read,
 }
 """Every corpus by its name on the command line, ``dataset=NAME``."""
+
+SEVERAL = "multi"
+"""``dataset=multi`` reads those that ``dataset.names`` lists."""
 
 SYNTHETIC = frozenset({"demo"})
 """Corpora in which no person speaks."""
 
 WITHOUT_CORPUS = "python train.py dataset=demo"
 
+HOMES = {
+    "crema_d": crema_d.REPOSITORY,
+    "emodb": emodb.HOME,
+    "iemocap": iemocap.HOME,
+    "ravdess": ravdess.HOME,
+    "savee": savee.HOME,
+    "tess": tess.HOME,
+}
+"""Where a corpus is to be had."""
+
+ON_REQUEST = frozenset({"iemocap", "savee"})
+"""Corpora that their authors give to those who ask."""
+
 ADVICE = {
-    "crema_d": f"get CREMA-D (folder AudioWAV) from {crema_d.REPOSITORY}, put it there or into $SER_DATA/crema_d, or "
-    f"point dataset.root= at it; or train without it: {WITHOUT_CORPUS}",
     "folder": "set dataset.root= to a folder with one sub-folder an emotion",
     "manifest": "set dataset.root= to a CSV with the columns path and emotion",
 }
@@ -37,7 +58,7 @@ def find_root(name: str, root: str | None = None) -> Path:
         CorpusError: It is in none of these places; the message names them and what to do.
     """
     if name not in READERS:
-        raise CorpusError(f"no corpus is called {name!r}; dataset= can be {', '.join(sorted(READERS))}")
+        raise CorpusError(f"no corpus is called {name!r}; there are {', '.join(sorted(READERS))}")
     places = [Path(root).expanduser()] if root else [Path("data") / name]
     if not root and os.environ.get("SER_DATA"):
         places.append(Path(os.environ["SER_DATA"]) / name)
@@ -47,14 +68,57 @@ def find_root(name: str, root: str | None = None) -> Path:
     if name in SYNTHETIC:
         return places[0]
     looked = " or ".join(str(place) for place in places)
-    raise CorpusError(f"{name} is not at {looked}: {ADVICE[name]}")
+    raise CorpusError(f"{name} is not at {looked}: {ADVICE.get(name) or _how_to_get(name)}")
 
 
-def read_corpus(name: str, root: str | None = None) -> list[Clip]:
-    """All clips of the corpus ``name``; ``demo`` is made first where it is not there yet.
+def _how_to_get(name: str) -> str:
+    get = "ask for it at" if name in ON_REQUEST else f"python scripts/download.py {name} gets it from"
+    return (
+        f"{get} {HOMES[name]}; it can lie there, in $SER_DATA/{name} or where dataset.root= points; "
+        f"or train without it: {WITHOUT_CORPUS}"
+    )
+
+
+def read_corpora(dataset: Mapping[str, Any]) -> list[Clip]:
+    """All clips of what ``dataset`` names.
+
+    The clips of several corpora carry their corpus in name, speaker, session and original, as in ``ravdess/01``, so
+    that no two of them are mistaken for one another.
+
+    Args:
+        dataset: ``name`` of a corpus and, as the corpus has them, ``root`` and ``metadata``; or ``name: multi`` with
+            ``names``, and ``roots`` and ``metadata`` by corpus.
 
     Raises:
-        CorpusError: The corpus is not there or is not what its name says.
+        CorpusError: A corpus is not there or is not what its name says, or ``names`` lists too few or one twice.
     """
+    if dataset["name"] != SEVERAL:
+        return _read(dataset["name"], dataset["root"], dataset.get("metadata"))
+    names: Sequence[str] = dataset["names"]
+    roots, metadata = dataset["roots"] or {}, dataset["metadata"] or {}
+    if isinstance(names, str) or len(set(names)) < 2 or len(set(names)) < len(names):
+        raise CorpusError(f"dataset.names={names} must list two or more corpora, each once: [crema_d,ravdess]")
+    for option, given in (("roots", roots), ("metadata", metadata)):
+        if unknown := sorted(set(given) - set(names)):
+            raise CorpusError(f"dataset.{option} names {', '.join(unknown)}, which dataset.names={names} does not")
+    return [_marked(clip) for name in names for clip in _read(name, roots.get(name), metadata.get(name))]
+
+
+def _read(name: str, root: str | None, metadata: str | None) -> list[Clip]:
     place = find_root(name, root)
-    return READERS[name](place)
+    if metadata is None:
+        clips = READERS[name](place)
+    elif name == "crema_d":
+        clips = crema_d.read(place, Path(metadata).expanduser())
+    else:
+        raise CorpusError(f"dataset.metadata={metadata}: only crema_d has tables beside its clips, not {name}")
+    return [replace(clip, corpus=name) for clip in clips]
+
+
+def _marked(clip: Clip) -> Clip:
+    marked: dict[str, Any] = {
+        field: f"{clip.corpus}/{value}"
+        for field in ("name", "speaker", "session", "original")
+        if (value := getattr(clip, field)) is not None
+    }
+    return replace(clip, **marked)

@@ -1,8 +1,12 @@
 """CREMA-D: 7,442 acted clips by 91 actors, 12 sentences, six emotions (Cao et al., 2014, IEEE TAFFC 5(4))."""
 
+import csv
 import re
 import warnings
+from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 from ser.corpora.clip import Clip, CorpusError, sound_files
 
@@ -10,18 +14,28 @@ REPOSITORY = "https://github.com/CheyneyComputerScience/CREMA-D"
 
 EMOTIONS = {"ANG": "anger", "DIS": "disgust", "FEA": "fear", "HAP": "happy", "NEU": "neutral", "SAD": "sad"}
 
+ACTORS, VOTES = "VideoDemographics.csv", "tabulatedVotes.csv"
+"""The corpus's own tables: who the actors are, and what raters answered."""
+
 # ACTOR_SENTENCE_EMOTION_LEVEL. One clip of older copies, 1040_ITH_SAD_X, has a level of one letter.
 STEM = re.compile(r"(?P<actor>\d{4})_(?P<sentence>[A-Z]{3})_(?P<emotion>[A-Z]{3})_(?P<level>LO|MD|HI|XX?)")
 
 
-def read(root: Path) -> list[Clip]:
+def read(root: Path, metadata: Path | None = None) -> list[Clip]:
     """Clips of every file below ``root`` that is named as CREMA-D names them, sorted by name.
 
     Other sound files are left out with a warning: copies such as ``1001_DFA_ANG_XX (1).wav`` would put one recording
-    on two sides of a split.
+    on two sides of a split. Age, sex, race, ethnicity and votes (of raters who heard the voice alone) are filled in
+    where the corpus's tables are found.
+
+    Args:
+        root: Folder of the clips, anywhere below it.
+        metadata: Folder of ``VideoDemographics.csv`` and ``tabulatedVotes.csv``. By default ``root`` and its parent
+            are looked at, and the folder ``processedResults`` in each; that is where the official repository has them.
 
     Raises:
-        CorpusError: No clip has a name of CREMA-D, or two files carry the same name.
+        CorpusError: No clip has a name of CREMA-D, two files carry the same name, or a table is not in ``metadata``
+            or can't be read.
     """
     found: dict[str, Clip] = {}
     strays: list[str] = []
@@ -51,4 +65,58 @@ def read(root: Path) -> list[Clip]:
             f"such as {strays[0]!r} in {root}",
             stacklevel=2,
         )
-    return [found[stem] for stem in sorted(found)]
+    clips = [found[stem] for stem in sorted(found)]
+    if (actors := _table(ACTORS, root, metadata)) is not None:
+        clips = _with_actors(clips, actors)
+    if (votes := _table(VOTES, root, metadata)) is not None:
+        clips = _with_votes(clips, votes)
+    return clips
+
+
+def _table(name: str, root: Path, metadata: Path | None) -> Path | None:
+    beside = [folder / inside for folder in (root, root.parent) for inside in ("", "processedResults")]
+    for folder in beside if metadata is None else [metadata, metadata / "processedResults"]:
+        if (folder / name).is_file():
+            return folder / name
+    if metadata is not None:
+        raise CorpusError(f"dataset.metadata={metadata} does not hold {name}; get it from {REPOSITORY}")
+    return None
+
+
+def _with_actors(clips: list[Clip], table: Path) -> list[Clip]:
+    known: dict[str, dict[str, Any]] = {}
+    for row in _rows(table, ("ActorID", "Age", "Sex", "Race", "Ethnicity")):
+        try:
+            age = int(row["Age"])
+        except ValueError as error:
+            raise CorpusError(f"{table}: actor {row['ActorID']} has the age {row['Age']!r}") from error
+        known[row["ActorID"]] = {
+            "age": age,
+            **{name: row[name.capitalize()].lower() for name in ("sex", "race", "ethnicity")},
+        }
+    return [replace(clip, **known.get(str(clip.speaker), {})) for clip in clips]
+
+
+def _with_votes(clips: list[Clip], table: Path) -> list[Clip]:
+    """Of the table's three parts only the first counts: raters who heard the clip and saw nothing."""
+    letters = {code[0]: emotion for code, emotion in EMOTIONS.items()}
+    votes = {}
+    for row in _rows(table, ("", *letters, "fileName")):
+        if row[""].startswith("1"):
+            try:
+                votes[row["fileName"]] = {emotion: int(row[letter]) for letter, emotion in letters.items()}
+            except ValueError as error:
+                raise CorpusError(f"{table}: votes of {row['fileName']} are not whole numbers: {error}") from error
+    # The clip with a level of one letter stands in the table under that name, too.
+    return [replace(clip, votes=votes.get(clip.name) or votes.get(clip.name.removesuffix("X"))) for clip in clips]
+
+
+def _rows(table: Path, columns: tuple[str, ...]) -> Iterator[dict[str, str]]:
+    try:
+        with table.open(newline="", encoding="utf-8-sig") as file:
+            rows = csv.DictReader(file)
+            if missing := set(columns) - set(rows.fieldnames or ()):
+                raise CorpusError(f"{table} has no column {', '.join(sorted(missing))}; get it from {REPOSITORY}")
+            yield from rows
+    except (OSError, UnicodeDecodeError, csv.Error) as error:
+        raise CorpusError(f"{table} can't be read as a UTF-8 CSV: {error}") from error

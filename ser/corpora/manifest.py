@@ -1,20 +1,26 @@
-"""Your own recordings, listed in a CSV: ``path,emotion`` and, where known, ``speaker`` and ``split``."""
+"""Your own recordings, listed in a CSV: ``path,emotion`` and whatever else is known of a clip."""
 
 import csv
 from pathlib import Path
+from typing import Any
 
 from ser.corpora.clip import SIDES, Clip, CorpusError
+
+KNOWN = ("speaker", "session", "sentence", "intensity", "sex", "race", "ethnicity", "original", "split")
+"""Columns that may be there and hold text; ``age`` may, too, and holds whole years."""
 
 
 def read(root: Path) -> list[Clip]:
     """Clips in the order of the rows of the CSV at ``root``.
 
     The first row names the columns, in any order: ``path`` (relative to the CSV's own folder, or absolute),
-    ``emotion``, and optionally ``speaker`` and ``split`` (train, val or test). Other columns are ignored. The file is
-    UTF-8, with or without a byte order mark.
+    ``emotion``, and optionally those of ``KNOWN`` and ``age``, each an attribute of ``Clip``: ``split`` is train, val
+    or test, and ``original`` names, as in ``path``, the recording that a clip was made from, such as an augmented copy
+    of it. Other columns are ignored, and a value may be empty. The file is UTF-8, with or without a byte order mark.
 
     Raises:
-        CorpusError: A column or a value is missing, a file stands twice or a split has another name; with the line.
+        CorpusError: A column or a value is missing, a file stands twice, a split has another name or an age is not a
+            number; with the line.
     """
     clips: dict[Path, Clip] = {}
     try:
@@ -24,7 +30,7 @@ def read(root: Path) -> list[Clip]:
             if missing:
                 raise CorpusError(
                     f"{root}: no column {' and '.join(sorted(missing))} in its first row ({rows.fieldnames}); "
-                    "a manifest is a CSV whose first row names the columns path,emotion[,speaker][,split]"
+                    "a manifest is a CSV whose first row names the columns path,emotion[,speaker][,split][,…]"
                 )
             for row in rows:
                 clip = _clip(root, rows.line_num, {key: (row[key] or "").strip() for key in row if key is not None})
@@ -46,10 +52,14 @@ def _clip(manifest: Path, line: int, row: dict[str, str]) -> Clip:
     split = row.get("split") or None
     if split is not None and split not in SIDES:
         raise CorpusError(f"{manifest}, line {line}: split is {split!r}; it can be {', '.join(SIDES)} or empty")
+    known: dict[str, Any] = {column: row.get(column) or None for column in KNOWN}
+    age = row.get("age") or None
+    if age is not None and not age.isdecimal():
+        raise CorpusError(f"{manifest}, line {line}: age is {age!r}; it can be whole years or empty")
     return Clip(
         name=row["path"],
         path=manifest.parent / Path(row["path"]).expanduser(),
         emotion=row["emotion"].lower(),
-        speaker=row.get("speaker") or None,
-        split=split,
+        age=None if age is None else int(age),
+        **known,
     )

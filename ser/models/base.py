@@ -33,11 +33,13 @@ class Batch(NamedTuple):
         inputs: ``(batch, 1, row, frame)`` or ``(batch, 1, time)``.
         targets: Class indices ``(batch,)``.
         clips: Indices of the clips in the data module's list, ``(batch,)``.
+        soft: Probabilities to train towards in place of ``targets``, ``(batch, class)``, or None.
     """
 
     inputs: Tensor
     targets: Tensor
     clips: Tensor
+    soft: Tensor | None = None
 
 
 class EmotionNetwork(LightningModule):
@@ -114,7 +116,8 @@ class EmotionNetwork(LightningModule):
     def training_step(self, batch: Batch) -> Tensor:
         """Return the loss; scores are taken from the same pass, with dropout on."""
         logits = self(batch.inputs)
-        loss = F.cross_entropy(logits, batch.targets, label_smoothing=self.label_smoothing)
+        wanted = batch.targets if batch.soft is None else batch.soft
+        loss = F.cross_entropy(logits, wanted, label_smoothing=self.label_smoothing)
         self.train_scores.update(logits, batch.targets)
         self.train_details.update(logits, batch.targets)
         self._log_epoch({"train/loss": loss}, len(batch.targets))

@@ -2,7 +2,7 @@ from pathlib import Path
 
 import pytest
 
-from ser.corpora import READERS, Clip, CorpusError, find_root, read_corpus
+from ser.corpora import READERS, Clip, CorpusError, find_root, read_corpora
 from ser.corpora.crema_d import REPOSITORY
 
 
@@ -59,8 +59,10 @@ def test_a_corpus_in_no_place_names_every_place_and_what_to_do(ser_data: Path) -
     message = refusal("crema_d")
     assert f"crema_d is not at {Path('data/crema_d')} or {ser_data / 'crema_d'}" in message
     assert "dataset.root=" in message
+    assert "python scripts/download.py crema_d" in message
     assert "$SER_DATA/crema_d" in message
     assert REPOSITORY in message
+
     assert "python train.py dataset=demo" in message
 
 
@@ -88,29 +90,30 @@ def test_the_demo_needs_no_place_to_be_there(ser_data: Path) -> None:
 
 
 def test_no_corpus_of_that_name() -> None:
-    message = refusal("ravdess")
-    assert "'ravdess'" in message
-    assert "crema_d, demo, folder, manifest" in message
-    with pytest.raises(CorpusError, match="'ravdess'"):
-        read_corpus("ravdess")
+    message = refusal("librispeech")
+    assert "'librispeech'" in message
+    assert "crema_d, demo, emodb, folder, iemocap, manifest, ravdess, savee, tess" in message
+    with pytest.raises(CorpusError, match="'librispeech'"):
+        read_corpora({"name": "librispeech", "root": None})
 
 
 def test_a_corpus_is_found_and_read_by_its_reader(elsewhere: Path, ser_data: Path) -> None:
     (ser_data / "crema_d" / "AudioWAV").mkdir(parents=True)
     (ser_data / "crema_d" / "AudioWAV" / "1001_DFA_ANG_XX.wav").touch()
-    (clip,) = read_corpus("crema_d")
+    (clip,) = read_corpora({"name": "crema_d", "root": None})
     assert (clip.name, clip.emotion, clip.speaker) == ("1001_DFA_ANG_XX", "anger", "1001")
 
     for emotion in ("happy", "sad"):
         (elsewhere / "mine" / emotion).mkdir(parents=True)
         (elsewhere / "mine" / emotion / "1.wav").touch()
-    assert [clip.name for clip in read_corpus("folder", "mine")] == ["happy/1.wav", "sad/1.wav"]
+    assert [clip.name for clip in read_corpora({"name": "folder", "root": "mine"})] == ["happy/1.wav", "sad/1.wav"]
 
     (elsewhere / "mine.csv").write_text("path,emotion,speaker\nmine/sad/1.wav,sad,Ann\n")
-    assert read_corpus("manifest", "mine.csv") == [Clip("mine/sad/1.wav", Path("mine/sad/1.wav"), "sad", "Ann")]
+    clip = Clip("mine/sad/1.wav", Path("mine/sad/1.wav"), "sad", "Ann", "manifest")
+    assert read_corpora({"name": "manifest", "root": "mine.csv"}) == [clip]
 
 
 def test_a_corpus_that_is_something_else_is_an_error(elsewhere: Path) -> None:
     (elsewhere / "data" / "crema_d").mkdir(parents=True)
     with pytest.raises(CorpusError, match="holds no clip named as CREMA-D names them"):
-        read_corpus("crema_d")
+        read_corpora({"name": "crema_d", "root": None})

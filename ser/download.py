@@ -1,0 +1,374 @@
+"""Get the files of a corpus: several at once, each checked, going on where an earlier try stopped.
+
+What is not whole and right yet lies in a hidden folder within the corpus's, which readers pass over.
+"""
+
+import json
+import re
+import shutil
+import threading
+import zlib
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from concurrent.futures import CancelledError, ThreadPoolExecutor, as_completed
+from contextlib import suppress
+from dataclasses import dataclass, field
+from pathlib import Path, PurePosixPath
+from typing import Any
+from urllib.parse import quote
+from zipfile import BadZipFile, ZipFile, ZipInfo
+
+import pooch
+import requests
+from pooch.hashes import hash_matches
+from requests.adapters import HTTPAdapter
+from rich.progress import Progress
+from urllib3.exceptions import InvalidHeader
+from urllib3.util import Retry
+
+from ser.corpora.sources import Archive, Dataverse, File, Source
+from ser.errors import UserError
+
+PARTS = ".partial"
+"""The hidden folder."""
+
+TRIES = 5
+"""Of one file, where the trouble may pass."""
+
+TIMEOUT = (10, 60)
+"""Seconds to connect, and between two pieces of a file."""
+
+CHUNK = 1 << 14
+"""Bytes that come at once; so many at most are lost where a connection breaks."""
+
+PATIENCE = 600
+"""Seconds that a server may ask us to wait; one that asks for more is left alone."""
+
+GIVE_UP = 20
+"""Files in a row that could not be had, after which the others are not tried."""
+
+SHOWN = 20
+"""Lines of a list of what went wrong."""
+
+
+class DownloadError(UserError):
+    """Something could not be had; the message names it, its address and the reason."""
+
+
+class _PassingError(Exception):
+    """Trouble that may be gone at the next try, ``after`` so many seconds at the earliest."""
+
+    def __init__(self, reason: str, after: float = 0.0) -> None:
+        super().__init__(reason)
+        self.after = after
+
+
+@dataclass(frozen=True)
+class Client:
+    """Gets single files into the folder ``parts``.
+
+    Attributes:
+        session: Its connections.
+        parts: Where files lie until they are whole and right, and what of them has come.
+        wait: Seconds before the second try; twice as many before each further one.
+        stop: Set from another thread, ends every transfer and every wait.
+    """
+
+    session: requests.Session
+    parts: Path
+    wait: float = 1.0
+    stop: threading.Event = field(default_factory=threading.Event)
+
+    def fetch(self, file: File, received: Callable[[int, int | None], object] | None = None) -> Path:
+        """``file`` in ``parts``, whole and right.
+
+        Args:
+            file: What to get. What an earlier try left of it is gone on with.
+            received: Told how many bytes have come, and of how many, if the server says.
+
+        Raises:
+            DownloadError: The server doesn't have it, sends wrong bytes twice, or is in trouble ``TRIES`` times.
+            CancelledError: ``stop`` was set.
+        """
+        part = self.parts / f"{_flat(file.name)}.part"
+
+        def resume(_url: str, target: str, _pooch: object) -> None:
+            self._receive(file, part, received)
+            part.replace(target)
+
+        for _ in range(2):
+            try:
+                path = pooch.retrieve(file.url, file.digest, fname=_flat(file.name), path=self.parts, downloader=resume)
+            except DownloadError:
+                raise
+            except ValueError:  # pooch's word for a wrong digest; it has removed the file
+                continue
+            return Path(path)
+        raise DownloadError(f"{file.name}: {file.url} sends other bytes than the corpus has (expected {file.digest})")
+
+    def _receive(self, file: File, part: Path, received: Callable[[int, int | None], object] | None) -> None:
+        for tried in range(1, TRIES + 1):
+            try:
+                self._transfer(file, part, received)
+                return
+            except _PassingError as trouble:
+                pause = max(self.wait * 2 ** (tried - 1), trouble.after)
+                if tried == TRIES:
+                    raise DownloadError(f"{file.name}: {file.url}: {trouble}, {TRIES} times") from trouble
+                if pause > PATIENCE:
+                    raise DownloadError(
+                        f"{file.name}: {file.url}: {trouble}; the server asks to come again in {pause:.0f} s"
+                    ) from trouble
+            if self.stop.wait(pause):
+                raise CancelledError
+
+    def _transfer(self, file: File, part: Path, received: Callable[[int, int | None], object] | None) -> None:
+        """Add what is missing to ``part``, in one request."""
+        here = part.stat().st_size if part.exists() else 0
+        # Compressed on the way, bytes could not be counted.
+        headers = {"Accept-Encoding": "identity"} | ({"Range": f"bytes={here}-"} if here else {})
+        try:
+            with self.session.get(file.url, headers=headers, stream=True, timeout=TIMEOUT) as answer:
+                if answer.status_code not in (200, 206, 416):
+                    _refuse(answer, file)
+                resumes = answer.status_code == 206
+                if answer.status_code == 416 or (resumes and _first_byte(answer) != here):
+                    part.unlink(missing_ok=True)
+                    raise _PassingError(f"the server can't go on from byte {here}")
+                here = here if resumes else 0
+                length = answer.headers.get("Content-Length")
+                size = here + int(length) if length else None
+                with part.open("ab" if resumes else "wb") as out:
+                    for chunk in answer.iter_content(CHUNK):
+                        if self.stop.is_set():
+                            raise CancelledError
+                        here += out.write(chunk)
+                        if received:
+                            received(here, size)
+        except requests.RequestException as error:
+            raise _PassingError(f"the connection failed ({error})") from error
+
+
+def _refuse(answer: requests.Response, file: File) -> None:
+    """Raise what an answer that brings no file stands for."""
+    reason = f"the server answers {answer.status_code} {answer.reason}"
+    if answer.status_code != 429 and answer.status_code < 500:
+        raise DownloadError(f"{file.name}: {file.url}: {reason}")
+    after = 0.0
+    with suppress(InvalidHeader):
+        after = Retry().get_retry_after(answer.raw) or after
+    raise _PassingError(reason, after)
+
+
+def _first_byte(answer: requests.Response) -> int | None:
+    match = re.match(r"bytes (\d+)-", answer.headers.get("Content-Range", ""))
+    return int(match[1]) if match else None
+
+
+def _flat(name: str) -> str:
+    return quote(name, safe="")
+
+
+def _right(path: Path, digest: str | None) -> bool:
+    return path.is_file() and bool(hash_matches(path, digest))
+
+
+def _check_name(name: str, origin: str) -> None:
+    parts = PurePosixPath(name).parts
+    if name.startswith("/") or ".." in parts or "\\" in name or ":" in name:
+        raise DownloadError(
+            f"{origin} names a file {name!r}; only names below the corpus's folder are taken, so nothing of it was"
+        )
+
+
+def listing(source: Dataverse, client: Client) -> list[File]:
+    """The ``.wav`` files that a Dataverse lists for a data set.
+
+    Raises:
+        DownloadError: The list could not be had, is no list, names a file that would lie outside the corpus's folder,
+            or has no ``.wav``.
+    """
+    query = f"api/datasets/:persistentId/versions/:latest/files?persistentId={source.doi}"
+    address = f"{source.server}/{query}"
+    page = client.fetch(File("list of files", address, None))
+    try:
+        files = [_listed(entry, source.server) for entry in json.loads(page.read_text(encoding="utf-8"))["data"]]
+    except (ValueError, KeyError, TypeError, AttributeError) as error:
+        raise DownloadError(f"{address} sends no list of files with their digests: {error!r}") from error
+    finally:
+        page.unlink()
+    files = [file for file in files if file.name.lower().endswith(".wav")]
+    for file in files:
+        _check_name(file.name, address)
+    if not files:
+        raise DownloadError(f"{address} lists no .wav files")
+    return files
+
+
+def _listed(entry: Mapping[str, Any], server: str) -> File:
+    data = entry["dataFile"]
+    checksum = data.get("checksum") or {"type": "MD5", "value": data["md5"]}
+    algorithm = checksum["type"].lower().replace("-", "")
+    folder = entry.get("directoryLabel")
+    name = f"{folder}/{data['filename']}" if folder else data["filename"]
+    return File(name, f"{server}/api/access/datafile/{data['id']}", f"{algorithm}:{checksum['value']}")
+
+
+def unpack(archive: Path, clips: Mapping[str, str], to: Path, parts: Path) -> list[str]:
+    """Take ``clips`` out of a zip, whatever folders it has above them.
+
+    Args:
+        archive: The zip; nothing is taken where a name in it leads out of its folder.
+        clips: SHA-256 by name; nothing else is taken.
+        to: The corpus's folder.
+        parts: Where a clip lies until it is whole and right.
+
+    Returns:
+        What could not be had, and why.
+    """
+    wrong = []
+    try:
+        with ZipFile(archive) as zipped:
+            members = _members(zipped, clips)
+            for name, digest in clips.items():
+                if name not in members:
+                    wrong.append(f"{name}: is not in the zip")
+                    continue
+                part = parts / f"{_flat(name)}.part"
+                try:
+                    with zipped.open(members[name]) as packed, part.open("wb") as out:
+                        shutil.copyfileobj(packed, out)
+                except (BadZipFile, zlib.error, EOFError, RuntimeError) as error:
+                    wrong.append(f"{name}: is broken in the zip ({error})")
+                else:
+                    if _right(part, digest):
+                        _place(part, to / name)
+                    else:
+                        wrong.append(f"{name}: the zip has other bytes than the corpus (expected {digest})")
+                part.unlink(missing_ok=True)
+    except (BadZipFile, DownloadError) as error:
+        return [str(error)]
+    return wrong
+
+
+def _members(zipped: ZipFile, clips: Mapping[str, str]) -> dict[str, ZipInfo]:
+    found = {}
+    for member in zipped.infolist():
+        _check_name(member.filename, str(zipped.filename))
+        parts = PurePosixPath(member.filename).parts
+        for first in range(len(parts)):
+            tail = "/".join(parts[first:])
+            if tail in clips:
+                found[tail] = member
+    return found
+
+
+def _place(part: Path, target: Path) -> None:
+    target.parent.mkdir(parents=True, exist_ok=True)
+    part.replace(target)
+
+
+def download(source: Source, to: Path, *, jobs: int = 8, wait: float = 1.0, progress: Progress | None = None) -> int:
+    """Get what is missing or broken of a corpus.
+
+    Args:
+        source: Where from.
+        to: The corpus's folder.
+        jobs: How many files at once.
+        wait: Seconds before the second try of a file; twice as many before each further one.
+        progress: Where to show how far it is.
+
+    Returns:
+        How many files are new.
+
+    Raises:
+        DownloadError: Something could not be had; the message lists it. The rest is there.
+        OSError: The folder can't be written to.
+    """
+    pooch.get_logger().setLevel("WARNING")
+    progress = progress or Progress(disable=True)
+    parts = to / PARTS
+    parts.mkdir(parents=True, exist_ok=True)
+    try:
+        with requests.Session() as session:
+            for scheme in ("http://", "https://"):
+                session.mount(scheme, HTTPAdapter(pool_maxsize=jobs))
+            client = Client(session, parts, wait)
+            if isinstance(source, Archive):
+                new = _download_archive(source, to, client, jobs, progress)
+            else:
+                files = listing(source, client) if isinstance(source, Dataverse) else source.files
+                new = _download_files(files, to, client, jobs, progress)
+        shutil.rmtree(parts)
+    finally:
+        with suppress(OSError):  # they are not empty, or gone
+            parts.rmdir()
+            to.rmdir()
+    return new
+
+
+def _missing(files: Iterable[tuple[str, str | None]], to: Path, jobs: int, progress: Progress) -> set[str]:
+    """Names of files that are not there or not right."""
+    digests = dict(files)
+    task = progress.add_task("checking what is there", total=len(digests))
+    missing = set()
+    with ThreadPoolExecutor(jobs) as pool:
+        rights = pool.map(lambda name: _right(to / name, digests[name]), digests)
+        for name, right in zip(digests, rights, strict=True):
+            if not right:
+                missing.add(name)
+            progress.advance(task)
+    return missing
+
+
+def _download_files(files: Sequence[File], to: Path, client: Client, jobs: int, progress: Progress) -> int:
+    names = _missing(((file.name, file.digest) for file in files), to, jobs, progress)
+    missing = [file for file in files if file.name in names]
+    task = progress.add_task(f"downloading {len(missing)} files", total=len(missing))
+    failures: list[str] = []
+    tried = in_a_row = 0
+    pool = ThreadPoolExecutor(jobs)
+    try:
+        futures = [pool.submit(lambda file: _place(client.fetch(file), to / file.name), file) for file in missing]
+        for future in as_completed(futures):
+            tried += 1
+            try:
+                future.result()
+                in_a_row = 0
+            except DownloadError as error:
+                failures.append(str(error))
+                in_a_row += 1
+            progress.advance(task)
+            if in_a_row == GIVE_UP:
+                break
+    finally:
+        client.stop.set()
+        pool.shutdown(cancel_futures=True)
+    if failures:
+        raise DownloadError(_told(failures, len(missing) - tried))
+    return len(missing)
+
+
+def _download_archive(source: Archive, to: Path, client: Client, jobs: int, progress: Progress) -> int:
+    missing = _missing(source.clips.items(), to, jobs, progress)
+    if not missing:
+        return 0
+    wanted = {name: digest for name, digest in source.clips.items() if name in missing}
+    task = progress.add_task(f"downloading {source.archive.name}", total=None)
+    failures: list[str] = []
+    # Where the zip's own digest is not known, wrong clips may mean that it came wrong.
+    for _ in range(2 if source.archive.digest is None else 1):
+        archive = client.fetch(source.archive, lambda here, size: progress.update(task, completed=here, total=size))
+        failures = unpack(archive, wanted, to, client.parts)
+        archive.unlink()
+        if not failures:
+            return len(wanted)
+    raise DownloadError(_told([f"{failure}, {source.archive.url}" for failure in failures], 0))
+
+
+def _told(failures: Sequence[str], untried: int) -> str:
+    lines = [f"could not be had ({len(failures)}):", *(f"  {failure}" for failure in failures[:SHOWN])]
+    if len(failures) > SHOWN:
+        lines.append(f"  and {len(failures) - SHOWN} more")
+    if untried:
+        lines.append(f"{untried} more were not tried, after {GIVE_UP} failures in a row")
+    return "\n".join(lines)

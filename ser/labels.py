@@ -1,0 +1,71 @@
+"""Which emotions a run tells apart: classes merged, kept and dropped, over one corpus or several."""
+
+from collections import Counter
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+
+from ser.corpora import Clip
+from ser.errors import UserError
+
+
+class LabelError(UserError):
+    """A choice of classes that the clips don't allow; the message names the classes they have."""
+
+
+@dataclass(frozen=True)
+class Labels:
+    """A choice of classes: first ``merge``, then ``keep``, then ``drop``.
+
+    Attributes:
+        merge: Emotion → the class it becomes. ``corpus/emotion`` stands for the emotion of one corpus only.
+        keep: The classes that stay, or None for all.
+        drop: Classes that go.
+    """
+
+    merge: Mapping[str, str] | None = None
+    keep: Sequence[str] | None = None
+    drop: Sequence[str] | None = None
+
+    def apply(self, clips: Sequence[Clip]) -> tuple[list[Clip], dict[str, int]]:
+        """Clips under their classes, and how many clips of each class were left out.
+
+        Votes are merged along with the classes.
+
+        Raises:
+            LabelError: A name is no emotion of the clips, or fewer than two classes are left.
+        """
+        merge = self.merge or {}
+        shown = {clip.emotion for clip in clips}
+        known = shown | {f"{clip.corpus}/{clip.emotion}" for clip in clips}
+        _check("merge", merge, known, shown)
+        merged = [_merged(clip, merge) for clip in clips]
+        classes = {clip.emotion for clip in merged}
+        _check("keep", self.keep or (), classes, classes)
+        _check("drop", self.drop or (), classes, classes)
+        staying = (classes if self.keep is None else set(self.keep)) - set(self.drop or ())
+        if len(staying) < 2:
+            raise LabelError(
+                f"labels leave {', '.join(sorted(staying)) or 'nothing'} of {', '.join(sorted(classes))}; "
+                "a run needs at least two emotions: see labels.keep= and labels.drop="
+            )
+        left_out = Counter(clip.emotion for clip in merged if clip.emotion not in staying)
+        return [clip for clip in merged if clip.emotion in staying], dict(sorted(left_out.items()))
+
+
+def _check(option: str, given: Sequence[str] | Mapping[str, str], known: set[str], shown: set[str]) -> None:
+    if unknown := sorted(set(given) - known):
+        raise LabelError(
+            f"labels.{option} names {', '.join(unknown)}, and no clip shows that; they show {', '.join(sorted(shown))}"
+        )
+
+
+def _merged(clip: Clip, merge: Mapping[str, str]) -> Clip:
+    def name(emotion: str) -> str:
+        return merge.get(f"{clip.corpus}/{emotion}", merge.get(emotion, emotion))
+
+    if clip.votes is None:
+        return replace(clip, emotion=name(clip.emotion))
+    votes: Counter[str] = Counter()
+    for emotion, count in clip.votes.items():
+        votes[name(emotion)] += count
+    return replace(clip, emotion=name(clip.emotion), votes=dict(votes))

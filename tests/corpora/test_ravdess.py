@@ -1,0 +1,190 @@
+import os
+import warnings
+from collections import Counter
+from itertools import product
+from pathlib import Path
+
+import pytest
+
+from ser.corpora.clip import EMOTIONS as VOCABULARY
+from ser.corpora.clip import SUFFIXES, Clip, CorpusError
+from ser.corpora.ravdess import EMOTIONS, HOME, read
+
+
+def touch(root: Path, *names: str) -> None:
+    for name in names:
+        path = root / name
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.touch()
+
+
+def all_names() -> list[str]:
+    """The stems of the release: 60 an actor."""
+    actors = [f"{number:02}" for number in range(1, 25)]
+    return [
+        f"03-01-{emotion}-{intensity}-{statement}-{repetition}-{actor}"
+        for emotion, intensity, statement, repetition, actor in product(
+            EMOTIONS, ("01", "02"), ("01", "02"), ("01", "02"), actors
+        )
+        if (emotion, intensity) != ("01", "02")
+    ]
+
+
+@pytest.fixture(autouse=True)
+def warnings_are_errors() -> None:
+    """A warning that no test expects fails it."""
+    warnings.simplefilter("error")
+
+
+def test_a_name_says_all_that_is_known_of_a_clip(tmp_path: Path) -> None:
+    touch(tmp_path, "Actor_01/03-01-05-02-01-02-01.wav")
+    assert read(tmp_path) == [
+        Clip(
+            name="03-01-05-02-01-02-01",
+            path=tmp_path / "Actor_01" / "03-01-05-02-01-02-01.wav",
+            emotion="anger",
+            speaker="01",
+            sentence="01",
+            intensity="strong",
+            sex="male",
+        )
+    ]
+
+
+@pytest.mark.parametrize(
+    ("code", "emotion"),
+    [
+        ("01", "neutral"),
+        ("02", "calm"),
+        ("03", "happy"),
+        ("04", "sad"),
+        ("05", "anger"),
+        ("06", "fear"),
+        ("07", "disgust"),
+        ("08", "surprise"),
+    ],
+)
+def test_every_emotion(tmp_path: Path, code: str, emotion: str) -> None:
+    touch(tmp_path, f"03-01-{code}-01-02-01-04.wav")
+    assert [(clip.emotion, clip.intensity, clip.sex) for clip in read(tmp_path)] == [(emotion, "normal", "female")]
+    assert emotion in VOCABULARY
+
+
+@pytest.mark.parametrize("flat", [True, False])
+def test_the_whole_release(tmp_path: Path, flat: bool) -> None:
+    names = all_names()
+    touch(tmp_path, *(f"{name}.wav" if flat else f"Actor_{name[-2:]}/{name}.wav" for name in names))
+    clips = read(tmp_path)
+    assert [clip.name for clip in clips] == sorted(names)
+    assert len(clips) == 1440
+    assert set(Counter(clip.speaker for clip in clips).values()) == {60}
+    others = dict.fromkeys(("calm", "happy", "sad", "anger", "fear", "disgust", "surprise"), 192)
+    assert Counter(clip.emotion for clip in clips) == {"neutral": 96, **others}
+    assert Counter(clip.sex for clip in clips) == {"female": 720, "male": 720}
+    assert {clip.intensity for clip in clips if clip.emotion == "neutral"} == {"normal"}
+
+
+@pytest.mark.parametrize(
+    "stray",
+    [
+        "03-02-05-02-01-02-01.wav",
+        "01-01-05-02-01-02-01.wav",
+        "03-01-01-02-01-02-01.wav",
+        "03-01-09-01-01-02-01.wav",
+        "03-01-00-01-01-02-01.wav",
+        "03-01-05-03-01-02-01.wav",
+        "03-01-05-01-03-02-01.wav",
+        "03-01-05-01-01-03-01.wav",
+        "03-01-05-01-01-01-25.wav",
+        "03-01-05-01-01-01-00.wav",
+        "03-01-05-01-01-01.wav",
+        "03-01-05-01-01-01-01 (1).wav",
+        "03-01-05-01-01-01-01_noise.wav",
+    ],
+)
+def test_strays_are_left_out_with_a_warning(tmp_path: Path, stray: str) -> None:
+    touch(tmp_path, "03-01-05-02-01-01-02.wav", stray)
+    with pytest.warns(UserWarning, match="left out 1 sound files") as caught:
+        clips = read(tmp_path)
+    assert [clip.name for clip in clips] == ["03-01-05-02-01-01-02"]
+    assert repr(stray) in str(caught[0].message)
+    assert str(tmp_path) in str(caught[0].message)
+
+
+def test_one_warning_tells_how_many_strays_there_are_and_whose(tmp_path: Path) -> None:
+    touch(tmp_path, "03-01-05-02-01-01-02.wav", "b.wav", "a.wav", "c.flac")
+    with pytest.warns(UserWarning, match="left out 3 sound files .*'a.wav'") as caught:
+        read(tmp_path)
+    assert len(caught) == 1
+    assert caught[0].filename == __file__
+
+
+@pytest.mark.parametrize("suffix", [*SUFFIXES, ".WAV"])
+def test_every_suffix_in_any_case(tmp_path: Path, suffix: str) -> None:
+    touch(tmp_path, f"03-01-05-02-01-01-02{suffix}", "03-01-05-02-01-01-03.mp4", "._03-01-05-02-01-01-04.wav")
+    assert [clip.path.name for clip in read(tmp_path)] == [f"03-01-05-02-01-01-02{suffix}"]
+
+
+def test_an_archive_unpacked_twice_is_an_error_that_says_where_to_point(tmp_path: Path) -> None:
+    tops = ("", "audio_speech_actors_01-24/")
+    names = [f"Actor_{name[-2:]}/{name}.wav" for name in all_names() if name[-2:] in ("01", "02")]
+    touch(tmp_path, *(top + name for top in tops for name in names))
+    inner = tmp_path / "audio_speech_actors_01-24"
+    with pytest.raises(CorpusError, match=r"remove one of them, or point dataset\.root= at ") as caught:
+        read(tmp_path)
+    first = "Actor_01/03-01-01-01-01-01-01.wav"
+    assert str(tmp_path / first) in str(caught.value)
+    assert str(inner / first) in str(caught.value)
+    assert "119 more" in str(caught.value)
+    assert f"dataset.root= at {inner}," in str(caught.value)
+    assert len(read(inner)) == 120
+
+
+@pytest.mark.parametrize("second", ["Actor_01/03-01-05-02-01-02-01.flac", "Actor_02/03-01-05-02-01-02-01.wav"])
+def test_one_clip_twice_in_a_corpus_is_to_be_removed(tmp_path: Path, second: str) -> None:
+    first = "Actor_01/03-01-05-02-01-02-01.wav"
+    touch(tmp_path, first, second, "Actor_03/03-01-05-02-01-02-03.wav")
+    with pytest.raises(CorpusError, match=r"remove one of them$") as caught:
+        read(tmp_path)
+    assert str(tmp_path / first) in str(caught.value)
+    assert str(tmp_path / second) in str(caught.value)
+
+
+@pytest.mark.parametrize("names", [[], ["happy/1.wav"], ["Actor_01/03-02-05-02-01-02-01.wav"], ["03-01-05.wav"]])
+def test_no_clip_of_ravdess_is_an_error_with_the_address(tmp_path: Path, names: list[str]) -> None:
+    touch(tmp_path, *names)
+    with pytest.raises(CorpusError) as caught:
+        read(tmp_path)
+    assert str(tmp_path) in str(caught.value)
+    assert "Actor_01/03-01-05-02-01-02-01.wav" in str(caught.value)
+    assert HOME in str(caught.value)
+
+
+@pytest.fixture
+def real() -> Path:
+    if "SER_TEST_DATA" not in os.environ:
+        pytest.skip("no real names or clips: set SER_TEST_DATA to a folder that holds sha256/ravdess.txt and oddities")
+    return Path(os.environ["SER_TEST_DATA"])
+
+
+def test_the_names_of_the_real_release(real: Path, tmp_path: Path) -> None:
+    listing = real / "sha256" / "ravdess.txt"
+    if not listing.is_file():
+        pytest.skip(f"no {listing}")
+    touch(tmp_path, *(line.split()[1] for line in listing.read_text().splitlines()))
+    clips = read(tmp_path)
+    assert [clip.name for clip in clips] == sorted(all_names())
+    assert all(clip.path.parent.name == f"Actor_{clip.speaker}" for clip in clips)
+
+
+def test_real_clips(real: Path) -> None:
+    if not (real / "oddities").is_dir():
+        pytest.skip(f"no {real / 'oddities'}")
+    with pytest.warns(UserWarning, match="left out"):
+        clips = read(real / "oddities")
+    assert [(clip.name, clip.emotion, clip.intensity) for clip in clips] == [
+        ("03-01-02-01-01-02-01", "calm", "normal"),
+        ("03-01-02-01-02-02-05", "calm", "normal"),
+        ("03-01-03-01-02-01-07", "happy", "normal"),
+        ("03-01-03-01-02-02-07", "happy", "normal"),
+    ]
