@@ -1,12 +1,12 @@
-"""Table of many runs: ``python scripts/leaderboard.py outputs/multirun/2026-01-31/12-00-00``.
+"""Tables of many runs: ``python scripts/leaderboard.py outputs/multirun/2026-01-31/12-00-00``.
 
-Runs that differ only in seed and split make one row: mean ± standard deviation over seeds, on the split that mixes
-speakers and on the one that keeps them apart. Beside it stand the report's figure and what human raters score.
+One table for each corpus and split, told apart by the split's hash: figures of different tables are about other test
+clips, and so can't be compared. Runs that differ only in seed make one row, mean ± standard deviation over seeds. Folds
+come in as ``scripts/pool.py`` leaves them.
 """
 
 import argparse
 import csv
-import json
 import statistics
 import sys
 from collections import defaultdict
@@ -17,6 +17,10 @@ from typing import Any
 
 from rich.console import Console
 from rich.table import Table
+
+from ser.errors import UserError
+from ser.evaluation import SCORES
+from ser.results import find_runs
 
 PUBLISHED = {
     "energy": (0.4487, 0.4364, 0.4369),
@@ -31,99 +35,109 @@ PUBLISHED = {
 }
 """Accuracy, macro F1 and weighted F1 that the report gives, by row, in the report's order."""
 
-HUMANS = {"crema_d": (("one human rater, voice alone", 0.400), ("majority of a clip's raters, voice alone", 0.446))}
-"""Agreement with the intended emotion, from CREMA-D's ``tabulatedVotes.csv``, all 7,442 clips; ties count in parts."""
+REPORT = "report: accuracy / macro F1 / weighted F1"
+APART = ("speakers apart: accuracy", "speakers apart: UAR")
 
-COLUMNS = (
-    "run",
-    "report: accuracy / macro F1 / weighted F1",
-    "accuracy",
-    "macro F1",
-    "weighted F1",
-    "UAR",
-    "speakers apart: accuracy",
-    "speakers apart: UAR",
-    "remarks",
-)
+COLUMNS = ("run", REPORT, "accuracy", "95 %", "macro F1", "weighted F1", "UAR", "95 % of UAR", *APART, "remarks")
+"""Of a table; those that are empty in all its rows are left out."""
+
+RATERS = {"one_rater": "one human rater, voice alone", "majority": "majority of a clip's raters, voice alone"}
 
 NOT_PART_OF_A_ROW = (
-    *("seed=", "split=", "dataset.root=", "trainer.enable_progress_bar=", "ckpt_path="),
-    *("dataset=", "report=", "model=", "features="),
+    *("seed=", "split=", "split.", "dataset.root=", "dataset.roots=", "dataset.names=", "dataset.metadata="),
+    *("trainer.enable_progress_bar=", "ckpt_path=", "dataset=", "report=", "model=", "features="),
 )
 """Overrides that don't make a run another row, or that its results name anyway."""
+
+NONE = "–"
 
 
 @dataclass
 class Row:
-    """Runs of one recipe, by split."""
+    """Runs of one recipe on one split."""
 
     label: str
     rank: tuple[int, str]
     published: tuple[float, float, float] | None
-    runs: dict[str, list[dict[str, Any]]] = field(default_factory=lambda: defaultdict(list))
+    runs: list[dict[str, Any]] = field(default_factory=list)
 
-    def cells(self) -> list[str]:
-        """What stands in the table's columns."""
-        mixed, apart = self.runs.get("stratified", []), self.runs.get("speaker", [])
-        published = " / ".join(f"{value:.3f}" for value in self.published) if self.published else "–"
-        scores = [_spread(mixed, name) for name in ("accuracy", "macro_f1", "weighted_f1", "uar")]
-        return [self.label, published, *scores, _spread(apart, "accuracy"), _spread(apart, "uar"), self._remarks()]
+    def spread(self, score: str) -> str:
+        """Mean ± sample standard deviation over seeds."""
+        values = [run["test"][score] for run in self.runs]
+        mean = f"{statistics.mean(values):.3f}"
+        return f"{mean} ± {statistics.stdev(values):.3f}" if len(values) > 1 else mean
 
-    def _remarks(self) -> str:
-        remarks = []
-        for split, runs in sorted(self.runs.items(), reverse=True):
-            seeds = sorted(run["seed"] for run in runs)
-            constant = [
-                run["seed"] for run in runs if sum(line["predicted"] > 0 for line in run["classes"].values()) == 1
-            ]
-            where = {"stratified": "", "speaker": "speakers apart: "}.get(split, f"{split}: ")
-            remarks.append(f"{where}{len(seeds)} seed{'s' if len(seeds) > 1 else ''}")
-            if constant:
-                remarks.append(f"one answer for every clip on seed {', '.join(map(str, sorted(constant)))}")
+    def interval(self, score: str) -> str:
+        """Mean over seeds of the intervals' ends, where every run has one."""
+        bounds = [run["intervals"][score] for run in self.runs if "intervals" in run]
+        if len(bounds) < len(self.runs):
+            return NONE
+        low, high = (statistics.mean(ends) for ends in zip(*bounds, strict=True))
+        return f"{low:.3f} to {high:.3f}"
+
+    def remarks(self) -> str:
+        """How many seeds, and on which of them the network gave one answer to everything."""
+        seeds = sorted(run["seed"] for run in self.runs)
+        constant = sorted(
+            run["seed"] for run in self.runs if sum(line["predicted"] > 0 for line in run["classes"].values()) == 1
+        )
+        remarks = [f"{len(seeds)} seed{'s' if len(seeds) > 1 else ''}"]
+        if constant:
+            remarks.append(f"one answer for every clip on seed {', '.join(map(str, constant))}")
         return "; ".join(remarks)
 
 
-def _spread(runs: Sequence[dict[str, Any]], score: str) -> str:
-    if not runs:
-        return "–"
-    values = [run["test"][score] for run in runs]
-    mean = f"{statistics.mean(values):.3f}"
-    return f"{mean} ± {statistics.stdev(values):.3f}" if len(values) > 1 else mean
+@dataclass
+class Board:
+    """All rows that are about the same test clips."""
+
+    corpus: str
+    split: dict[str, Any]
+    rows: dict[tuple[str, ...], Row] = field(default_factory=dict)
+
+    @property
+    def title(self) -> str:
+        """Corpus, split, and who is on its test side."""
+        speakers, heard = self.split["test_speakers"], self.split["test_speakers_heard_before"]
+        heard_before = f" of {speakers} speakers, {heard} of them heard in training or validation" if speakers else ""
+        fold = f", fold {self.split['fold']}" if isinstance(self.split.get("fold"), int) else ""
+        pooled = f", {self.split['folds']} folds pooled" if self.split.get("fold") == "pooled" else ""
+        return (
+            f"{self.corpus}, split={self.split['name']}{fold}{pooled} ({self.split['hash']}): "
+            f"{self.split['clips']['test']:,} test clips{heard_before}"
+        )
 
 
-def find_runs(paths: Sequence[Path]) -> list[dict[str, Any]]:
-    """The ``metrics.json`` of every run below ``paths``.
+def gather(runs: Sequence[dict[str, Any]]) -> list[Board]:
+    """Runs → tables, the report's split first; rows in the report's order, then the others by name.
 
-    Raises:
-        SystemExit: There is none, or one of them can't be read.
-    """
-    files = sorted({file for path in paths for file in ([path] if path.is_file() else path.rglob("metrics.json"))})
-    if not files:
-        sys.exit(f"no metrics.json below {', '.join(map(str, paths))}: give run folders, or the folder of a sweep")
-    runs = []
-    for file in files:
-        try:
-            runs.append({**json.loads(file.read_text(encoding="utf-8")), "file": str(file)})
-        except json.JSONDecodeError as error:
-            sys.exit(f"{file} is not a run's metrics.json: {error}")
-    return runs
-
-
-def gather(runs: Sequence[dict[str, Any]]) -> dict[str, list[Row]]:
-    """Rows by corpus, in the report's order, then the others by name.
+    Single folds are left out where their corpus has pooled ones.
 
     Raises:
-        SystemExit: Two runs have the same recipe, split and seed: their mean would count one of them twice.
+        UserError: Two runs have the same recipe, split and seed: their mean would count one of them twice.
     """
-    corpora: dict[str, dict[tuple[str, ...], Row]] = defaultdict(dict)
+    pooled = {(_corpus(run), run["split"]["name"]) for run in runs if run["split"].get("fold") == "pooled"}
+    boards: dict[tuple[str, str], Board] = {}
     for run in runs:
+        corpus, split = _corpus(run), run["split"]
+        if split.get("fold") not in (None, "pooled") and (corpus, split["name"]) in pooled:
+            continue
+        board = boards.setdefault((corpus, split["hash"]), Board(corpus, split))
         recipe = _recipe(run)
-        row = corpora[run["dataset"]["name"]].setdefault(recipe, _row(run, recipe))
-        for other in row.runs[run["split"]["name"]]:
+        row = board.rows.setdefault(recipe, _row(run, recipe))
+        for other in row.runs:
             if other["seed"] == run["seed"]:
-                sys.exit(f"two runs of one recipe, split and seed: {other['file']} and {run['file']}; give one of them")
-        row.runs[run["split"]["name"]].append(run)
-    return {corpus: sorted(rows.values(), key=lambda row: row.rank) for corpus, rows in sorted(corpora.items())}
+                raise UserError(
+                    f"two runs of one recipe, split and seed: {other['file']} and {run['file']}; give one of them"
+                )
+        row.runs.append(run)
+    for board in boards.values():
+        board.rows = dict(sorted(board.rows.items(), key=lambda item: item[1].rank))
+    return sorted(boards.values(), key=lambda board: (board.corpus, board.split["name"] != "stratified", board.title))
+
+
+def _corpus(run: dict[str, Any]) -> str:
+    return " + ".join(run["dataset"].get("corpora") or [run["dataset"]["name"]])
 
 
 def _recipe(run: dict[str, Any]) -> tuple[str, ...]:
@@ -142,20 +156,61 @@ def _row(run: dict[str, Any], recipe: tuple[str, ...]) -> Row:
     return Row(f"{label}, this project's defaults{suffix}", (len(PUBLISHED), label + suffix), None)
 
 
-def table(corpus: str, rows: Sequence[Row]) -> list[list[str]]:
-    """The table's lines, each as long as ``COLUMNS``."""
-    lines = [row.cells() for row in rows]
-    for label, accuracy in HUMANS.get(corpus, ()):
-        lines.append([label, "–", f"{accuracy:.3f}", *["–"] * (len(COLUMNS) - 4), "all clips"])
-    return lines
+def table(board: Board, boards: Sequence[Board]) -> list[dict[str, str]]:
+    """The rows of ``board`` by column; beside those of a mixed split what the recipe scores with speakers apart."""
+    apart: dict[tuple[str, ...], Row] = {}
+    if board.split["name"] == "stratified":
+        for other in boards:
+            if other.corpus == board.corpus and other.split["name"] == "speaker":
+                apart |= other.rows
+    lines = []
+    for recipe, row in board.rows.items():
+        line = dict.fromkeys(COLUMNS, NONE) | {"run": row.label, "remarks": row.remarks()}
+        if row.published and board.split["name"] == "stratified":
+            line[REPORT] = " / ".join(f"{value:.3f}" for value in row.published)
+        for column, score in zip(("accuracy", "macro F1", "weighted F1", "UAR"), SCORES, strict=True):
+            line[column] = row.spread(score)
+        line["95 %"], line["95 % of UAR"] = row.interval("accuracy"), row.interval("uar")
+        if beside := apart.get(recipe):
+            line |= dict(zip(APART, (beside.spread("accuracy"), beside.spread("uar")), strict=True))
+        lines.append(line)
+    return [*lines, *_raters(board)]
 
 
-def markdown(corpora: dict[str, list[Row]]) -> str:
+def _raters(board: Board) -> list[dict[str, str]]:
+    """What people score on the same test clips, where a run knows."""
+    for run in (run for row in board.rows.values() for run in row.runs):
+        if raters := run.get("raters"):
+            return [
+                dict.fromkeys(COLUMNS, NONE)
+                | {
+                    "run": label,
+                    "accuracy": f"{raters[name]['accuracy']:.3f}",
+                    "95 %": "{:.3f} to {:.3f}".format(*raters[name]["intervals"]["accuracy"]),
+                    "macro F1": f"{raters[name]['macro_f1']:.3f}",
+                    "weighted F1": f"{raters[name]['weighted_f1']:.3f}",
+                    "UAR": f"{raters[name]['uar']:.3f}",
+                    "95 % of UAR": "{:.3f} to {:.3f}".format(*raters[name]["intervals"]["uar"]),
+                    "remarks": "the same test clips",
+                }
+                for name, label in RATERS.items()
+            ]
+    return []
+
+
+def _used(lines: Sequence[dict[str, str]]) -> list[str]:
+    return [column for column in COLUMNS if any(line[column] != NONE for line in lines)]
+
+
+def markdown(boards: Sequence[Board]) -> str:
     """All tables as Markdown."""
     parts = []
-    for corpus, rows in corpora.items():
-        lines = [COLUMNS, ["---", *["---:"] * (len(COLUMNS) - 2), "---"], *table(corpus, rows)]
-        parts.append(f"**{corpus}**\n\n" + "\n".join(f"| {' | '.join(line)} |" for line in lines) + "\n")
+    for board in boards:
+        lines = table(board, boards)
+        columns = _used(lines)
+        rule = ["---" if column in ("run", "remarks") else "---:" for column in columns]
+        cells = [columns, rule, *([line[column] for column in columns] for line in lines)]
+        parts.append(f"**{board.title}**\n\n" + "\n".join(f"| {' | '.join(line)} |" for line in cells) + "\n")
     return "\n".join(parts)
 
 
@@ -165,23 +220,36 @@ def main() -> None:
     parser.add_argument("paths", nargs="+", type=Path, help="run folders, or folders that hold them")
     parser.add_argument("--out", type=Path, help="folder for leaderboard.md and .csv; by default the first path")
     options = parser.parse_args()
-    corpora = gather(find_runs(options.paths))
+    try:
+        boards = gather(find_runs(options.paths))
+    except UserError as error:
+        sys.exit(f"error: {error}")
     first = options.paths[0]
     out = options.out or (first.parent if first.is_file() else first)
     out.mkdir(parents=True, exist_ok=True)
-    (out / "leaderboard.md").write_text(markdown(corpora), encoding="utf-8")
+    (out / "leaderboard.md").write_text(markdown(boards), encoding="utf-8")
     with (out / "leaderboard.csv").open("w", newline="", encoding="utf-8") as file:
         writer = csv.writer(file)
-        writer.writerow(["corpus", *COLUMNS])
-        writer.writerows([corpus, *line] for corpus, rows in corpora.items() for line in table(corpus, rows))
+        writer.writerow(["corpus", "split", "hash", *COLUMNS])
+        for board in boards:
+            head = [board.corpus, board.split["name"], board.split["hash"]]
+            writer.writerows([*head, *line.values()] for line in table(board, boards))
     console = Console()
-    for corpus, rows in corpora.items():
-        screen = Table(title=corpus)
-        for column in COLUMNS:
+    by_corpus: dict[str, int] = defaultdict(int)
+    for board in boards:
+        by_corpus[board.corpus] += 1
+        lines = table(board, boards)
+        screen = Table(title=board.title)
+        for column in _used(lines):
             screen.add_column(column, justify="left" if column in ("run", "remarks") else "right")
-        for line in table(corpus, rows):
-            screen.add_row(*line)
+        for line in lines:
+            screen.add_row(*(line[column] for column in _used(lines)))
         console.print(screen)
+    for corpus, count in by_corpus.items():
+        if count > 1:
+            console.print(
+                f"{corpus}: rows of different tables aren't comparable, for their splits differ", soft_wrap=True
+            )
     console.print(f"written to {out / 'leaderboard.md'} and .csv", soft_wrap=True)
 
 

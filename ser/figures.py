@@ -1,6 +1,6 @@
 """Figures: pure functions of arrays, drawn by matplotlib."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -53,4 +53,52 @@ def groups_figure(groups: dict[str, Any], uar: float) -> Figure:
         axes.set_yticks(list(rows) if labels else [], labels)
         axes.set_title(f"{name}, {len(shown)}" if name == "speaker" else name, loc="left", fontsize="medium")
     panels[-1, 0].set(xlabel="UAR with its 95 % interval; dashed: all test clips", xlim=(0, 1))
+    return figure
+
+
+def counts_figure(counts: Mapping[str, int]) -> Figure:
+    """Bars of how many clips each emotion has."""
+    figure = Figure(figsize=(2 + 0.7 * len(counts), 3.6), layout="constrained")
+    axes = figure.add_subplot()
+    axes.bar_label(axes.bar(range(len(counts)), list(counts.values()), color="#1f4e8c"))
+    axes.set_xticks(range(len(counts)), list(counts), rotation=45, ha="right")
+    axes.set(ylabel="clips")
+    return figure
+
+
+def lengths_figure(seconds: NDArray[np.float64]) -> Figure:
+    """Histogram of the clips' lengths in seconds ``(clip,)``."""
+    figure = Figure(figsize=(6, 3.4), layout="constrained")
+    axes = figure.add_subplot()
+    axes.hist(seconds, bins=min(50, max(5, len(seconds) // 10)), color="#1f4e8c")
+    axes.set(xlabel="seconds", ylabel="clips")
+    return figure
+
+
+def waveforms_figure(sounds: Mapping[str, NDArray[np.float32]], sample_rate: int) -> Figure:
+    """A waveform ``(time,)`` with full scale at ±1 for each emotion, on one scale of time."""
+    figure = Figure(figsize=(8, 0.6 + 1.2 * len(sounds)), layout="constrained")
+    panels = figure.subplots(len(sounds), 1, sharex=True, squeeze=False)[:, 0]
+    for axes, (emotion, sound) in zip(panels, sounds.items(), strict=True):
+        axes.plot(np.arange(len(sound)) / sample_rate, sound, linewidth=0.4, color="#1f4e8c")
+        axes.set(ylim=(-1, 1))
+        axes.set_title(emotion, loc="left", fontsize="medium")
+    panels[-1].set(xlabel="seconds")
+    return figure
+
+
+def log_mel_figure(pictures: Mapping[str, NDArray[np.float32]], seconds_per_frame: float) -> Figure:
+    """A log-mel spectrogram ``(mel, frame)`` in dB for each emotion, on one scale of time and of level."""
+    figure = Figure(figsize=(8, 0.6 + 1.6 * len(pictures)), layout="constrained")
+    panels = figure.subplots(len(pictures), 1, sharex=True, squeeze=False)[:, 0]
+    low = min(picture.min() for picture in pictures.values())
+    high = max(picture.max() for picture in pictures.values())
+    for axes, (emotion, picture) in zip(panels, pictures.items(), strict=True):
+        extent = (0, picture.shape[1] * seconds_per_frame, 0, picture.shape[0])
+        image = axes.imshow(picture, origin="lower", aspect="auto", extent=extent, vmin=low, vmax=high, cmap="magma")
+        axes.set(ylabel="mel")
+        axes.set_title(emotion, loc="left", fontsize="medium")
+    longest = max(picture.shape[1] for picture in pictures.values())
+    panels[-1].set(xlabel="seconds", xlim=(0, longest * seconds_per_frame))
+    figure.colorbar(image, ax=panels.tolist(), label="dB")
     return figure

@@ -102,7 +102,7 @@ def collect(
     """
     name = cfg["dataset"]["name"]
     leakage = data.split.leakage()
-    classes, confusion = _by_class(network.test_details, data.labels)
+    classes, confusion = by_class(network.test_details, data.labels)
     running = sum(buffer.numel() for key, buffer in network.named_buffers() if "running_" in key)
     return {
         "row": cfg["row"],
@@ -141,8 +141,8 @@ def collect(
         "last_epoch": {
             side: {**_tagged(logged, f"{side}/"), "classes": by_class, "confusion_matrix": counts}
             for side, (by_class, counts) in {
-                "train": _by_class(network.train_details, data.labels),
-                "val": _by_class(network.val_details, data.labels),
+                "train": by_class(network.train_details, data.labels),
+                "val": by_class(network.val_details, data.labels),
             }.items()
         },
         "classes": classes,
@@ -155,7 +155,7 @@ def collect(
     }
 
 
-def _by_class(details: MetricCollection, labels: Sequence[str]) -> tuple[dict[str, Any], list[list[int]]]:
+def by_class(details: MetricCollection, labels: Sequence[str]) -> tuple[dict[str, Any], list[list[int]]]:
     """Figures of each class by name, and the counts ``[true][predicted]``."""
     values = {key: value.cpu() for key, value in details.compute().items()}
     counts = values["confusion"]
@@ -237,6 +237,24 @@ def _flat(cfg: dict[str, Any], prefix: str = "") -> dict[str, Any]:
     for key, value in cfg.items():
         flat |= _flat(value, f"{prefix}{key}.") if isinstance(value, dict) else {prefix + key: value}
     return flat
+
+
+def find_runs(paths: Sequence[Path]) -> list[dict[str, Any]]:
+    """The ``metrics.json`` of every run below ``paths``, each with its own path under ``file``.
+
+    Raises:
+        UserError: There is none, or one of them can't be read.
+    """
+    files = sorted({file for path in paths for file in ([path] if path.is_file() else path.rglob("metrics.json"))})
+    if not files:
+        raise UserError(f"no metrics.json below {', '.join(map(str, paths))}: give run folders, or a sweep's folder")
+    runs = []
+    for file in files:
+        try:
+            runs.append({**json.loads(file.read_text(encoding="utf-8")), "file": str(file)})
+        except (OSError, ValueError, TypeError) as error:
+            raise UserError(f"{file} is not a run's metrics.json: {error}") from error
+    return runs
 
 
 def results_of(folder: Path, cfg: dict[str, Any]) -> dict[str, Any] | None:

@@ -6,7 +6,9 @@ from typing import Any
 
 import pytest
 
-from scripts.leaderboard import COLUMNS, PUBLISHED, find_runs, gather, markdown, table
+from scripts.leaderboard import APART, PUBLISHED, REPORT, gather, markdown, table
+from ser.errors import UserError
+from ser.results import find_runs
 
 ROOT = Path(__file__).parents[2]
 
@@ -16,7 +18,13 @@ def metrics(seed: int, accuracy: float, row: str | None = "energy", split: str =
     run = {
         "row": row,
         "dataset": {"name": "crema_d"},
-        "split": {"name": split},
+        "split": {
+            "name": split,
+            "hash": f"hash of {split}",
+            "clips": {"test": 100},
+            "test_speakers": 9,
+            "test_speakers_heard_before": 9 if split == "stratified" else 0,
+        },
         "features": "energy",
         "model": "cnn1d",
         "seed": seed,
@@ -29,57 +37,101 @@ def metrics(seed: int, accuracy: float, row: str | None = "energy", split: str =
 
 
 def cells(runs: list[dict]) -> list[dict[str, str]]:
-    (rows,) = gather(runs).values()
-    return [dict(zip(COLUMNS, line, strict=True)) for line in table("crema_d", rows)]
+    """The lines of the first table."""
+    boards = gather(runs)
+    return table(boards[0], boards)
+
+
+def bounds(low: float, high: float) -> dict[str, Any]:
+    return {name: [low, high] for name in ("accuracy", "macro_f1", "weighted_f1", "uar")}
 
 
 def test_seeds_make_one_row_with_mean_and_sample_deviation() -> None:
-    first, *humans = cells([metrics(1, 0.40), metrics(2, 0.44), metrics(3, 0.48)])
-    assert first["accuracy"] == "0.440 ± 0.040"
-    assert first["macro F1"] == "0.300 ± 0.000"
-    assert first["remarks"] == "3 seeds"
-    assert [row["accuracy"] for row in humans] == ["0.400", "0.446"]
+    (row,) = cells([metrics(1, 0.40), metrics(2, 0.44), metrics(3, 0.48)])
+    assert row["accuracy"] == "0.440 ± 0.040"
+    assert row["macro F1"] == "0.300 ± 0.000"
+    assert row["remarks"] == "3 seeds"
 
 
-def test_speaker_split_stands_beside() -> None:
-    first, *_ = cells([metrics(1, 0.40), metrics(1, 0.35, split="speaker")])
-    assert (first["accuracy"], first["speakers apart: accuracy"]) == ("0.400", "0.350")
+def test_the_interval_of_a_row_is_the_mean_of_its_seeds_and_missing_where_a_seed_has_none() -> None:
+    runs = [metrics(1, 0.40, intervals=bounds(0.3, 0.5)), metrics(2, 0.44, intervals=bounds(0.4, 0.52))]
+    assert cells(runs)[0]["95 %"] == "0.350 to 0.510"
+    assert cells([*runs, metrics(3, 0.4)])[0]["95 %"] == "–"
+
+
+def test_what_a_recipe_scores_with_speakers_apart_stands_beside() -> None:
+    runs = [metrics(1, 0.40), metrics(1, 0.35, split="speaker")]
+    (first,) = cells(runs)
+    assert (first["accuracy"], first[APART[0]], first[APART[1]]) == ("0.400", "0.350", "0.320")
+
+
+def test_another_split_is_another_table_that_says_who_was_heard_before() -> None:
+    first, second = gather([metrics(1, 0.35, split="speaker"), metrics(1, 0.40)])
+    assert first.title == (
+        "crema_d, split=stratified (hash of stratified): 100 test clips of 9 speakers, "
+        "9 of them heard in training or validation"
+    )
+    assert "split=speaker (hash of speaker)" in second.title
+    assert "0 of them heard" in second.title
+    other = metrics(1, 0.41)
+    other["split"]["hash"] = "another hash"
+    assert len(gather([metrics(1, 0.40), other])) == 2
+
+
+def test_human_raters_are_those_of_the_same_test_clips() -> None:
+    rater = {"accuracy": 0.4, "macro_f1": 0.38, "weighted_f1": 0.39, "uar": 0.41, "intervals": bounds(0.37, 0.43)}
+    raters = {"clips": 100, "one_rater": rater, "majority": {**rater, "accuracy": 0.446}}
+    rows = cells([metrics(1, 0.40, raters=raters)])
+    assert [row["accuracy"] for row in rows] == ["0.400", "0.400", "0.446"]
+    assert rows[1]["95 %"] == "0.370 to 0.430"
+    assert "human" in rows[1]["run"]
+
+
+def test_single_folds_are_left_out_where_there_are_pooled_ones() -> None:
+    folds = [metrics(1, 0.1 * fold, row=None, split="kfold") for fold in range(3)]
+    for fold, run in enumerate(folds):
+        run["split"] |= {"fold": fold, "hash": f"fold {fold}"}
+    assert len(gather(folds)) == 3
+    pooled = metrics(1, 0.5, row=None, split="kfold")
+    pooled["split"] |= {"fold": "pooled", "folds": 3}
+    (board,) = gather([*folds, pooled])
+    assert "3 folds pooled" in board.title
 
 
 def test_reports_figures_stand_beside_and_rows_follow_its_order() -> None:
     rows = cells([metrics(1, 0.4, row="zcr", features="zcr"), metrics(1, 0.4), metrics(1, 0.5, row=None)])
-    assert [row["run"] for row in rows[:3]] == [
+    assert [row["run"] for row in rows] == [
         "energy → cnn1d",
         "zcr → cnn1d",
         "energy → cnn1d, this project's defaults",
     ]
-    assert rows[0]["report: accuracy / macro F1 / weighted F1"] == "0.449 / 0.436 / 0.437"
-    assert rows[2]["report: accuracy / macro F1 / weighted F1"] == "–"
+    assert rows[0][REPORT] == "0.449 / 0.436 / 0.437"
+    assert rows[2][REPORT] == "–"
 
 
 def test_another_recipe_is_another_row_and_not_the_reports() -> None:
     command = ["python", "train.py", "report=energy", "seed=1", "trainer.max_epochs=5"]
     rows = cells([metrics(1, 0.4), metrics(1, 0.5, command=command)])
-    assert [row["accuracy"] for row in rows[:2]] == ["0.400", "0.500"]
+    assert [row["accuracy"] for row in rows] == ["0.400", "0.500"]
     assert "trainer.max_epochs=5" in rows[1]["run"]
-    assert rows[1]["report: accuracy / macro F1 / weighted F1"] == "–"
+    assert rows[1][REPORT] == "–"
 
 
 def test_constant_answers_are_told() -> None:
-    first, *_ = cells([metrics(1, 0.17, predicted=(100, 0)), metrics(2, 0.4)])
+    (first,) = cells([metrics(1, 0.17, predicted=(100, 0)), metrics(2, 0.4)])
     assert "one answer for every clip on seed 1" in first["remarks"]
 
 
 def test_the_same_run_twice_is_refused() -> None:
-    with pytest.raises(SystemExit, match="two runs"):
+    with pytest.raises(UserError, match="two runs"):
         gather([metrics(1, 0.4), metrics(1, 0.41)])
 
 
 def test_no_runs_and_broken_runs_are_errors(tmp_path: Path) -> None:
-    with pytest.raises(SystemExit, match=r"no metrics\.json"):
+    with pytest.raises(UserError, match=r"no metrics\.json"):
         find_runs([tmp_path])
     (tmp_path / "metrics.json").write_text("{")
-    with pytest.raises(SystemExit, match="not a run"):
+    with pytest.raises(UserError, match="not a run"):
         find_runs([tmp_path])
 
 
@@ -91,7 +143,12 @@ def test_script_prints_and_writes_both_tables(tmp_path: Path) -> None:
     )
     assert "0.400" in ran.stdout
     assert "| energy → cnn1d | 0.449 / 0.436 / 0.437 | 0.400 |" in (tmp_path / "leaderboard.md").read_text()
-    assert (tmp_path / "leaderboard.csv").read_text().splitlines()[1].startswith("crema_d,energy → cnn1d,")
+    assert (
+        (tmp_path / "leaderboard.csv")
+        .read_text()
+        .splitlines()[1]
+        .startswith("crema_d,stratified,hash of stratified,energy → cnn1d,")
+    )
 
 
 def test_readme_shows_the_table_of_the_committed_results() -> None:

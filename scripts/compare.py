@@ -1,0 +1,54 @@
+"""Is one run better than another? ``python scripts/compare.py RUN_A RUN_B``.
+
+Both must have been tested on the same clips. Prints the paired difference, B - A, of each score with its 95 % interval
+and a p-value.
+"""
+
+import argparse
+import json
+import sys
+from pathlib import Path
+
+from rich.console import Console
+from rich.table import Table
+
+from ser.errors import UserError
+from ser.evaluation import SCORES, compare, read_answers
+
+
+def main() -> None:
+    """Print the comparison, and write it where asked to."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("run_a", type=Path, help="folder of a run, or of pooled folds")
+    parser.add_argument("run_b", type=Path, help="folder of another")
+    parser.add_argument("--json", type=Path, metavar="FILE", help="write the figures there, too")
+    options = parser.parse_args()
+    try:
+        found = compare(
+            read_answers(options.run_a / "predictions.csv"), read_answers(options.run_b / "predictions.csv")
+        )
+    except UserError as error:
+        sys.exit(f"error: {error}")
+    table = Table(title="Paired difference on the same test clips, B - A")
+    for column in ("score", "A", "B", "B - A", "95 % interval", "p"):
+        table.add_column(column, justify="left" if column == "score" else "right")
+    for score in SCORES:
+        line = found[score]
+        low, high = line["interval"]
+        table.add_row(
+            score,
+            f"{line['one']:.4f}",
+            f"{line['other']:.4f}",
+            f"{line['difference']:+.4f}",
+            f"{low:+.4f} to {high:+.4f}",
+            f"{line['p']:.4f}",
+        )
+    console = Console()
+    console.print(table)
+    console.print(f"Interval by a bootstrap, p by a randomisation test, both over {found['over']}.", soft_wrap=True)
+    if options.json:
+        options.json.write_text(json.dumps(found, indent=2) + "\n", encoding="utf-8")
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,153 @@
+"""Folds → one result: ``python scripts/pool.py outputs/multirun/2026-01-31/12-00-00``.
+
+Takes the runs of ``split=kfold`` or ``split=loso`` below the folders, puts the answers of all folds of a recipe
+together and scores them as one test set, with intervals over all its speakers. Each recipe gets a folder below
+``pooled`` in the first path, with the files that a run leaves.
+"""
+
+import argparse
+import hashlib
+import json
+import sys
+from collections import defaultdict
+from collections.abc import Sequence
+from pathlib import Path
+from statistics import mean, stdev
+from typing import Any
+
+import torch
+from omegaconf import OmegaConf
+
+from ser.errors import UserError
+from ser.evaluation import SCORES, Answers, evaluate, join, read_answers
+from ser.metrics import details, scores
+from ser.results import by_class, console, find_runs, show, write
+
+FOLDED = ("kfold", "loso")
+
+
+def recipes(runs: Sequence[dict[str, Any]]) -> list[list[dict[str, Any]]]:
+    """Fold runs, those together that differ in nothing but ``split.fold``.
+
+    Raises:
+        UserError: There is no fold run.
+    """
+    same: dict[str, list[dict[str, Any]]] = defaultdict(list)
+    for run in runs:
+        if run["split"]["name"] in FOLDED and run["split"]["fold"] != "pooled":
+            choices = _choices(run)
+            choices["split"].pop("fold")
+            same[json.dumps(choices, sort_keys=True)].append(run)
+    if not same:
+        raise UserError(
+            "no run with split=kfold or split=loso among these: make them by a sweep, "
+            "-m split=kfold split.fold=0,1,2,3,4"
+        )
+    return list(same.values())
+
+
+def _choices(run: dict[str, Any]) -> dict[str, Any]:
+    choices = OmegaConf.to_container(OmegaConf.load(Path(run["file"]).with_name("config.yaml")))
+    assert isinstance(choices, dict)
+    return {str(key): value for key, value in choices.items()}
+
+
+def pool(runs: Sequence[dict[str, Any]]) -> tuple[dict[str, Any], Answers]:
+    """All folds of a recipe → what ``metrics.json`` holds, and the answers.
+
+    Raises:
+        UserError: A fold is there twice, or some are missing.
+    """
+    runs = sorted(runs, key=lambda run: run["split"]["fold"])
+    answers = join([read_answers(Path(run["file"]).with_name("predictions.csv")) for run in runs])
+    first = runs[0]
+    whole = first["dataset"]["clips"]
+    if len(answers.clips) != whole:
+        folds = ", ".join(str(run["split"]["fold"]) for run in runs)
+        raise UserError(
+            f"the folds {folds} of {first['features']} → {first['model']} test {len(answers.clips):,} of {whole:,} "
+            f"clips: run the missing ones, too ({Path(first['file']).parent} is one of them)"
+        )
+    labels = answers.labels
+    probabilities, true = torch.from_numpy(answers.probabilities), torch.from_numpy(answers.true)
+    loss = torch.nn.functional.nll_loss(probabilities.clamp_min(1e-12).log(), true)
+    described = details(len(labels))
+    described.update(probabilities, true)
+    classes, confusion = by_class(described, labels)
+    hashes = "".join(run["split"]["hash"] for run in runs)
+    heard = sum(run["split"]["test_speakers_heard_before"] for run in runs)
+    apart = heard == 0 and all(run["split"]["test_speakers"] for run in runs)
+    return {
+        **{key: first[key] for key in ("row", "dataset", "features", "model", "parameters", "seed", "precision")},
+        "labels": first["labels"],
+        "split": {
+            **first["split"],
+            "fold": "pooled",
+            "folds": len(runs),
+            "hash": hashlib.sha256(hashes.encode()).hexdigest()[:12],
+            "clips": {"test": len(answers.clips)},
+            "test_speakers": first["dataset"]["speakers"],
+            "test_speakers_heard_before": heard,
+            "leakage": "Each fold tests speakers that it has not heard."
+            if apart
+            else f"By fold: {' '.join(run['split']['leakage'] for run in runs)}",
+        },
+        "checkpoint": {
+            "tested": first["checkpoint"]["tested"],
+            "epoch": ", ".join(str(run["checkpoint"]["epoch"]) for run in runs),
+        },
+        "test": {
+            **{name: float(value) for name, value in _scored(labels, probabilities, true).items()},
+            "loss": float(loss),
+        },
+        "folds": [{"fold": run["split"]["fold"], "hash": run["split"]["hash"], **run["test"]} for run in runs],
+        "classes": classes,
+        "most_confusing": sorted(classes, key=lambda label: classes[label]["f1"]),
+        "confusion_matrix": {"labels": labels, "counts": confusion},
+        "seconds": sum(run["seconds"] for run in runs),
+        "versions": first["versions"],
+        "git": first["git"],
+        "command": [word for word in first["command"] or [] if not word.startswith("split.fold=")] or None,
+        **evaluate(answers),
+    }, answers
+
+
+def _scored(labels: Sequence[str], probabilities: torch.Tensor, true: torch.Tensor) -> dict[str, Any]:
+    collection = scores(len(labels))
+    collection.update(probabilities, true)
+    return collection.compute()
+
+
+def main() -> None:
+    """Pool, print and write each recipe."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("paths", nargs="+", type=Path, help="run folders, or folders that hold them, as a sweep's")
+    parser.add_argument("--out", type=Path, help="folder for the results; by default pooled/ in the first path")
+    options = parser.parse_args()
+    try:
+        taken: set[Path] = set()
+        for runs in recipes(find_runs(options.paths)):
+            results, answers = pool(runs)
+            name = f"{results['dataset']['name']}_{results['features']}_{results['model']}_seed{results['seed']}"
+            out = options.out or options.paths[0] / "pooled"
+            folder = next(
+                place
+                for number in range(1, len(runs) + len(taken) + 2)
+                if (place := out / (name if number == 1 else f"{name}_{number}")) not in taken
+            )
+            taken.add(folder)
+            folder.mkdir(parents=True, exist_ok=True)
+            choices = _choices(runs[0])
+            choices["split"]["fold"] = "pooled"
+            write(folder, choices, results, answers)
+            show(results, folder)
+            for score in SCORES:
+                values = [fold[score] for fold in results["folds"]]
+                spread = f" ± {stdev(values):.3f}" if len(values) > 1 else ""
+                console.print(f"{score} over {len(values)} folds: mean {mean(values):.3f}{spread}")
+    except UserError as error:
+        sys.exit(f"error: {error}")
+
+
+if __name__ == "__main__":
+    main()

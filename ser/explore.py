@@ -1,0 +1,144 @@
+"""What a person must know of a corpus before training on it."""
+
+import csv
+from collections import Counter, defaultdict
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+
+from ser.audio import AudioError, Recording
+from ser.corpora import SIDES, Clip
+from ser.errors import UserError
+from ser.splits import Split
+
+CLIPPED_SHARE = 0.001
+"""A clip with more of its samples at full scale than this is called clipped."""
+
+Recordings = Mapping[str, Recording | AudioError]
+
+
+@dataclass(frozen=True)
+class Survey:
+    """A corpus, looked through.
+
+    Attributes:
+        clips: All clips, in the corpus's order.
+        usable: Those that can be decoded, with their recordings.
+        problems: Those that can't, with the reason.
+        silent: Names of clips without sound.
+        clipped: Names of clips with more than ``CLIPPED_SHARE`` of their samples at full scale.
+        copies: Names of clips that decode to the same samples under one label, a tuple for each recording.
+        contradictions: The same under several labels.
+    """
+
+    clips: list[Clip]
+    usable: list[tuple[Clip, Recording]]
+    problems: list[tuple[Clip, str]]
+    silent: list[str]
+    clipped: list[str]
+    copies: list[tuple[str, ...]]
+    contradictions: list[tuple[str, ...]]
+
+    @property
+    def hours(self) -> float:
+        """Of all usable clips."""
+        return sum(recording.seconds for _, recording in self.usable) / 3600
+
+    @property
+    def seconds(self) -> np.ndarray:
+        """Length of each usable clip ``(clip,)``."""
+        return np.array([recording.seconds for _, recording in self.usable])
+
+    def formats(self) -> dict[str, int]:
+        """How many usable clips have each rate and number of channels, the most common first."""
+        kinds = Counter(
+            f"{recording.rate:,} Hz, {recording.channels} channel{'s' if recording.channels > 1 else ''}"
+            for _, recording in self.usable
+        )
+        return dict(kinds.most_common())
+
+    def classes(self) -> dict[str, tuple[int, int]]:
+        """Clips and known speakers of each emotion."""
+        clips: dict[str, list[Clip]] = defaultdict(list)
+        for clip in self.clips:
+            clips[clip.emotion].append(clip)
+        return {
+            emotion: (len(own), len({clip.speaker for clip in own} - {None})) for emotion, own in sorted(clips.items())
+        }
+
+
+def survey(clips: Sequence[Clip], recordings: Recordings) -> Survey:
+    """Look through a corpus.
+
+    Args:
+        clips: All of it.
+        recordings: What ``ser.bank.decode`` gave for each, by clip's name.
+    """
+    usable, problems, twins = [], [], defaultdict(list)
+    for clip in clips:
+        recording = recordings[clip.name]
+        if isinstance(recording, AudioError):
+            problems.append((clip, str(recording)))
+            continue
+        usable.append((clip, recording))
+        if recording.fingerprint is not None:
+            twins[recording.fingerprint].append(clip)
+    several = [own for own in twins.values() if len(own) > 1]
+    return Survey(
+        clips=list(clips),
+        usable=usable,
+        problems=problems,
+        silent=[clip.name for clip, recording in usable if recording.silent],
+        clipped=[clip.name for clip, recording in usable if recording.clipped > CLIPPED_SHARE],
+        copies=[_names(own) for own in several if len({clip.emotion for clip in own}) == 1],
+        contradictions=[_names(own) for own in several if len({clip.emotion for clip in own}) > 1],
+    )
+
+
+def _names(clips: Sequence[Clip]) -> tuple[str, ...]:
+    return tuple(clip.name for clip in clips)
+
+
+def missing_classes(split: Split) -> dict[str, list[str]]:
+    """Emotions that a side of the split does not show, by side."""
+    shown = {side: {clip.emotion for clip in getattr(split, side)} for side in SIDES}
+    everything = set().union(*shown.values())
+    return {side: sorted(everything - own) for side, own in shown.items() if everything - own}
+
+
+def first_clip(found: Survey, emotion: str, place: int = 0) -> tuple[int, Clip, Recording]:
+    """The first usable clip of an emotion at or after a place in the list of all clips, and its own place.
+
+    Raises:
+        UserError: There is none.
+    """
+    positions = {clip.name: position for position, clip in enumerate(found.clips)}
+    for clip, recording in found.usable:
+        if clip.emotion == emotion and positions[clip.name] >= place:
+            return positions[clip.name], clip, recording
+    raise UserError(
+        f"no usable clip of {emotion!r} at place {place} or after it; there are {len(found.clips)} clips, of "
+        f"{', '.join(found.classes())}"
+    )
+
+
+def write_clips(path: Path, found: Survey) -> None:
+    """Write a CSV with one line a clip: what is known of it and what is odd about it."""
+    recordings = {clip.name: recording for clip, recording in found.usable}
+    problems = {clip.name: reason for clip, reason in found.problems}
+    twins = {name: names for names in [*found.copies, *found.contradictions] for name in names}
+    with path.open("w", newline="", encoding="utf-8") as file:
+        table = csv.writer(file)
+        heads = ("seconds", "sample_rate", "channels", "silent", "clipped", "same_recording_as", "problem")
+        table.writerow(["clip", "path", "emotion", "speaker", *heads])
+        for clip in found.clips:
+            line: list[object] = [clip.name, clip.path, clip.emotion, clip.speaker or ""]
+            if recording := recordings.get(clip.name):
+                line += [f"{recording.seconds:.3f}", recording.rate, recording.channels, int(recording.silent)]
+                line += [f"{recording.clipped:.5f}"]
+            else:
+                line += [""] * 5
+            others = " ".join(name for name in twins.get(clip.name, ()) if name != clip.name)
+            table.writerow([*line, others, problems.get(clip.name, "")])
