@@ -15,13 +15,11 @@ from pathlib import Path
 from statistics import mean, stdev
 from typing import Any
 
-import torch
 from omegaconf import OmegaConf
 
 from ser.errors import UserError
-from ser.evaluation import SCORES, Answers, evaluate, join, read_answers
-from ser.metrics import details, scores
-from ser.results import by_class, console, find_runs, show, write
+from ser.evaluation import SCORES, Answers, join, read_answers
+from ser.results import console, find_runs, scored, show, write
 
 FOLDED = ("kfold", "loso")
 
@@ -68,12 +66,6 @@ def pool(runs: Sequence[dict[str, Any]]) -> tuple[dict[str, Any], Answers]:
             f"the folds {folds} of {first['features']} → {first['model']} test {len(answers.clips):,} of {whole:,} "
             f"clips: run the missing ones, too ({Path(first['file']).parent} is one of them)"
         )
-    labels = answers.labels
-    probabilities, true = torch.from_numpy(answers.probabilities), torch.from_numpy(answers.true)
-    loss = torch.nn.functional.nll_loss(probabilities.clamp_min(1e-12).log(), true)
-    described = details(len(labels))
-    described.update(probabilities, true)
-    classes, confusion = by_class(described, labels)
     hashes = "".join(run["split"]["hash"] for run in runs)
     heard = sum(run["split"]["test_speakers_heard_before"] for run in runs)
     apart = heard == 0 and all(run["split"]["test_speakers"] for run in runs)
@@ -96,26 +88,13 @@ def pool(runs: Sequence[dict[str, Any]]) -> tuple[dict[str, Any], Answers]:
             "tested": first["checkpoint"]["tested"],
             "epoch": ", ".join(str(run["checkpoint"]["epoch"]) for run in runs),
         },
-        "test": {
-            **{name: float(value) for name, value in _scored(labels, probabilities, true).items()},
-            "loss": float(loss),
-        },
         "folds": [{"fold": run["split"]["fold"], "hash": run["split"]["hash"], **run["test"]} for run in runs],
-        "classes": classes,
-        "most_confusing": sorted(classes, key=lambda label: classes[label]["f1"]),
-        "confusion_matrix": {"labels": labels, "counts": confusion},
         "seconds": sum(run["seconds"] for run in runs),
         "versions": first["versions"],
         "git": first["git"],
         "command": [word for word in first["command"] or [] if not word.startswith("split.fold=")] or None,
-        **evaluate(answers),
+        **scored(answers),
     }, answers
-
-
-def _scored(labels: Sequence[str], probabilities: torch.Tensor, true: torch.Tensor) -> dict[str, Any]:
-    collection = scores(len(labels))
-    collection.update(probabilities, true)
-    return collection.compute()
 
 
 def main() -> None:

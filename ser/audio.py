@@ -71,13 +71,32 @@ def read_audio(path: Path, sample_rate: int) -> Recording:
             sound = file.read(dtype="int16" if exact else "float32", always_2d=True)
     except (OSError, TypeError, soundfile.SoundFileError) as error:  # TypeError: a name that ends in .raw
         raise AudioError(f"{path}: can't be read: {error}") from error
+    return _recording(str(path), sound, rate, sample_rate)
+
+
+def from_samples(samples: NDArray[np.float32], rate: int, sample_rate: int) -> Recording:
+    """The same for samples in memory, ``(time,)`` or ``(channel, time)`` with full scale at ±1.
+
+    Raises:
+        AudioError: They have another shape, are too few, or hold NaN or infinite values; or ``rate`` is not above 0.
+    """
+    if samples.ndim not in (1, 2) or rate <= 0:
+        raise AudioError(
+            f"samples of shape {samples.shape} at {rate} Hz: (time,) or (channel, time) is wanted, over 0 Hz"
+        )
+    return _recording("the samples", samples.reshape(-1, samples.shape[-1]).T, rate, sample_rate)
+
+
+def _recording(name: str, sound: NDArray[np.int16] | NDArray[np.float32], rate: int, sample_rate: int) -> Recording:
+    """Samples ``(time, channel)``, int16 only where that is exact in the end → a recording at ``sample_rate``."""
+    exact = sound.dtype == np.int16
     frames, channels = sound.shape
     if frames == 0:
-        raise AudioError(f"{path}: has no samples")
+        raise AudioError(f"{name}: has no samples")
     if frames < MIN_SECONDS * rate:
-        raise AudioError(f"{path}: lasts {frames / rate:.3f} s; at least {MIN_SECONDS} s is needed")
+        raise AudioError(f"{name}: lasts {frames / rate:.3f} s; at least {MIN_SECONDS} s is needed")
     if not np.isfinite(sound).all():
-        raise AudioError(f"{path}: holds NaN or infinite samples")
+        raise AudioError(f"{name}: holds NaN or infinite samples")
     remarks = []
     samples = sound[:, 0]
     if channels > 1:

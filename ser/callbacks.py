@@ -124,7 +124,7 @@ class TestAnswers(Callback):
     """Keeps what the network says of each test clip.
 
     Attributes:
-        probabilities: ``(clip, class)``, after the test.
+        logits: ``(clip, class)``, after the test.
         clips: Indices into the data module's clips, ``(clip,)``.
     """
 
@@ -150,9 +150,9 @@ class TestAnswers(Callback):
         self._answers.append({name: value.cpu() for name, value in outputs.items()})
 
     @property
-    def probabilities(self) -> Tensor:
+    def logits(self) -> Tensor:
         """``(clip, class)``."""
-        return torch.cat([answers["probabilities"] for answers in self._answers])
+        return torch.cat([answers["logits"] for answers in self._answers])
 
     @property
     def clips(self) -> Tensor:

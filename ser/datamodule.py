@@ -13,6 +13,7 @@ from ser.audio import AudioError, Recording
 from ser.augment import Augment
 from ser.bank import WaveformBank, decode
 from ser.corpora import SIDES, Clip
+from ser.corpora.clip import person
 from ser.errors import UserError
 from ser.features import FeatureConfig, Frontend
 from ser.models import Batch
@@ -220,6 +221,7 @@ class EmotionDataModule(LightningDataModule):
             "labels": self.labels,
             "features": dict(vars(self.config)),
             "length": self.frontend.length,
+            "heard": sorted({person(clip) or "" for side in ("train", "val") for clip in self.side(side)}),
             "normalizer": {name: value.cpu() for name, value in self.frontend.normalizer.state_dict().items()},
         }
 

@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import torch
 from lightning import Trainer
 from lightning.pytorch.loggers import Logger, TensorBoardLogger
 from omegaconf import OmegaConf
@@ -23,8 +24,9 @@ from ser.callbacks import read_checkpoint
 from ser.corpora import SIDES, SYNTHETIC
 from ser.datamodule import EmotionDataModule
 from ser.errors import UserError
-from ser.evaluation import SCORES, Answers, write_answers
+from ser.evaluation import SCORES, Answers, evaluate, write_answers
 from ser.figures import confusion_figure, groups_figure
+from ser.metrics import details, scores
 from ser.models import EmotionNetwork
 from ser.splits import Leakage
 
@@ -149,9 +151,29 @@ def collect(
         "most_confusing": sorted(classes, key=lambda label: classes[label]["f1"]),
         "confusion_matrix": {"labels": data.labels, "counts": confusion},
         "seconds": round(seconds, 1),
-        "versions": {"python": platform.python_version(), **{package: version(package) for package in PACKAGES}},
-        "git": _git_revision(),
+        "versions": versions(),
+        "git": git_revision(),
         "command": ["python", *command] if command else None,
+    }
+
+
+def scored(answers: Answers) -> dict[str, Any]:
+    """The part of ``metrics.json`` that follows from answers alone: scores by torchmetrics, classes, intervals, groups.
+
+    The loss is the cross-entropy of the answers' probabilities.
+    """
+    probabilities, true = torch.from_numpy(answers.probabilities), torch.from_numpy(answers.true)
+    whole, described = scores(len(answers.labels)), details(len(answers.labels))
+    whole.update(probabilities, true)
+    described.update(probabilities, true)
+    classes, confusion = by_class(described, answers.labels)
+    loss = torch.nn.functional.nll_loss(probabilities.clamp_min(1e-12).log(), true)
+    return {
+        "test": {**{name: float(value) for name, value in whole.compute().items()}, "loss": float(loss)},
+        "classes": classes,
+        "most_confusing": sorted(classes, key=lambda label: classes[label]["f1"]),
+        "confusion_matrix": {"labels": answers.labels, "counts": confusion},
+        **evaluate(answers),
     }
 
 
@@ -182,7 +204,12 @@ def _tagged(logged: dict[str, float], prefix: str) -> dict[str, float]:
     return {tag.removeprefix(prefix): value for tag, value in logged.items() if tag.startswith(prefix)}
 
 
-def _git_revision() -> str | None:
+def versions() -> dict[str, str]:
+    """Of Python and what a run depends on."""
+    return {"python": platform.python_version(), **{package: version(package) for package in PACKAGES}}
+
+
+def git_revision() -> str | None:
     """Of the code that ran, with ``+`` where it had changes; None where it is not a git checkout."""
     git = ["git", "-C", str(Path(__file__).parent)]
     try:
@@ -284,14 +311,21 @@ def _raters_line(raters: dict[str, Any]) -> str:
 def show(results: dict[str, Any], folder: Path) -> None:
     """Print scores, confusion matrix, the classes from most to least confusing, and what was left out."""
     checkpoint = results["checkpoint"]
-    scores = Table(title=f"Test, {checkpoint['tested']} checkpoint (epoch {checkpoint['epoch']})")
+    test = Table(title=f"Test, {checkpoint['tested']} checkpoint (epoch {checkpoint['epoch']})")
     for name in (*SCORES, "loss"):
-        scores.add_column(name, justify="right")
-    scores.add_row(*(f"{results['test'][name]:.4f}" for name in (*SCORES, "loss")))
+        test.add_column(name, justify="right")
+    test.add_row(*(f"{results['test'][name]:.4f}" for name in (*SCORES, "loss")))
     bounds = results["intervals"]
-    scores.add_row(*("{:.3f}-{:.3f}".format(*bounds[name]) for name in SCORES), "")
-    console.print(scores)
+    test.add_row(*("{:.3f}-{:.3f}".format(*bounds[name]) for name in SCORES), "")
+    console.print(test)
     console.print(f"Below: 95 % interval by a bootstrap over {bounds['over']}.", soft_wrap=True)
+    if calibration := results.get("calibration"):
+        console.print(
+            f"Calibration: temperature {calibration['temperature']:.2f} from {calibration['validation_clips']} "
+            f"validation clips; expected calibration error {calibration['test_error_before']:.3f} before, "
+            f"{calibration['test_error']:.3f} after.",
+            soft_wrap=True,
+        )
     if raters := results.get("raters"):
         console.print(_raters_line(raters), soft_wrap=True)
 

@@ -16,15 +16,17 @@ from rich.markup import escape
 
 from ser.augment import Augment
 from ser.bank import decode, fingerprints
+from ser.calibration import Calibration, calibrate, calibration_error
 from ser.callbacks import Checkpoint, ConfusionPictures, EpochSeed, TestAnswers
 from ser.config import check_choices, network_settings
 from ser.corpora import read_corpora
 from ser.datamodule import EmotionDataModule
 from ser.errors import UserError
-from ser.evaluation import answers_about, evaluate
+from ser.evaluation import Answers, answers_about, evaluate
 from ser.features import FeatureConfig
 from ser.labels import Labels
-from ser.models import NETWORKS
+from ser.models import NETWORKS, EmotionNetwork
+from ser.recognizer import add_calibration
 from ser.results import announce, collect, console, results_of, show, write
 from ser.splits import split_clips
 
@@ -52,12 +54,6 @@ def run(cfg: dict[str, Any], folder: Path, command: Sequence[str] = ()) -> dict[
     check_choices(cfg)
     _hush()
     seed_everything(cfg["seed"], workers=True, verbose=False)
-    dataset = cfg["dataset"]
-    clips, left_out = Labels(**cfg["labels"]).apply(read_corpora(dataset))
-    decoded = decode([clip.path for clip in clips], cfg["features"]["sample_rate"])
-    recordings = {clip.name: recording for clip, recording in zip(clips, decoded, strict=True)}
-    split = split_clips(clips, fingerprints=fingerprints(recordings), **cfg["split"])
-
     resumed_from = Path(cfg["ckpt_path"]).parent if cfg["ckpt_path"] is not None else None
     kept = {name: Checkpoint(folder / "checkpoints", name, resumed_from) for name in ("best", "last")}
     callbacks: list[Callback] = [EpochSeed(cfg["seed"]), *kept.values(), answers := TestAnswers()]
@@ -76,19 +72,7 @@ def run(cfg: dict[str, Any], folder: Path, command: Sequence[str] = ()) -> dict[
         }
     )
 
-    data = EmotionDataModule(
-        split,
-        FeatureConfig(**cfg["features"]),
-        Augment(**cfg["augment"]),
-        strict=dataset["strict"],
-        seed=cfg["seed"],
-        device=trainer.strategy.root_device,
-        target=dataset.get("target", "emotion"),
-        recordings=recordings,
-        **cfg["datamodule"],
-    )
-    del decoded, recordings  # the data module lets go of them once they are in its bank
-    data.setup()
+    data, left_out = load_data(cfg, trainer.strategy.root_device)
     network = NETWORKS[cfg["model"]["name"]](data.input_shape, len(data.labels), **network_settings(cfg))
     announce(cfg, data, network, trainer, left_out)
     trainer.callbacks.append(ConfusionPictures(data.labels, cfg["figure_every_n_epochs"]))  # type: ignore[attr-defined]
@@ -110,14 +94,67 @@ def run(cfg: dict[str, Any], folder: Path, command: Sequence[str] = ()) -> dict[
     trainer.test(network, datamodule=data, ckpt_path=tested, weights_only=True, verbose=False)
     logged |= _values(trainer)
 
+    calibration = calibrate(*validation_answers(network, data))
+    add_calibration(tested, calibration)
+    table, errors = _calibrated(data, answers, calibration)
     seconds = time.perf_counter() - started
-    probabilities = answers.probabilities.double().numpy()
-    table = answers_about([data.clips[i] for i in answers.clips.tolist()], data.labels, probabilities)
     results = collect(cfg, data, network, logged, tested, best_score, trainer.precision, command, seconds)
-    results |= {"labels": {"classes": data.labels, "left_out": left_out}, **evaluate(table)}
+    results |= {
+        "labels": {"classes": data.labels, "left_out": left_out},
+        "calibration": errors,
+        **evaluate(table),
+    }
     write(folder, cfg, results, table, trainer.loggers)
     show(results, folder)
     return results
+
+
+def load_data(cfg: dict[str, Any], device: torch.device) -> tuple[EmotionDataModule, dict[str, int]]:
+    """Read, label, decode and split what ``cfg`` names, and set the data module up on ``device``.
+
+    Returns:
+        The data module, and how many clips of each class ``labels`` left out.
+    """
+    dataset = cfg["dataset"]
+    clips, left_out = Labels(**cfg["labels"]).apply(read_corpora(dataset))
+    decoded = decode([clip.path for clip in clips], cfg["features"]["sample_rate"])
+    recordings = {clip.name: recording for clip, recording in zip(clips, decoded, strict=True)}
+    data = EmotionDataModule(
+        split_clips(clips, fingerprints=fingerprints(recordings), **cfg["split"]),
+        FeatureConfig(**cfg["features"]),
+        Augment(**cfg["augment"]),
+        strict=dataset["strict"],
+        seed=cfg["seed"],
+        device=device,
+        target=dataset.get("target", "emotion"),
+        recordings=recordings,
+        **cfg["datamodule"],
+    )
+    del decoded, recordings  # the data module lets go of them once they are in its bank
+    data.setup()
+    return data, left_out
+
+
+def validation_answers(network: EmotionNetwork, data: EmotionDataModule) -> tuple[torch.Tensor, torch.Tensor]:
+    """Logits ``(clip, class)`` and class indices ``(clip,)`` of the validation clips, in single precision."""
+    network = network.to(data.device).eval()
+    with torch.inference_mode():
+        batches = [data.make_batch(torch.as_tensor(clips)) for clips in data.val_dataloader()]
+        logits = torch.cat([network(batch.inputs) for batch in batches])
+    return logits.cpu(), torch.cat([batch.targets for batch in batches]).cpu()
+
+
+def _calibrated(data: EmotionDataModule, answers: TestAnswers, calibration: Calibration) -> tuple[Answers, Any]:
+    """Test answers at the calibration's temperature, and the calibration errors for ``metrics.json``."""
+    probabilities = (answers.logits / calibration.temperature).softmax(1)
+    table = answers_about([data.clips[i] for i in answers.clips.tolist()], data.labels, probabilities.double().numpy())
+    right = torch.from_numpy(table.true)
+    return table, {
+        "temperature": calibration.temperature,
+        "validation_clips": len(data.side("val")),
+        "test_error_before": calibration_error(answers.logits.softmax(1), right),
+        "test_error": calibration_error(probabilities, right),
+    }
 
 
 def resolve_precision(asked: str | int | None, accelerator: str = "auto") -> Any:

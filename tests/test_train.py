@@ -20,8 +20,8 @@ import ser.results
 from ser.config import ConfigError, plain, register_schemas
 from ser.corpora import read_corpora
 from ser.errors import UserError
-from ser.features import FeatureConfig, Frontend
-from ser.models import NETWORKS, Batch, EmotionNetwork
+from ser.models import Batch, EmotionNetwork
+from ser.recognizer import Recognizer
 from ser.splits import split_clips
 from ser.train import run
 
@@ -172,9 +172,10 @@ def test_metrics_json_agrees_with_the_predictions(first: Run) -> None:
     labels = sorted(PITCHES)
     probabilities = first.probabilities()
     own = torch.tensor([labels.index(emotion) for emotion in true])
+    logits = probabilities.double().log() * first.results["calibration"]["temperature"]
     assert first.results["test"] == pytest.approx(
         {
-            "loss": -probabilities.double()[torch.arange(len(own)), own].log().mean().item(),
+            "loss": torch.nn.functional.cross_entropy(logits, own).item(),
             "accuracy": accuracy_score(true, predicted),
             "macro_f1": f1_score(true, predicted, average="macro", zero_division=0),
             "weighted_f1": f1_score(true, predicted, average="weighted", zero_division=0),
@@ -402,21 +403,10 @@ def test_resuming_a_run_that_is_done_is_refused_and_told_why(first: Run, corpus:
         trained(corpus, tmp_path, *ONE_D, "test_checkpoint=last", f"trainer.max_epochs={epochs}", f"ckpt_path='{last}'")
 
 
-def answers_of(checkpoint: dict[str, Any], corpus: Path, clips: list[str]) -> Tensor:
-    """Probabilities of clips by a checkpoint, one clip after the other, without the data module."""
-    state = checkpoint["EmotionDataModule"]
-    frontend = Frontend(FeatureConfig(**state["features"]), state["length"])
-    frontend.normalizer.load_state_dict(state["normalizer"])
-    network = NETWORKS["cnn1d"](frontend.input_shape, len(state["labels"]))
-    network.load_state_dict(checkpoint["state_dict"])
-    network.eval()
-    answers = []
-    for clip in clips:
-        sound = torch.from_numpy(soundfile.read(corpus / clip, dtype="float32")[0])
-        padded = torch.cat([sound, torch.zeros(state["length"] - len(sound))])
-        with torch.no_grad():
-            answers.append(network(frontend(padded[None], torch.tensor([len(sound)])))[0].softmax(0))
-    return torch.stack(answers)
+def heard_by(checkpoint: Path, corpus: Path, clips: list[str]) -> Tensor:
+    """Probabilities of clips, one after the other, by a recognizer that knows nothing but the checkpoint."""
+    recognizer = Recognizer.load(checkpoint)
+    return torch.tensor([list(recognizer(corpus / clip).values()) for clip in clips])
 
 
 @pytest.mark.parametrize(
@@ -431,7 +421,8 @@ def test_the_checkpoint_that_is_tested_is_the_one_asked_for(
     assert epoch_told(done) == (tested, epoch)
     clips = [row["clip"] for row in done.predictions()]
     own, other = (
-        answers_of(done.checkpoint(name), corpus, clips) for name in ("best", "last")[:: 1 if tested == "best" else -1]
+        heard_by(done.folder / "checkpoints" / f"{name}.ckpt", corpus, clips)
+        for name in ("best", "last")[:: 1 if tested == "best" else -1]
     )
     torch.testing.assert_close(done.probabilities(), own, rtol=0, atol=1e-5)
     if tested == "last":

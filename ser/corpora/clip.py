@@ -76,6 +76,13 @@ class Clip:
     split: str | None = None
 
 
+def person(clip: Clip) -> str | None:
+    """The speaker with the corpus, as in ``crema_d/1001``, however many corpora were read; None where not known."""
+    if clip.speaker is None or clip.speaker.startswith(f"{clip.corpus}/"):
+        return clip.speaker
+    return f"{clip.corpus}/{clip.speaker}"
+
+
 def sound_files(root: Path) -> Iterator[Path]:
     """Yield the sound files anywhere below ``root``, sorted by path; hidden files and folders are passed over."""
     for path in sorted(root.rglob("*")):

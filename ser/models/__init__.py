@@ -1,12 +1,12 @@
 """Networks, one a file: features → logits."""
 
-from ser.models.base import Batch, EmotionNetwork, ShapeError
+from ser.models.base import CHECKPOINT_FORMAT, Batch, EmotionNetwork, ShapeError
 from ser.models.cnn1d import Cnn1d
 from ser.models.cnn2d import Cnn2d
 from ser.models.paper2d import Paper2d, Paper2dOriginal
 from ser.models.wide1d import Wide1d
 
-__all__ = ["NETWORKS", "Batch", "EmotionNetwork", "ShapeError"]
+__all__ = ["CHECKPOINT_FORMAT", "NETWORKS", "Batch", "EmotionNetwork", "ShapeError"]
 
 NETWORKS: dict[str, type[EmotionNetwork]] = {
     "cnn1d": Cnn1d,

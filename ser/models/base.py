@@ -13,6 +13,9 @@ from ser import __version__
 from ser.errors import UserError
 from ser.metrics import details, scores
 
+CHECKPOINT_FORMAT = 1
+"""Of what a checkpoint holds; raised when an older version could not read it."""
+
 SCHEDULES = ("constant", "onecycle")
 
 KERAS_MOMENTUM = 0.01
@@ -149,7 +152,7 @@ class EmotionNetwork(LightningModule):
         self.val_details.reset()
 
     def test_step(self, batch: Batch) -> dict[str, Tensor]:
-        """Take the loss and the scores; return ``probabilities`` ``(batch, class)`` and ``clips`` ``(batch,)``.
+        """Take the loss and the scores; return ``logits`` ``(batch, class)`` and ``clips`` ``(batch,)``.
 
         In single precision, whatever the training's, so that a score says what prediction will answer.
         """
@@ -158,7 +161,7 @@ class EmotionNetwork(LightningModule):
         self.test_scores.update(logits, batch.targets)
         self.test_details.update(logits, batch.targets)
         self._log_epoch({"test/loss": F.cross_entropy(logits, batch.targets)}, len(batch.targets))
-        return {"probabilities": logits.softmax(1), "clips": batch.clips}
+        return {"logits": logits, "clips": batch.clips}
 
     def on_test_epoch_start(self) -> None:
         """Start from nothing."""
@@ -172,6 +175,7 @@ class EmotionNetwork(LightningModule):
     def on_save_checkpoint(self, checkpoint: dict[str, Any]) -> None:
         """Add what building the network again needs beside its ``hyper_parameters``, and how long training goes on."""
         checkpoint["network"] = type(self).__name__
+        checkpoint["format"] = CHECKPOINT_FORMAT
         checkpoint["ser_version"] = __version__
         checkpoint["max_epochs"] = self.trainer.max_epochs
 

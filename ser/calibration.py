@@ -1,0 +1,96 @@
+"""How sure a network may say it is: a temperature and a threshold, both from validation clips."""
+
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import torch
+from scipy.optimize import minimize_scalar
+from torch import Tensor
+from torchmetrics.functional.classification import multiclass_calibration_error
+
+from ser.errors import UserError
+
+BINS = 15
+"""Of the expected calibration error, as in Guo et al. (2017)."""
+
+TEMPERATURES = (0.05, 20.0)
+"""Between which the best one is looked for."""
+
+
+@dataclass(frozen=True)
+class Calibration:
+    """What validation said about a network's probabilities; plain data and tensors, kept in its checkpoint.
+
+    Attributes:
+        temperature: Logits are divided by it before the softmax (Guo et al., 2017, arXiv 1706.04599).
+        confidence: The largest probability of each validation clip after that, from high to low, ``(clip,)``.
+        right: Whether that answer was right, ``(clip,)`` bool.
+    """
+
+    temperature: float = 1.0
+    confidence: Tensor | None = None
+    right: Tensor | None = None
+
+    def state_dict(self) -> dict[str, Any]:
+        """For the checkpoint."""
+        return {"temperature": self.temperature, "confidence": self.confidence, "right": self.right}
+
+    def threshold(self, risk: float) -> float:
+        """The least confidence at which answers to validation clips were wrong at most ``risk`` of the time.
+
+        Clips below it are left unanswered. The more validation clips, the more this says about others.
+
+        Args:
+            risk: Share of wrong answers among those given, 0 to 1.
+
+        Raises:
+            UserError: ``risk`` is out of its range, no validation clips are known, or not even the surest answers
+                reach it.
+        """
+        if not 0 <= risk < 1:
+            raise UserError(f"risk={risk} must lie between 0 and 1: the share of wrong answers among those given")
+        if self.confidence is None or self.right is None:
+            raise UserError("this checkpoint was not calibrated, so no threshold can be chosen; train it anew")
+        wrong = (~self.right).cumsum(0) / torch.arange(1, len(self.right) + 1)
+        # A threshold takes all clips of one confidence or none.
+        last = torch.cat([self.confidence[1:] != self.confidence[:-1], torch.ones(1, dtype=torch.bool)])
+        good = torch.nonzero(last & (wrong <= risk)).flatten()
+        if not len(good):
+            raise UserError(
+                f"no threshold keeps the risk at {risk} on the {len(self.right)} validation clips; "
+                f"the best that one does is {wrong[last].min():.3f}"
+            )
+        return float(self.confidence[good[-1]])
+
+
+def calibrate(logits: Tensor, targets: Tensor) -> Calibration:
+    """Fit a temperature by the likelihood of validation clips.
+
+    Args:
+        logits: ``(clip, class)``.
+        targets: Class indices ``(clip,)``.
+    """
+    logits, targets = logits.double().cpu(), targets.cpu()
+
+    def loss(log_temperature: float) -> float:
+        return float(torch.nn.functional.cross_entropy(logits / np.exp(log_temperature), targets))
+
+    low, high = np.log(TEMPERATURES)
+    best = minimize_scalar(loss, bounds=(low, high), method="bounded")
+    temperature = float(np.exp(best.x))
+    confidence, answers = (logits / temperature).softmax(1).max(1)
+    order = confidence.argsort(descending=True, stable=True)
+    return Calibration(temperature, confidence[order].float(), (answers == targets)[order])
+
+
+def calibration_error(probabilities: Tensor, targets: Tensor) -> float:
+    """Expected calibration error, 0 to 1: how far confidence and accuracy are apart, by ``BINS`` bins of confidence.
+
+    Args:
+        probabilities: ``(clip, class)``.
+        targets: Class indices ``(clip,)``.
+    """
+    classes = probabilities.shape[1]
+    error = multiclass_calibration_error(probabilities.float(), targets, classes, n_bins=BINS, norm="l1")
+    return float(error)

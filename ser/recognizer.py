@@ -1,0 +1,149 @@
+"""A checkpoint → answers about sound, with nothing else at hand."""
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from ser.audio import AudioError, Recording, from_samples, read_audio
+from ser.bank import WaveformBank, decode
+from ser.calibration import Calibration
+from ser.callbacks import read_checkpoint
+from ser.errors import UserError
+from ser.features import FeatureConfig, Frontend
+from ser.models import CHECKPOINT_FORMAT, NETWORKS, EmotionNetwork
+
+Sound = str | Path | np.ndarray | Tensor
+
+
+@dataclass(frozen=True)
+class Answer:
+    """What a network says of one file.
+
+    Attributes:
+        path: The file.
+        probabilities: By label, in the checkpoint's order; empty where the file can't be read.
+        error: Why it can't be read, or None.
+    """
+
+    path: Path
+    probabilities: dict[str, float]
+    error: str | None = None
+
+    @property
+    def emotion(self) -> str | None:
+        """The most probable label."""
+        return max(self.probabilities, key=self.probabilities.__getitem__) if self.probabilities else None
+
+    @property
+    def confidence(self) -> float:
+        """Its probability; 0 where there is no answer."""
+        return max(self.probabilities.values(), default=0.0)
+
+
+class Recognizer:
+    """A trained network with everything between a waveform and its answer.
+
+    Sound goes the way that it went in training: mono, the features' rate, padded or cropped about its middle to the
+    training's length, features, normaliser, network, softmax at the calibrated temperature.
+
+    Attributes:
+        labels: Emotions, in the order of the probabilities.
+        sample_rate: Of the features, in hertz.
+        seconds: What of a longer recording is heard, about its middle.
+        calibration: What validation said about the probabilities.
+    """
+
+    def __init__(
+        self, network: EmotionNetwork, frontend: Frontend, labels: Sequence[str], sample_rate: int,
+        calibration: Calibration | None = None,
+    ) -> None:  # fmt: skip
+        self.network = network.eval()
+        self.frontend = frontend.eval()
+        self.labels = list(labels)
+        self.sample_rate = sample_rate
+        self.seconds = frontend.length / sample_rate
+        self.calibration = calibration or Calibration()
+
+    @classmethod
+    def load(cls, path: str | Path, device: torch.device | str = "cpu") -> "Recognizer":
+        """Build a recognizer from a run's ``checkpoints/best.ckpt`` or ``last.ckpt``, and nothing else.
+
+        Raises:
+            UserError: It is not such a checkpoint, is broken, or was written by a newer version.
+        """
+        checkpoint = read_checkpoint(Path(path))
+        if checkpoint.get("format", 0) > CHECKPOINT_FORMAT:
+            raise UserError(
+                f"{path} was written by ser {checkpoint.get('ser_version')}, in format {checkpoint['format']}; this "
+                f"version reads up to {CHECKPOINT_FORMAT}: install a newer one"
+            )
+        try:
+            state = checkpoint["EmotionDataModule"]
+            config = FeatureConfig(**state["features"])
+            frontend = Frontend(config, state["length"])
+            frontend.normalizer.load_state_dict(state["normalizer"])
+            kinds = {network.__name__: network for network in NETWORKS.values()}
+            network = kinds[checkpoint["network"]](**checkpoint["hyper_parameters"])
+            network.load_state_dict(checkpoint["state_dict"])
+            calibration = Calibration(**checkpoint.get("calibration", {}))
+        except (KeyError, TypeError, RuntimeError) as error:
+            raise UserError(f"{path} does not hold what a run's checkpoint holds: {error!r}") from error
+        return cls(network.to(device), frontend.to(device), state["labels"], config.sample_rate, calibration)
+
+    def __call__(self, sound: Sound, sample_rate: int | None = None) -> dict[str, float]:
+        """Probability of each emotion, by label.
+
+        Args:
+            sound: A file, or samples ``(time,)`` or ``(channel, time)`` with full scale at ±1.
+            sample_rate: Of the samples, in hertz.
+
+        Raises:
+            AudioError: The sound is too short, holds NaN, or the file can't be read.
+            UserError: Samples come without their rate.
+        """
+        if isinstance(sound, str | Path):
+            recording = read_audio(Path(sound), self.sample_rate)
+        elif sample_rate is None:
+            raise UserError("samples come without their rate: give sample_rate= in hertz")
+        else:
+            recording = from_samples(np.asarray(sound, dtype=np.float32), sample_rate, self.sample_rate)
+        return self._by_label(self.probabilities([recording])[0])
+
+    def probabilities(self, recordings: Sequence[Recording]) -> Tensor:
+        """Of recordings at the recognizer's rate, ``(recording, class)``, on the host."""
+        device = self.network.device
+        bank = WaveformBank([recording.samples for recording in recordings])
+        waveforms, lengths = bank.gather(torch.arange(len(bank)), self.frontend.length)
+        with torch.inference_mode():
+            logits = self.network(self.frontend(waveforms.to(device), lengths.to(device)))
+        return (logits / self.calibration.temperature).softmax(1).cpu()
+
+    def answer(self, paths: Sequence[Path], batch_size: int = 32) -> Iterator[Answer]:
+        """Answer file after file, in order, ``batch_size`` at a time; one that can't be read gets its error."""
+        for start in range(0, len(paths), batch_size):
+            part = list(paths[start : start + batch_size])
+            outcomes = decode(part, self.sample_rate)
+            heard = [outcome for outcome in outcomes if isinstance(outcome, Recording)]
+            probabilities = iter(self.probabilities(heard) if heard else ())
+            for path, outcome in zip(part, outcomes, strict=True):
+                if isinstance(outcome, AudioError):
+                    yield Answer(path, {}, str(outcome))
+                else:
+                    yield Answer(path, self._by_label(next(probabilities)))
+
+    def _by_label(self, probabilities: Tensor) -> dict[str, float]:
+        return dict(zip(self.labels, probabilities.tolist(), strict=True))
+
+
+def add_calibration(path: Path, calibration: Calibration) -> None:
+    """Write ``calibration`` into a checkpoint, in one step."""
+    checkpoint: dict[str, Any] = read_checkpoint(path)
+    checkpoint["calibration"] = calibration.state_dict()
+    temporary = path.with_suffix(".tmp")
+    torch.save(checkpoint, temporary)
+    temporary.replace(path)
