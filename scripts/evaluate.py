@@ -80,7 +80,7 @@ def evaluate(checkpoint: Path, cfg: dict[str, Any], side: str, folder: Path, com
     results = describe(checkpoint, cfg, side, split, usable, recordings, command) | scored(answers)
     results["labels"] = {"classes": shared, "left_out": dict(sorted(left_out.items()))}
     folder.mkdir(parents=True, exist_ok=True)
-    write(folder, cfg, results, answers)
+    write(folder, cfg, results, answers, sounds={clip.name: clip.path for clip in usable})
     return results
 
 

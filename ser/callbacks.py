@@ -2,6 +2,7 @@
 
 import shutil
 import warnings
+from collections.abc import Mapping
 from pathlib import Path
 from pickle import UnpicklingError
 from typing import Any
@@ -9,7 +10,7 @@ from typing import Any
 import torch
 from lightning import LightningModule, Trainer
 from lightning.pytorch.callbacks import Callback, ModelCheckpoint
-from lightning.pytorch.loggers import TensorBoardLogger
+from lightning.pytorch.loggers import Logger, TensorBoardLogger
 from torch import Tensor
 
 from ser.errors import UserError
@@ -118,6 +119,37 @@ class ConfusionPictures(Callback):
                 title = f"val, epoch {trainer.current_epoch + 1}" if stage == "val" else stage
                 figure = confusion_figure(counts, self.labels, title)
                 logger.experiment.add_figure(f"{stage}/confusion_matrix", figure, trainer.current_epoch)
+
+
+class History(Logger):
+    """Keeps what is logged by epoch, in memory.
+
+    Attributes:
+        epochs: Epoch, from 1 → values by tag.
+    """
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.epochs: dict[int, dict[str, float]] = {}
+
+    @property
+    def name(self) -> str:
+        """Lightning asks for one."""
+        return "history"
+
+    @property
+    def version(self) -> str:
+        """Lightning asks for one."""
+        return ""
+
+    def log_hyperparams(self, *args: Any, **kwargs: Any) -> None:
+        """They are kept elsewhere."""
+
+    def log_metrics(self, metrics: Mapping[str, float], step: int | None = None) -> None:
+        """Keep the values of training and validation."""
+        values = {tag: float(value) for tag, value in metrics.items() if tag.startswith(("train/", "val/"))}
+        if values and step is not None:
+            self.epochs.setdefault(int(step) + 1, {}).update(values)
 
 
 class TestAnswers(Callback):

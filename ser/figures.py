@@ -102,3 +102,53 @@ def log_mel_figure(pictures: Mapping[str, NDArray[np.float32]], seconds_per_fram
     panels[-1].set(xlabel="seconds", xlim=(0, longest * seconds_per_frame))
     figure.colorbar(image, ax=panels.tolist(), label="dB")
     return figure
+
+
+def curves_figure(history: Sequence[Mapping[str, float]]) -> Figure:
+    """Loss, accuracy, macro F1 and UAR of training and validation by epoch.
+
+    Args:
+        history: One dictionary an epoch: ``epoch``, and values by tag, such as ``train/loss``.
+    """
+    names = ("loss", "accuracy", "macro_f1", "uar")
+    figure = Figure(figsize=(8, 5), layout="constrained")
+    for axes, name in zip(figure.subplots(2, 2, sharex=True).flat, names, strict=True):
+        for side, color, style in (("train", "#7a8ba6", "--"), ("val", "#2f72c4", "-")):
+            points = [(epoch["epoch"], epoch[f"{side}/{name}"]) for epoch in history if f"{side}/{name}" in epoch]
+            if points:
+                axes.plot(
+                    *zip(*points, strict=True), style, color=color, label=side, marker="." if len(points) < 3 else ""
+                )
+        axes.set_title(name, loc="left", fontsize="medium")
+        axes.set(xlabel="epoch" if name in names[2:] else "")
+    figure.axes[0].legend(frameon=False)
+    return figure
+
+
+def reliability_figure(probabilities: NDArray[np.float64], true: NDArray[np.int64], bins: int = 10) -> Figure:
+    """Share of right answers by how sure they were; on the diagonal a network is as right as it says.
+
+    Args:
+        probabilities: ``(clip, class)``.
+        true: Class indices ``(clip,)``.
+        bins: Of equal width.
+    """
+    sure, right = probabilities.max(1), probabilities.argmax(1) == true
+    places = np.minimum((sure * bins).astype(int), bins - 1)
+    filled = [place for place in range(bins) if (places == place).any()]
+    figure = Figure(figsize=(4.5, 4), layout="constrained")
+    axes = figure.add_subplot()
+    axes.plot([0, 1], [0, 1], "--", color="#7a8ba6", linewidth=1)
+    axes.plot(
+        [sure[places == place].mean() for place in filled],
+        [right[places == place].mean() for place in filled],
+        "o-",
+        color="#2f72c4",
+    )
+    for place in filled:
+        inside = places == place
+        axes.annotate(
+            str(inside.sum()), (sure[inside].mean(), right[inside].mean()), (4, -12), textcoords="offset points"
+        )
+    axes.set(xlabel="probability of the answer", ylabel="share of right answers", xlim=(0, 1), ylim=(0, 1))
+    return figure

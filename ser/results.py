@@ -28,6 +28,7 @@ from ser.evaluation import SCORES, Answers, evaluate, write_answers
 from ser.figures import confusion_figure, groups_figure
 from ser.metrics import details, scores
 from ser.models import EmotionNetwork
+from ser.report import report_page
 from ser.splits import Leakage
 
 PACKAGES = ("ser", "torch", "torchaudio", "lightning", "torchmetrics", "hydra-core", "numpy", "soundfile")
@@ -226,6 +227,7 @@ def write(
     results: dict[str, Any],
     answers: Answers,
     loggers: Sequence[Logger] = (),
+    sounds: Mapping[str, Path] | None = None,
 ) -> None:
     """Write ``metrics.json``, ``predictions.csv``, ``confusion_matrix.csv``, figures, ``config.yaml``; log scores.
 
@@ -235,6 +237,7 @@ def write(
         results: From ``collect``.
         answers: What the network said of each test clip.
         loggers: Get the hyper-parameters with the final scores.
+        sounds: Where the test clips lie, by name, for the report page.
     """
     OmegaConf.save(OmegaConf.create(cfg), folder / "config.yaml")
     write_answers(folder / "predictions.csv", answers)
@@ -247,6 +250,8 @@ def write(
     confusion_figure(np.array(counts), labels, title).savefig(folder / "confusion_matrix.png", dpi=150)
     if results["groups"]:
         groups_figure(results["groups"], results["test"]["uar"]).savefig(folder / "groups.png", dpi=150)
+    page = report_page(cfg, results, answers, sounds or {})
+    (folder / "report.html").write_text(page, encoding="utf-8")
     final = {f"final/{name}": value for name, value in results["test"].items()}
     for logger in loggers:
         if isinstance(logger, TensorBoardLogger):

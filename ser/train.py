@@ -17,7 +17,7 @@ from rich.markup import escape
 from ser.augment import Augment
 from ser.bank import decode, fingerprints
 from ser.calibration import Calibration, calibrate, calibration_error
-from ser.callbacks import Checkpoint, ConfusionPictures, EpochSeed, TestAnswers
+from ser.callbacks import Checkpoint, ConfusionPictures, EpochSeed, History, TestAnswers
 from ser.config import check_choices, network_settings
 from ser.corpora import read_corpora
 from ser.datamodule import EmotionDataModule
@@ -65,7 +65,7 @@ def run(cfg: dict[str, Any], folder: Path, command: Sequence[str] = ()) -> dict[
     trainer = Trainer(
         **{
             **cfg["trainer"],
-            "logger": logger,
+            "logger": [logger, history := History()],
             "callbacks": callbacks,
             "default_root_dir": folder,
             "precision": resolve_precision(cfg["trainer"]["precision"], cfg["trainer"]["accelerator"]),
@@ -102,9 +102,10 @@ def run(cfg: dict[str, Any], folder: Path, command: Sequence[str] = ()) -> dict[
     results |= {
         "labels": {"classes": data.labels, "left_out": left_out},
         "calibration": errors,
+        "history": [{"epoch": epoch, **values} for epoch, values in sorted(history.epochs.items())],
         **evaluate(table),
     }
-    write(folder, cfg, results, table, trainer.loggers)
+    write(folder, cfg, results, table, trainer.loggers, {clip.name: clip.path for clip in data.side("test")})
     show(results, folder)
     return results
 

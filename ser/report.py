@@ -1,0 +1,117 @@
+"""One page that tells a run: ``report.html``, a single file that opens without a network."""
+
+import base64
+import io
+import shlex
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import soundfile
+from jinja2 import Environment, PackageLoader, StrictUndefined
+from markupsafe import Markup
+from matplotlib import rc_context
+from matplotlib.figure import Figure
+from omegaconf import OmegaConf
+
+from ser.audio import AudioError, read_audio
+from ser.evaluation import SCORES, Answers
+from ser.figures import curves_figure, groups_figure, reliability_figure
+
+WORST, BEST = 8, 6
+"""Clips to play: the surest wrong answers, and the surest right ones."""
+
+PLAYED_RATE = 16_000
+PLAYED_SECONDS = 10
+"""What is heard of a clip; a page holds its sounds."""
+
+pages = Environment(loader=PackageLoader("ser"), autoescape=True, undefined=StrictUndefined, trim_blocks=True)
+
+
+def report_page(
+    cfg: Mapping[str, Any], results: Mapping[str, Any], answers: Answers, sounds: Mapping[str, Path]
+) -> str:
+    """The page of a run, as HTML.
+
+    Args:
+        cfg: The composed choices.
+        results: What ``metrics.json`` holds.
+        answers: What the network said of each test clip.
+        sounds: Where the test clips lie, by name; one that is not there or can't be read is not played.
+    """
+    counts = np.array(results["confusion_matrix"]["counts"])
+    shares = counts / np.maximum(counts.sum(1, keepdims=True), 1)
+    labels = results["confusion_matrix"]["labels"]
+    told = {"raters": None, "folds": None, "calibration": None, "labels": None, "git": None, "command": None, **results}
+    if told["command"]:
+        told["command"] = [shlex.quote(word) for word in told["command"]]
+    return pages.get_template("report.html").render(
+        r=told,
+        scores=SCORES,
+        labels=labels,
+        rows=[
+            (label, list(zip(row.tolist(), part.tolist(), strict=True)))
+            for label, row, part in zip(labels, counts, shares, strict=True)
+        ],
+        curves=drawn(curves_figure(results["history"])) if results.get("history") else None,
+        reliability=drawn(reliability_figure(answers.probabilities, answers.true)),
+        groups=drawn(groups_figure(results["groups"], results["test"]["uar"])) if results["groups"] else None,
+        heard=_heard(answers, sounds),
+        config=OmegaConf.to_yaml(OmegaConf.create(dict(cfg))),
+    )
+
+
+def drawn(figure: Figure) -> Markup:
+    """A figure as SVG in the page's own colour of text, so that it can be read in light and dark."""
+    into = io.StringIO()
+    with rc_context({"svg.fonttype": "none", "svg.hashsalt": "ser"}):
+        figure.savefig(into, format="svg", transparent=True, metadata={"Date": None})
+    svg = into.getvalue()
+    svg = svg[svg.index("<svg") :]
+    return Markup(svg.replace("#000000", "currentColor").replace("<svg ", '<svg fill="currentColor" ', 1))
+
+
+def _heard(answers: Answers, sounds: Mapping[str, Path]) -> list[tuple[str, list[dict[str, Any]]]]:
+    sure = answers.probabilities.max(1)
+    right = answers.predicted == answers.true
+    order = np.argsort(-sure, kind="stable")
+    chosen = (
+        ("The surest mistakes", order[~right[order]][:WORST]),
+        ("The surest right answers", order[right[order]][:BEST]),
+    )
+    return [(title, [_clip(answers, int(i), sounds) for i in rows]) for title, rows in chosen]
+
+
+def _clip(answers: Answers, row: int, sounds: Mapping[str, Path]) -> dict[str, Any]:
+    name = answers.clips[row]
+    return {
+        "name": name,
+        "true": answers.labels[answers.true[row]],
+        "answer": answers.labels[answers.predicted[row]],
+        "probability": answers.probabilities[row].max(),
+        "sound": _sound(sounds[name]) if name in sounds else None,
+    }
+
+
+def _sound(path: Path) -> str | None:
+    """A FLAC in a data URL, or None where the file is gone."""
+    try:
+        samples = read_audio(path, PLAYED_RATE).samples[: PLAYED_SECONDS * PLAYED_RATE]
+    except AudioError:
+        return None
+    into = io.BytesIO()
+    soundfile.write(into, samples, PLAYED_RATE, format="FLAC", subtype="PCM_16")
+    return "data:audio/flac;base64," + base64.b64encode(into.getvalue()).decode()
+
+
+def index_page(title: str, tables: Sequence[tuple[str, Sequence[str], Sequence[Sequence[str]]]],
+               runs: Sequence[tuple[str, str]]) -> str:  # fmt: skip
+    """The page of a sweep, as HTML.
+
+    Args:
+        title: Of the page.
+        tables: Title, columns and lines of each table of the leaderboard.
+        runs: Name and address of each run's page.
+    """
+    return pages.get_template("index.html").render(title=title, tables=tables, runs=runs)
