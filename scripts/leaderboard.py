@@ -7,6 +7,7 @@ come in as ``scripts/pool.py`` leaves them.
 
 import argparse
 import csv
+import os
 import statistics
 import sys
 from collections import defaultdict
@@ -20,6 +21,7 @@ from rich.table import Table
 
 from ser.errors import UserError
 from ser.evaluation import SCORES
+from ser.report import index_page
 from ser.results import find_runs
 
 PUBLISHED = {
@@ -173,8 +175,27 @@ def table(board: Board, boards: Sequence[Board]) -> list[dict[str, str]]:
         line["95 %"], line["95 % of UAR"] = row.interval("accuracy"), row.interval("uar")
         if beside := apart.get(recipe):
             line |= dict(zip(APART, (beside.spread("accuracy"), beside.spread("uar")), strict=True))
-        lines.append(line)
+        lines += [line, *_by_corpus(row)]
     return [*lines, *_raters(board)]
+
+
+def _by_corpus(row: Row) -> list[dict[str, str]]:
+    """What a row scores on each of several test corpora, mean over seeds."""
+    several = [run["groups"]["corpus"] for run in row.runs if "corpus" in run.get("groups", {})]
+    if not several:
+        return []
+    lines = []
+    for corpus in several[0]:
+        line = dict.fromkeys(COLUMNS, NONE) | {"run": f"{row.label}, on {corpus} alone"}
+        for column, score in (("accuracy", "accuracy"), ("UAR", "uar")):
+            line[column] = f"{statistics.mean(groups[corpus][score] for groups in several):.3f}"
+            bounds = [groups[corpus]["intervals"][score] for groups in several]
+            low, high = (statistics.mean(ends) for ends in zip(*bounds, strict=True))
+            line["95 %" if score == "accuracy" else "95 % of UAR"] = f"{low:.3f} to {high:.3f}"
+        group = several[0][corpus]
+        line["remarks"] = f"{group['clips']:,} clips of {group['speakers']} speakers"
+        lines.append(line)
+    return lines
 
 
 def _raters(board: Board) -> list[dict[str, str]]:
@@ -214,11 +235,26 @@ def markdown(boards: Sequence[Board]) -> str:
     return "\n".join(parts)
 
 
+def page(boards: Sequence[Board], out: Path) -> str:
+    """All tables as a page of their own, with links to the runs' pages as seen from the folder ``out``."""
+    tables = []
+    for board in boards:
+        lines = table(board, boards)
+        tables.append((board.title, _used(lines), [[line[column] for column in _used(lines)] for line in lines]))
+    runs = []
+    for run in (run for board in boards for row in board.rows.values() for run in row.runs):
+        report = Path(run["file"]).with_name("report.html")
+        if report.is_file():
+            name = f"{run['features']} → {run['model']}, {run['split']['name']}, seed {run['seed']}"
+            runs.append((name, Path(os.path.relpath(report, out)).as_posix()))
+    return index_page("Runs", tables, runs)
+
+
 def main() -> None:
-    """Print the tables, and write them as ``leaderboard.md`` and ``leaderboard.csv``."""
+    """Print the tables, and write them as ``leaderboard.md``, ``leaderboard.csv`` and ``index.html``."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("paths", nargs="+", type=Path, help="run folders, or folders that hold them")
-    parser.add_argument("--out", type=Path, help="folder for leaderboard.md and .csv; by default the first path")
+    parser.add_argument("--out", type=Path, help="folder for the tables; by default the first path")
     options = parser.parse_args()
     try:
         boards = gather(find_runs(options.paths))
@@ -227,6 +263,7 @@ def main() -> None:
     first = options.paths[0]
     out = options.out or (first.parent if first.is_file() else first)
     out.mkdir(parents=True, exist_ok=True)
+    (out / "index.html").write_text(page(boards, out), encoding="utf-8")
     (out / "leaderboard.md").write_text(markdown(boards), encoding="utf-8")
     with (out / "leaderboard.csv").open("w", newline="", encoding="utf-8") as file:
         writer = csv.writer(file)
@@ -250,7 +287,7 @@ def main() -> None:
             console.print(
                 f"{corpus}: rows of different tables aren't comparable, for their splits differ", soft_wrap=True
             )
-    console.print(f"written to {out / 'leaderboard.md'} and .csv", soft_wrap=True)
+    console.print(f"written to {out / 'leaderboard.md'}, .csv and index.html", soft_wrap=True)
 
 
 if __name__ == "__main__":

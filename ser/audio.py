@@ -80,7 +80,7 @@ def from_samples(samples: NDArray[np.float32], rate: int, sample_rate: int) -> R
     Raises:
         AudioError: They have another shape, are too few, or hold NaN or infinite values; or ``rate`` is not above 0.
     """
-    if samples.ndim not in (1, 2) or rate <= 0:
+    if samples.ndim not in (1, 2) or 0 in samples.shape or rate <= 0:
         raise AudioError(
             f"samples of shape {samples.shape} at {rate} Hz: (time,) or (channel, time) is wanted, over 0 Hz"
         )

@@ -120,10 +120,14 @@ def read_answers(path: Path) -> Answers:
     """
     try:
         with path.open(newline="", encoding="utf-8") as file:
-            rows = list(csv.DictReader(file))
-        labels = [head[2:] for head in rows[0] if head.startswith("p_")]
-        voted = [f"votes_{label}" for label in labels if f"votes_{label}" in rows[0]]
-        return Answers(
+            table = csv.DictReader(file, restkey="", strict=True)
+            rows = list(table)
+        heads = list(table.fieldnames or ())
+        labels = [head[2:] for head in heads if head.startswith("p_")]
+        voted = [f"votes_{label}" for label in labels] if any(head.startswith("votes_") for head in heads) else []
+        if not rows or any("" in row for row in rows):
+            raise ValueError("it has no rows, or a row has more cells than the first line")
+        answers = Answers(
             labels,
             [row["clip"] for row in rows],
             np.array([labels.index(row["emotion"]) for row in rows], dtype=np.int64),
@@ -131,6 +135,9 @@ def read_answers(path: Path) -> Answers:
             {name: [row[name] for row in rows] for name in GROUPS if name in rows[0]},
             np.array([[float(row[head]) for head in voted] for row in rows]) if voted else None,
         )
+        if not np.isfinite(answers.probabilities).all() or len(set(answers.clips)) < len(rows):
+            raise ValueError("a probability is no number, or a clip is there twice")
+        return answers
     except (OSError, UnicodeDecodeError, csv.Error, KeyError, IndexError, ValueError, TypeError) as error:
         raise AnswersError(f"{path} can't be read as a run's predictions.csv ({error}): give a run's folder") from error
 
@@ -158,7 +165,8 @@ def scores_of(counts: Counts) -> dict[str, NDArray[np.float64]]:
 def evaluate(answers: Answers) -> dict[str, Any]:
     """Intervals of the scores, scores by group, and the human raters', as plain data for ``metrics.json``."""
     counts = _confusion(answers.true, answers.predicted, len(answers.labels))
-    raters = {} if answers.votes is None else {"raters": _raters(answers)}
+    voted = answers.votes is not None and bool(answers.votes.any())
+    raters = {"raters": _raters(answers)} if voted else {}
     return {"intervals": intervals(counts, answers.speakers), "groups": _groups(answers, counts), **raters}
 
 
@@ -193,15 +201,17 @@ def _units(speakers: Sequence[str]) -> tuple[NDArray[np.int64] | None, str]:
     if "" in names.tolist():
         return None, clips + "not all speakers are known"
     if len(names) < MIN_SPEAKERS:
-        return None, clips + f"there are only {len(names)} speakers"
+        return None, clips + (
+            f"there are only {len(names)} speakers" if len(names) > 1 else "there is only one speaker"
+        )
     return numbers.astype(np.int64), f"{len(names)} speakers"
 
 
 def _resample(counts: Counts, units: NDArray[np.int64] | None, rng: np.random.Generator) -> Counts:
     """Confusion matrices of resampled clips or units, ``(resample, true, predicted)``."""
     classes = counts.shape[-1]
-    if units is None and np.array_equal(counts.sum((1, 2)), np.ones(len(counts))):
-        # Drawing clips with replacement draws the cells that they fall into.
+    if units is None and np.array_equal(counts.max((1, 2)), counts.sum((1, 2))) and (counts.sum((1, 2)) == 1).all():
+        # Where each clip is one count in one cell, drawing clips draws the cells that they fall into.
         total = counts.sum(0).ravel()
         drawn = rng.multinomial(len(counts), total / total.sum(), RESAMPLES).astype(np.float64)
     else:

@@ -1,6 +1,8 @@
 import os
+from collections import defaultdict
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -9,7 +11,7 @@ import torch
 from numpy.typing import NDArray
 from torchaudio.functional import resample
 
-from ser.audio import SILENCE_PEAK, AudioError, read_audio
+from ser.audio import SILENCE_PEAK, AudioError, from_samples, read_audio
 
 RATE = 16_000
 
@@ -135,6 +137,144 @@ def test_silence_ends_at_the_peak_that_is_named(tmp_path: Path, subtype: str) ->
     assert not read_audio(saved(tmp_path / "audible.wav", audible, subtype=subtype), RATE).silent
 
 
+def words(seed: int = 0, frames: int = RATE) -> NDArray[np.int16]:
+    """16-bit samples, the loudest and the quietest among them."""
+    samples = np.random.default_rng(seed).integers(-20000, 20000, frames, dtype=np.int16)
+    samples[:4] = -32768, 32767, 1, -1
+    return samples
+
+
+def fingerprint(path: Path, sample_rate: int = RATE) -> str | None:
+    return read_audio(path, sample_rate).fingerprint
+
+
+@pytest.mark.parametrize(
+    ("suffix", "subtype"),
+    [
+        ("wav", "PCM_16"),
+        ("wav", "PCM_24"),
+        ("wav", "PCM_32"),
+        ("wav", "FLOAT"),
+        ("wav", "DOUBLE"),
+        ("flac", "PCM_16"),
+        ("flac", "PCM_24"),
+        ("aiff", "PCM_16"),
+    ],
+)
+@pytest.mark.parametrize("channels", [1, 2, 3])
+def test_the_same_16_bit_samples_have_one_fingerprint_in_any_format(
+    tmp_path: Path, suffix: str, subtype: str, channels: int
+) -> None:
+    first = fingerprint(saved(tmp_path / "first.wav", words(), subtype="PCM_16"))
+    assert first is not None
+    copy = np.repeat(words()[:, None] / 32768, channels, axis=1)
+    assert fingerprint(saved(tmp_path / f"copy.{suffix}", copy, subtype=subtype)) == first
+
+
+@pytest.mark.parametrize("subtype", ["PCM_24", "FLOAT"])
+def test_finer_samples_have_a_fingerprint_of_their_own(tmp_path: Path, subtype: str) -> None:
+    fine = np.random.default_rng(1).integers(-(2**22), 2**22, RATE) / 2**23
+    first = fingerprint(saved(tmp_path / "fine.wav", fine, subtype=subtype))
+    assert first is not None
+    assert fingerprint(saved(tmp_path / "again.flac", fine, subtype="PCM_24")) == first
+    assert fingerprint(saved(tmp_path / "rounded.wav", fine, subtype="PCM_16")) != first
+    fine[100] += 2**-23
+    assert fingerprint(saved(tmp_path / "changed.wav", fine, subtype=subtype)) != first
+
+
+def test_samples_beyond_full_scale_do_not_pass_for_16_bit_ones(tmp_path: Path) -> None:
+    loud = words() / 32768
+    loud[50] = 32768 / 32768
+    around = loud.copy()
+    around[50] = -32768 / 32768
+    first, second = (
+        fingerprint(saved(tmp_path / f"{name}.wav", samples, subtype="FLOAT"))
+        for name, samples in (("loud", loud), ("around", around))
+    )
+    assert None not in (first, second)
+    assert first != second
+
+
+def changed(**change: Any) -> NDArray[np.int16]:
+    samples = words()
+    if change.get("gain"):
+        samples = np.trunc(samples * change["gain"]).astype(np.int16)
+    if "sample" in change:
+        samples[change["sample"]] += change["by"]
+    return samples[change.get("first", 0) : change.get("end")]
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        {"gain": 0.5},
+        {"gain": 0.99},
+        {"gain": -0.999},
+        {"sample": 9000, "by": 1},
+        {"sample": 15_999, "by": -1},
+        {"first": 1},
+        {"end": 15_999},
+    ],
+    ids=["half as loud", "a little less loud", "turned over", "a sample", "the last sample", "first cut", "last cut"],
+)
+@pytest.mark.parametrize("subtype", ["PCM_16", "FLOAT"])
+def test_another_recording_has_another_fingerprint(tmp_path: Path, change: dict[str, Any], subtype: str) -> None:
+    first = fingerprint(saved(tmp_path / "first.wav", words() / 32768, subtype=subtype))
+    other = fingerprint(saved(tmp_path / "other.wav", changed(**change) / 32768, subtype=subtype))
+    assert None not in (first, other)
+    assert first != other
+
+
+def test_channels_that_differ_have_the_fingerprint_of_their_mean(tmp_path: Path) -> None:
+    both = np.stack([words() / 32768, words(1) / 32768], axis=1)
+    stereo = fingerprint(saved(tmp_path / "both.wav", both, subtype="PCM_16"))
+    assert stereo == fingerprint(saved(tmp_path / "mean.wav", both.mean(1), subtype="FLOAT"))
+    assert stereo not in [fingerprint(saved(tmp_path / f"{i}.wav", both[:, i])) for i in (0, 1)]
+
+
+@pytest.mark.parametrize("subtype", ["PCM_16", "PCM_24"])
+def test_the_fingerprint_does_not_depend_on_the_wanted_rate(tmp_path: Path, subtype: str) -> None:
+    path = saved(tmp_path / "a.wav", words() / 32768, 22_050, subtype=subtype)
+    first = fingerprint(path, 22_050)
+    assert first is not None
+    assert fingerprint(path, 16_000) == fingerprint(path, 44_100) == first
+    resampled = saved(tmp_path / "b.wav", read_audio(path, 16_000).samples, 16_000, subtype="FLOAT")
+    assert fingerprint(resampled) != first
+
+
+@pytest.mark.parametrize("subtype", ["PCM_16", "FLOAT"])
+def test_silence_has_no_fingerprint_so_that_silent_clips_are_no_twins(tmp_path: Path, subtype: str) -> None:
+    quiet, audible = np.zeros(RATE), np.zeros(RATE)
+    quiet[500], audible[500] = -3 / 32768, -4 / 32768
+    assert fingerprint(saved(tmp_path / "silent.wav", np.zeros(RATE), subtype=subtype)) is None
+    assert fingerprint(saved(tmp_path / "quiet.wav", quiet, subtype=subtype)) is None
+    assert fingerprint(saved(tmp_path / "audible.wav", audible, subtype=subtype)) is not None
+
+
+@pytest.mark.parametrize(("subtype", "rate"), [("PCM_16", RATE), ("PCM_16", 8_000), ("PCM_24", RATE), ("FLOAT", RATE)])
+def test_clipped_is_the_share_of_samples_at_full_scale(tmp_path: Path, subtype: str, rate: int) -> None:
+    samples = np.random.default_rng(0).uniform(-0.9, 0.9, 10_000)
+    samples[:4] = 32766 / 32768, -32766 / 32768, 0.99, -0.99
+    assert read_audio(saved(tmp_path / "none.wav", samples, rate, subtype=subtype), RATE).clipped == 0
+    samples[100:130] = 32767 / 32768
+    samples[500:520] = -1
+    samples[600] = -32767 / 32768
+    clipped = read_audio(saved(tmp_path / "some.wav", samples, rate, subtype=subtype), RATE).clipped
+    assert clipped == pytest.approx(51 / 10_000)
+    flat = read_audio(saved(tmp_path / "all.wav", np.full(10_000, -1.0), rate, subtype=subtype), RATE)
+    assert flat.clipped == 1
+
+
+@pytest.mark.parametrize("rate", [16_000, 44_100])
+@pytest.mark.parametrize("channels", [1, 2])
+def test_it_says_what_the_file_was_like(tmp_path: Path, rate: int, channels: int) -> None:
+    sound = np.repeat(tone(200, 0.75, rate)[:, None], channels, axis=1)
+    recording = read_audio(saved(tmp_path / "a.wav", sound, rate), RATE)
+    assert (recording.rate, recording.channels) == (rate, channels)
+    assert recording.seconds == pytest.approx(0.75, abs=1e-9)
+    assert recording.clipped == 0
+
+
 def fails(path: Path, why: str) -> None:
     with pytest.raises(AudioError, match=why) as caught:
         read_audio(path, RATE)
@@ -185,6 +325,51 @@ def test_one_sample_that_is_no_number_is_an_error(tmp_path: Path, value: float, 
     fails(saved(tmp_path / "a.wav", samples, subtype="FLOAT"), "NaN or infinite")
 
 
+@pytest.mark.parametrize("rate", [RATE, 22_050])
+@pytest.mark.parametrize("channels", [None, 1, 2])
+def test_samples_in_memory_are_taken_as_a_file_of_them_is(tmp_path: Path, rate: int, channels: int | None) -> None:
+    shape = (rate,) if channels is None else (channels, rate)
+    sound = np.random.default_rng(0).uniform(-1, 1, shape).astype(np.float32)
+    recording = from_samples(sound, rate, RATE)
+    stored = read_audio(saved(tmp_path / "a.wav", sound.T, rate, subtype="FLOAT"), RATE)
+    np.testing.assert_array_equal(recording.samples, stored.samples)
+    assert recording.samples.dtype == np.float32
+    for known in ("remarks", "silent", "clipped", "fingerprint", "seconds", "rate", "channels"):
+        assert getattr(recording, known) == getattr(stored, known)
+
+
+@pytest.mark.parametrize(
+    ("sound", "rate", "why"),
+    [
+        (np.zeros((1, 2, 5000)), RATE, "is wanted"),
+        (np.array(0.5), RATE, "is wanted"),
+        (np.zeros(5000), 0, "is wanted"),
+        (np.zeros(5000), -16_000, "is wanted"),
+        (np.zeros(1599), RATE, "at least 0.1 s"),
+        (np.zeros((5000, 2)), RATE, "at least 0.1 s"),
+        (np.where(np.arange(5000) == 3, np.nan, 0), RATE, "NaN or infinite"),
+    ],
+    ids=["three axes", "a number", "no rate", "below 0 Hz", "short", "(time, channel)", "NaN"],
+)
+def test_samples_in_memory_that_are_no_sound_are_an_error(sound: NDArray, rate: int, why: str) -> None:
+    with pytest.raises(AudioError, match=why):
+        from_samples(sound.astype(np.float32), rate, RATE)
+
+
+def test_a_real_recording_has_one_fingerprint_under_all_its_names_and_formats(oddities: Path, tmp_path: Path) -> None:
+    contents = defaultdict(set)
+    for path in sorted(oddities.rglob("*.wav")):
+        rate = soundfile.info(path).samplerate
+        own = read_audio(path, rate)
+        samples, _ = soundfile.read(path, dtype="int16")
+        copy = read_audio(saved(tmp_path / "copy.flac", samples, rate, subtype="PCM_16"), rate)
+        assert copy.fingerprint == own.fingerprint
+        assert (copy.seconds, copy.rate, copy.channels) == (own.seconds, own.rate, own.channels)
+        contents[own.fingerprint].add(path.read_bytes())
+    assert all(len(alike) == 1 for alike in contents.values())
+    assert len(set().union(*contents.values())) == len(contents) > 5
+
+
 def test_real_silence(oddities: Path) -> None:
     recording = read_audio(oddities / "1076_MTI_SAD_XX.wav", RATE)
     assert (recording.silent, recording.remarks) == (True, ("silent",))
@@ -223,3 +408,9 @@ def test_real_clips_are_int16_and_exact(oddities: Path) -> None:
         stored, _ = soundfile.read(path, dtype="int16")
         assert recording.samples.dtype == np.int16
         np.testing.assert_array_equal(recording.samples, stored)
+
+
+@pytest.mark.parametrize("shape", [(0,), (2, 0), (0, 5000), (2, 2, 2)])
+def test_samples_of_a_shape_without_sound_are_refused(shape: tuple[int, ...]) -> None:
+    with pytest.raises(AudioError, match="shape"):
+        from_samples(np.zeros(shape, np.float32), 16_000, 16_000)

@@ -4,13 +4,14 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+import soundfile
 import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from numpy.typing import NDArray
 
-from ser.audio import AudioError, Recording
-from ser.bank import WaveformBank, decode
+from ser.audio import AudioError, Recording, read_audio
+from ser.bank import WaveformBank, decode, fingerprints
 from ser.corpora import Clip
 
 Write = Callable[..., Path]
@@ -183,6 +184,31 @@ def test_decode_of_nothing_is_nothing_and_leaves_no_thread() -> None:
     before = threading.active_count()
     assert decode([], 16_000) == []
     assert threading.active_count() == before
+
+
+def test_fingerprints_tell_twins_and_are_none_for_silence_and_errors(write_wav: Write, tmp_path: Path) -> None:
+    first = write_wav("first.wav", seed=1)
+    samples, _ = soundfile.read(first, dtype="int16")
+    soundfile.write(tmp_path / "twin.flac", samples, 16_000)
+    soundfile.write(tmp_path / "silent.wav", np.zeros(16_000), 16_000)
+    (tmp_path / "broken.wav").write_bytes(b"no sound")
+    write_wav("other.wav", seed=2)
+    names = ["twin.flac", "broken.wav", "first.wav", "missing.wav", "silent.wav", "other.wav"]
+    outcomes = decode([tmp_path / name for name in names], 8_000)
+    found = fingerprints(dict(zip(names, outcomes, strict=True)))
+    assert list(found) == names
+    assert found["broken.wav"] is found["missing.wav"] is found["silent.wav"] is None
+    assert found["first.wav"] == found["twin.flac"] == read_audio(first, 16_000).fingerprint
+    assert found["other.wav"] not in (None, found["first.wav"])
+    assert fingerprints({}) == {}
+
+
+def test_real_clips_have_fingerprints_of_their_own(real_clips: list[Clip]) -> None:
+    some = real_clips[::20]
+    outcomes = decode([clip.path for clip in some], 16_000)
+    found = fingerprints({clip.name: outcome for clip, outcome in zip(some, outcomes, strict=True)})
+    assert None not in found.values()
+    assert len(set(found.values())) == len(some) > 50
 
 
 def test_real_clips_gather_to_what_their_files_hold(real_clips: list[Clip]) -> None:

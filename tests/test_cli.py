@@ -108,3 +108,12 @@ def test_without_the_corpus_the_command_says_where_it_looked_and_what_trains_wit
         assert words in done.stderr
     assert "python train.py dataset=demo" in done.stderr
     assert not (tmp_path / "run" / "metrics.json").exists()
+
+
+def test_a_list_of_splits_ends_the_command_with_the_sweep_to_type_instead(tmp_path: Path) -> None:
+    done = train(tmp_path, "split=[speaker,stratified]", f"hydra.run.dir={tmp_path}/run")
+    assert done.returncode != 0
+    assert "error: split=[speaker,stratified]: split= takes one choice" in done.stderr
+    assert "-m split=speaker,stratified" in done.stderr
+    assert "Traceback" not in done.stderr
+    assert not (tmp_path / "run" / "metrics.json").exists()

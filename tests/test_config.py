@@ -8,7 +8,7 @@ from hydra import compose, initialize_config_dir
 from hydra.errors import ConfigCompositionException
 from omegaconf import OmegaConf
 
-from ser.config import ConfigError, check_choices, plain, register_schemas
+from ser.config import ConfigError, check_choices, plain, refuse_lists, register_schemas
 from ser.corpora import READERS, SEVERAL
 from ser.errors import UserError
 from ser.features import FEATURES
@@ -293,3 +293,117 @@ def test_the_composed_choices_are_plain_data_that_yaml_keeps(tmp_path: Path) -> 
     cfg = composed("report=mfcc")
     OmegaConf.save(OmegaConf.create(cfg), tmp_path / "config.yaml")
     assert OmegaConf.to_container(OmegaConf.load(tmp_path / "config.yaml")) == cfg
+
+
+def look_for_lists(*overrides: str) -> None:
+    """What ``train.py`` does with what was typed."""
+    register_schemas()
+    with initialize_config_dir(str(CONF), version_base="1.3"):
+        refuse_lists(overrides, compose("config", list(overrides)))
+
+
+@pytest.mark.parametrize(
+    ("override", "sweep"),
+    [
+        ("split=[speaker,stratified]", "-m split=speaker,stratified"),
+        ("split=[ speaker, stratified ]", "-m split=speaker,stratified"),
+        ("split=[speaker]", "-m split=speaker"),
+        ("model=[paper2d,cnn2d]", "-m model=paper2d,cnn2d"),
+        ("features=[mfcc,mel]", "-m features=mfcc,mel"),
+        ("augment=[none,light]", "-m augment=none,light"),
+        ("labels=[hsan,all]", "-m labels=hsan,all"),
+        ("logger=[csv,tensorboard]", "-m logger=csv,tensorboard"),
+        ("trainer=[default]", "-m trainer=default"),
+        ("dataset=[demo,crema_d]", "-m dataset=demo,crema_d"),
+    ],
+)
+def test_a_list_of_choices_is_refused_and_told_how_to_sweep(override: str, sweep: str) -> None:
+    with pytest.raises(ConfigError) as error:
+        look_for_lists("seed=3", override)
+    message = str(error.value)
+    group = override.partition("=")[0]
+    assert message.startswith(f"{override}: {group}= takes one choice")
+    assert message.endswith(f"a run for each is a sweep: {sweep}")
+    assert ("dataset=multi dataset.names=[…]" in message) == (group == "dataset")
+
+
+@pytest.mark.parametrize(
+    "overrides",
+    [
+        (),
+        ("split=speaker", "seed=3"),
+        ("labels.keep=[happy,sad]", "labels.drop=[calm]"),
+        ("labels.merge={calm: neutral}",),
+        ("features=energy", "features.names=[energy,zcr]", "model=cnn1d"),
+        ("dataset=multi", "dataset.names=[crema_d,ravdess]"),
+        ("split=cross_corpus", "split.test_corpora=[ravdess]"),
+        ("+trainer.callbacks=[a,b]",),
+        ("+note=[a,b]",),
+    ],
+)
+def test_lists_that_are_values_pass(overrides: tuple[str, ...]) -> None:
+    look_for_lists(*overrides)
+
+
+SPLIT_OPTIONS: dict[str, dict[str, Any]] = {
+    "stratified": {"seed": 7, "test": 0.25, "val": 0.1},
+    "speaker": {"seed": 7, "test": 0.25, "val": 0.1},
+    "kfold": {"seed": 7, "folds": 10, "fold": 3, "by": "session", "val": 0.1},
+    "loso": {"seed": 7, "fold": 3, "by": "session", "val": 0.1},
+    "official": {},
+    "cross_corpus": {"test_corpora": ["ravdess"], "seed": 7, "by": "session", "val": 0.1},
+}
+"""All that a split can be told, none of it the default."""
+
+
+@pytest.mark.parametrize("name", SPLITS)
+def test_every_option_of_a_split_can_be_set(name: str) -> None:
+    options = SPLIT_OPTIONS[name]
+    given = [f"split.{option}={value}".replace("'", "") for option, value in options.items()]
+    assert composed(f"split={name}", *given)["split"] == {"name": name, **options}
+    default = composed(f"split={name}", *NEEDED.get(name, ()))["split"]
+    assert set(default) == {"name", *options}
+    assert all(default[option] != value for option, value in options.items() if option != "test_corpora")
+
+
+@pytest.mark.parametrize("name", SPLITS)
+def test_an_option_of_another_split_is_refused(name: str) -> None:
+    others = {option for options in SPLIT_OPTIONS.values() for option in options} - set(SPLIT_OPTIONS[name])
+    assert others
+    for option in sorted(others):
+        with pytest.raises(ConfigCompositionException, match=rf"split\.{option}"):
+            composed(f"split={name}", f"split.{option}=1")
+
+
+def test_folds_are_five_of_speakers_and_the_first_is_tested_unless_told_otherwise() -> None:
+    assert composed("split=kfold")["split"] == {
+        "name": "kfold",
+        "seed": 42,
+        "folds": 5,
+        "fold": 0,
+        "by": "speaker",
+        "val": 0.15,
+    }
+    assert composed("split=loso")["split"] == {"name": "loso", "seed": 42, "fold": 0, "by": "speaker", "val": 0.15}
+
+
+def test_classes_can_be_merged_by_corpus_on_the_command_line() -> None:
+    labels = composed("labels.merge={ravdess/calm:neutral,excited:happy}", "labels.keep=[neutral,happy]")["labels"]
+    assert labels == {
+        "merge": {"ravdess/calm": "neutral", "excited": "happy"},
+        "keep": ["neutral", "happy"],
+        "drop": None,
+    }
+    assert composed("labels=iemocap4", "labels.drop=[sad]")["labels"]["drop"] == ["sad"]
+
+
+def test_several_corpora_and_their_places_can_be_given_on_the_command_line() -> None:
+    cfg = composed(
+        "dataset=multi",
+        "dataset.names=[crema_d,ravdess]",
+        "dataset.roots={crema_d:/corpora/crema}",
+        "dataset.metadata={crema_d:/corpora/tables}",
+    )
+    assert cfg["dataset"]["names"] == ["crema_d", "ravdess"]
+    assert cfg["dataset"]["roots"] == {"crema_d": "/corpora/crema"}
+    assert cfg["dataset"]["metadata"] == {"crema_d": "/corpora/tables"}

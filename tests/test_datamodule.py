@@ -1,5 +1,7 @@
 import csv
-from collections.abc import Callable, Iterator
+import weakref
+from collections import UserDict
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -12,8 +14,10 @@ from lightning import LightningModule, Trainer
 from lightning.pytorch.callbacks import Callback
 from torch import Tensor
 
+import ser.datamodule
 from ser.augment import Augment
-from ser.corpora import read_corpora
+from ser.bank import decode
+from ser.corpora import Clip, read_corpora
 from ser.datamodule import DataError, EmotionDataModule, EpochSampler
 from ser.features import FeatureConfig
 from ser.models import NETWORKS, Batch
@@ -296,6 +300,20 @@ def test_augmentation_leaves_kept_features_as_they_are(corpus: Corpus) -> None:
     assert torch.equal(everything(data).inputs, before)
 
 
+def test_the_normaliser_says_which_clips_it_has_seen(corpus: Corpus) -> None:
+    split = corpus()
+    data = EmotionDataModule(split, energy())
+    assert data.fitted_on == []
+    data.setup()
+    assert data.fitted_on == split.train
+    split.train[3].path.write_text("no sound")
+    split.test[0].path.unlink()
+    with_gaps = prepared(split)
+    assert with_gaps.fitted_on == with_gaps.side("train") == [c for c in split.train if c != split.train[3]]
+    for normalize in ("clip", "none"):
+        assert prepared(split, energy(normalize=normalize)).fitted_on == [], "nothing is fitted"
+
+
 @pytest.mark.parametrize("keep_features", [True, False])
 def test_the_normaliser_is_fitted_on_training_clips_only(corpus: Corpus, keep_features: bool) -> None:
     first = prepared(corpus("one"), mel(), keep_features=keep_features)
@@ -355,6 +373,7 @@ def test_augmenting_features_that_are_not_normalised_is_refused(corpus: Corpus) 
     ("options", "message"),
     [
         ({"bank": "disk"}, "datamodule.bank='disk' must be one of device, memory"),
+        ({"target": "raters"}, "dataset.target='raters' must be one of emotion, votes"),
         ({"batch_size": 0}, "datamodule.batch_size=0 must be at least 1"),
         ({"max_seconds": 0.0}, r"datamodule.max_seconds=0\.0 must be above 0"),
         ({"max_seconds": -2.0}, r"datamodule.max_seconds=-2\.0 must be above 0"),
@@ -567,3 +586,188 @@ def test_setup_decodes_once_whatever_the_stage(corpus: Corpus) -> None:
     for stage in ("fit", "validate", "test"):
         data.setup(stage)
     assert torch.equal(everything(data).inputs, before)
+
+
+class Held(UserDict[str, Any]):
+    """A mapping that a weak reference can point at."""
+
+
+def heard(split: Split, rate: int = 16_000) -> Held:
+    """What decoding gives of each clip."""
+    clips = [*split.train, *split.val, *split.test]
+    return Held(zip([clip.name for clip in clips], decode([clip.path for clip in clips], rate), strict=True))
+
+
+@pytest.mark.parametrize("rate", [16_000, 8_000])
+def test_recordings_that_are_given_are_not_decoded_again_and_make_no_difference(
+    corpus: Corpus, monkeypatch: pytest.MonkeyPatch, rate: int
+) -> None:
+    split = corpus()
+    split.train[2].path.write_text("no sound")
+    soundfile.write(split.val[1].path, 0.1 * np.random.default_rng(0).standard_normal((8820, 2)), 22_050)
+    soundfile.write(split.test[1].path, np.zeros(8000), 16_000)
+    features = energy(sample_rate=rate)
+    with pytest.warns(UserWarning, match="silent clips"):
+        decoded = prepared(split, features)
+    recordings = heard(split, rate)
+    for clip in (*split.train, *split.val, *split.test):
+        clip.path.unlink()
+
+    def never(*_: Any) -> None:
+        raise AssertionError("decoded a second time")
+
+    monkeypatch.setattr(ser.datamodule, "decode", never)
+    data = EmotionDataModule(split, features, recordings=recordings)
+    with pytest.warns(UserWarning, match="silent clips"):
+        data.setup()
+    data.setup("test")
+    assert data.clips == decoded.clips
+    assert data.skipped == decoded.skipped
+    assert [clip for clip, _ in data.skipped] == [split.train[2]]
+    assert data.remarks == decoded.remarks
+    assert {split.val[1].name, split.test[1].name} <= set(data.remarks)
+    assert torch.equal(data.bank.samples, decoded.bank.samples)
+    assert torch.equal(data.bank.offsets, decoded.bank.offsets)
+    one, other = everything(data), everything(decoded)
+    assert torch.equal(one.inputs, other.inputs)
+    assert torch.equal(one.targets, other.targets)
+
+
+def test_recordings_that_are_given_are_let_go_of_once_they_are_in_the_bank(corpus: Corpus) -> None:
+    split = corpus()
+    recordings = heard(split)
+    reference = weakref.ref(recordings)
+    data = EmotionDataModule(split, energy(), recordings=recordings)
+    del recordings
+    assert reference() is not None
+    data.setup()
+    assert reference() is None
+
+
+def voted(split: Split, votes: Callable[[Clip], Mapping[str, int] | None]) -> Split:
+    """The same clips, with the raters' votes."""
+    train, val, test = (
+        [replace(clip, votes=votes(clip)) for clip in side] for side in (split.train, split.val, split.test)
+    )
+    return Split(train, val, test)
+
+
+def take(clip: Clip) -> int:
+    return int(clip.path.stem[-1])
+
+
+def some_votes(clip: Clip) -> dict[str, int]:
+    """More for the own emotion than for anger, and ten for one that the run doesn't know."""
+    votes = dict.fromkeys(EMOTIONS, 0) | {"calm": 10}
+    votes["anger"] += 1
+    votes[clip.emotion] += 3 + take(clip)
+    return votes
+
+
+def expected_shares(data: EmotionDataModule, clips: Tensor) -> Tensor:
+    rows = []
+    for i in clips.tolist():
+        votes = {label: (data.clips[i].votes or {}).get(label, 0) for label in data.labels}
+        rows.append([votes[label] / sum(votes.values()) for label in data.labels])
+    return torch.tensor(rows)
+
+
+@pytest.mark.parametrize("bank", ["device", "memory"])
+def test_training_clips_are_trained_towards_the_shares_of_their_votes(corpus: Corpus, bank: str) -> None:
+    split = voted(corpus(), some_votes)
+    data = prepared(split, target="votes", bank=bank)
+    plain = prepared(split)
+    clips = torch.tensor([13, 2, 7, 0])
+    batch = data.make_batch(clips, training=True)
+    assert batch.soft is not None
+    torch.testing.assert_close(batch.soft, expected_shares(data, clips))
+    torch.testing.assert_close(batch.soft.sum(1), torch.ones(4))
+    assert len(batch.soft.unique(dim=0)) > 2
+    assert data.without_votes == []
+    assert data.labels == sorted(EMOTIONS), "an emotion of raters alone is no class"
+    # Everything else is as without votes, and so is everything that isn't training.
+    same = plain.make_batch(clips, training=True)
+    assert same.soft is None
+    assert torch.equal(batch.inputs, same.inputs)
+    assert torch.equal(batch.targets, same.targets)
+    assert data.make_batch(clips).soft is None
+
+
+def test_a_trainer_gets_soft_targets_in_training_only(corpus: Corpus) -> None:
+    data = prepared(voted(corpus(), some_votes), target="votes", batch_size=6)
+    seen = seen_by_a_trainer(data, epochs=1)
+    for _, batch in seen.batches["train"]:
+        assert batch.soft is not None
+        torch.testing.assert_close(batch.soft, expected_shares(data, batch.clips))
+    assert sum(len(batch.clips) for _, batch in seen.batches["train"]) == len(data.side("train"))
+    assert all(batch.soft is None for stage in ("sanity", "val", "test") for _, batch in seen.batches[stage])
+
+
+def test_a_training_clip_without_a_vote_for_a_class_of_the_run_keeps_its_emotion_and_is_named(corpus: Corpus) -> None:
+    given: dict[int, dict[str, int]] = {0: {}, 2: {"calm": 4}, 4: dict.fromkeys(EMOTIONS, 0), 5: {"fear": 2}}
+    split = voted(corpus(), lambda clip: given.get(take(clip), {}))
+    data = prepared(split, target="votes")
+    clips = torch.arange(len(split.train))
+    soft = data.make_batch(clips, training=True).soft
+    assert soft is not None
+    for row, clip in zip(soft.tolist(), split.train, strict=True):
+        shown = "fear" if take(clip) == 5 else clip.emotion
+        assert row == [float(label == shown) for label in data.labels]
+    assert data.without_votes == [clip for clip in split.train if take(clip) != 5]
+    assert len(data.without_votes) == 12
+
+
+def test_votes_that_are_not_known_are_refused_in_training_and_nowhere_else(corpus: Corpus) -> None:
+    split = corpus()
+    held_out = {clip.name for clip in (*split.val, *split.test)}
+    data = prepared(voted(split, lambda clip: None if clip.name in held_out else some_votes(clip)), target="votes")
+    assert data.without_votes == []
+    lacking = split.train[5].name
+    data = EmotionDataModule(
+        voted(split, lambda clip: None if clip.name == lacking else some_votes(clip)), energy(), target="votes"
+    )
+    for _ in range(2):
+        with pytest.raises(DataError, match=r"every training clip, and 1 have none.*dataset\.metadata=") as error:
+            data.setup()
+        assert lacking in str(error.value)
+    with pytest.raises(DataError, match=f"and {len(split.train)} have none"):
+        prepared(split, target="votes")
+    assert prepared(split).make_batch(torch.arange(3), training=True).soft is None
+
+
+@pytest.mark.parametrize("smoothing", [0.0, 0.2])
+def test_the_loss_of_soft_targets_is_the_cross_entropy_with_them(corpus: Corpus, smoothing: float) -> None:
+    data = prepared(voted(corpus(), some_votes), target="votes")
+    torch.manual_seed(0)
+    network = NETWORKS["cnn1d"](data.input_shape, len(data.labels), label_smoothing=smoothing).eval()
+    batch = data.make_batch(torch.arange(8), training=True)
+    assert batch.soft is not None
+    network.log_dict = network.log = lambda *values, **options: None  # type: ignore[method-assign,assignment]
+    with torch.no_grad():
+        loss, hard = network.training_step(batch), network.training_step(batch._replace(soft=None))
+        logs = network(batch.inputs).log_softmax(1)
+        torch.testing.assert_close(
+            loss, torch.nn.functional.cross_entropy(network(batch.inputs), batch.soft, label_smoothing=smoothing)
+        )
+    wanted = (1 - smoothing) * expected_shares(data, batch.clips) + smoothing / len(data.labels)
+    torch.testing.assert_close(loss, -(wanted * logs).sum(1).mean())
+    assert not torch.isclose(loss, hard)
+
+
+def test_scores_are_about_the_emotion_and_not_the_votes(corpus: Corpus) -> None:
+    """Raters all choose fear: the network learns to answer it, and is wrong about the others."""
+    data = prepared(voted(corpus(), lambda clip: {"fear": 5}), target="votes")
+    network = NETWORKS["cnn1d"](data.input_shape, len(data.labels), learning_rate=1e-2)
+    trainer = Trainer(
+        max_epochs=12,
+        accelerator="cpu",
+        logger=False,
+        enable_checkpointing=False,
+        enable_progress_bar=False,
+        enable_model_summary=False,
+    )
+    torch.manual_seed(0)
+    trainer.fit(network, datamodule=data)
+    assert trainer.callback_metrics["train/accuracy"] == pytest.approx(0.25, abs=0.07)
+    assert trainer.callback_metrics["val/accuracy"] == pytest.approx(0.25)
+    assert trainer.callback_metrics["train/loss"] < 0.2

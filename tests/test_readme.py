@@ -13,7 +13,7 @@ from hydra import compose, initialize_config_dir
 
 from scripts import leaderboard
 from ser.config import check_choices, plain, register_schemas
-from ser.corpora import Clip, demo
+from ser.corpora import Clip, demo, emodb
 
 ROOT = Path(__file__).parents[1]
 
@@ -58,6 +58,7 @@ def clips(tmp_path_factory: pytest.TempPathFactory) -> Path:
             rows.append(f"my_clips/{clip.emotion}/{clip.path.name},{clip.emotion},{clip.speaker}")
         else:
             _as_ravdess(clip, folder / "data/ravdess")
+            _as_emodb(clip, folder / "data/emodb")
     (folder / "my_clips.csv").write_text("\n".join(rows))
     return folder
 
@@ -72,6 +73,15 @@ def _as_ravdess(clip: Clip, root: Path) -> None:
         root.mkdir(exist_ok=True)
         statement, repetition, actor = 1 + number // 2, 1 + number % 2, int(str(clip.speaker)) - 9006
         shutil.copy(clip.path, root / f"03-01-{emotion}-01-{statement:02}-{repetition:02}-{actor:02}.wav")
+
+
+def _as_emodb(clip: Clip, root: Path) -> None:
+    """Copy a clip under a name of EMO-DB."""
+    root.mkdir(exist_ok=True)
+    speaker = ("03", "08", "09", "10", "11", "12")[int(str(clip.speaker)) - 9007]
+    text = ("a01", "a02", "a04", "a05", "a07")[list(demo.SENTENCES).index(str(clip.sentence))]
+    letter = next(letter for letter, emotion in emodb.EMOTIONS.items() if emotion == clip.emotion)
+    shutil.copy(clip.path, root / f"{speaker}{text}{letter}a.wav")
 
 
 def test_readme_names_what_there_is() -> None:

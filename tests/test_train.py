@@ -1,6 +1,7 @@
 import csv
 import json
 import signal
+from collections import Counter
 from collections.abc import Callable, Iterator
 from functools import cache
 from pathlib import Path
@@ -16,10 +17,14 @@ from sklearn.metrics import accuracy_score, confusion_matrix, f1_score, precisio
 from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 from torch import Tensor
 
+import ser.audio
+import ser.bank
 import ser.results
+from ser.audio import Recording
 from ser.config import ConfigError, plain, register_schemas
 from ser.corpora import read_corpora
 from ser.errors import UserError
+from ser.evaluation import evaluate, read_answers, scores_of
 from ser.models import Batch, EmotionNetwork
 from ser.recognizer import Recognizer
 from ser.splits import split_clips
@@ -105,6 +110,29 @@ def trained(corpus: Path, folder: Path, *overrides: str) -> Run:
 def first(corpus: Path, tmp_path_factory: pytest.TempPathFactory) -> Run:
     """A 1D network, with augmentation, three epochs."""
     return trained(corpus, tmp_path_factory.mktemp("first"), *ONE_D, "figure_every_n_epochs=2")
+
+
+@pytest.fixture(scope="module")
+def people(corpus: Path, tmp_path_factory: pytest.TempPathFactory) -> tuple[Run, list[Path]]:
+    """A run on the same clips, spoken by 14 people, with six of them held back; and the files read for it."""
+    manifest = corpus / "clips.csv"
+    with manifest.open("w", newline="", encoding="utf-8") as file:
+        table = csv.writer(file)
+        table.writerow(["path", "emotion", "speaker", "sex", "age", "sentence"])
+        for emotion in PITCHES:
+            for take in range(14):
+                known = (f"p{take:02}", ("female", "male", "")[take // 2 % 3], 17 + 2 * take, "the only one")
+                table.writerow([f"{emotion}/{take:02}.wav", emotion, *known])
+    read: list[Path] = []
+
+    def read_audio(path: Path, sample_rate: int) -> Recording:
+        read.append(path)
+        return ser.audio.read_audio(path, sample_rate)
+
+    overrides = (*ONE_D, "dataset=manifest", "split=speaker", "split.test=0.4", "logger=csv")
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(ser.bank, "read_audio", read_audio)
+        return trained(manifest, tmp_path_factory.mktemp("people"), *overrides), read
 
 
 def told_alike(one: Run, other: Run) -> None:
@@ -220,6 +248,74 @@ def test_metrics_json_says_what_was_run(first: Run) -> None:
     sizes = results["split"]["clips"]
     for name in ("train", "val"):
         assert sum(map(sum, results["last_epoch"][name]["confusion_matrix"])) == sizes[name]
+
+
+def test_metrics_json_says_how_far_the_scores_can_be_believed(first: Run, people: tuple[Run, list[Path]]) -> None:
+    for done, over in ((first, "12 clips, for not all speakers are known"), (people[0], "6 speakers")):
+        found = done.results["intervals"]
+        assert (found["over"], found["confidence"]) == (over, 0.95)
+        assert found["resamples"] >= 2000
+        for name in SCORES[1:]:
+            low, high = found[name]
+            assert 0 <= low <= high <= 1
+            assert low - 1e-6 < done.results["test"][name] < high + 1e-6, "the run's scores are of single precision"
+        assert any(found[name][0] < found[name][1] for name in SCORES[1:])
+        assert f"bootstrap over {over}" in " ".join(done.screen.split())
+        assert "raters" not in done.results
+
+
+def test_the_table_of_predictions_holds_all_that_the_scores_are_made_of(
+    first: Run, people: tuple[Run, list[Path]]
+) -> None:
+    for done in (first, people[0]):
+        answers = read_answers(done.folder / "predictions.csv")
+        counts = confusion_matrix(answers.true, answers.predicted, labels=range(3)).astype(np.float64)
+        assert counts.tolist() == done.results["confusion_matrix"]["counts"]
+        scores = {name: float(value) for name, value in scores_of(counts).items()}
+        assert scores == pytest.approx({name: done.results["test"][name] for name in scores}, abs=1e-6)
+        assert evaluate(answers) == {part: done.results[part] for part in ("intervals", "groups")}
+
+
+def test_scores_by_group_are_told_and_drawn_where_groups_are_known(first: Run, people: tuple[Run, list[Path]]) -> None:
+    assert first.results["groups"] == {}
+    assert not (first.folder / "groups.png").exists()
+    done = people[0]
+    rows = done.predictions()
+    groups = done.results["groups"]
+    assert set(groups) == {"sex", "age", "speaker"}
+    assert (done.folder / "groups.png").read_bytes().startswith(b"\x89PNG")
+    assert len(groups["speaker"]) == 6
+    for name, values in groups.items():
+        assert {value: told["clips"] for value, told in values.items()} == Counter(r[name] for r in rows if r[name])
+        for value, told in values.items():
+            own = [row["emotion"] == row["predicted"] for row in rows if row[name] == value]
+            assert told["accuracy"] == pytest.approx(sum(own) / len(own))
+    assert {row["age"] for row in rows} <= {"10-19", "20-29", "30-39", "40-49"}
+
+
+def test_metrics_json_says_what_was_divided_how(first: Run, people: tuple[Run, list[Path]], corpus: Path) -> None:
+    clips = read_corpora({"name": "folder", "root": str(corpus)})
+    spoken = read_corpora({"name": "manifest", "root": str(corpus / "clips.csv")})
+    for done, expected, line in (
+        (first, split_clips(clips, "stratified", seed=42, test=0.3, val=0.2), "Speakers are not known"),
+        (people[0], split_clips(spoken, "speaker", seed=42, test=0.4, val=0.2), "0 of 6 test speakers were heard"),
+    ):
+        told = done.results["split"]
+        assert told["hash"] == expected.hash
+        assert told["leakage"].startswith(line)
+        assert told["leakage"] in " ".join(done.screen.split())
+        assert told["hash"] in done.screen
+        assert told["normalizer_fitted_on"] == told["clips"]["train"]
+        assert told["recordings_on_two_sides"] == []
+        assert done.results["labels"] == {"classes": sorted(PITCHES), "left_out": {}}
+    assert (first.results["split"]["test_speakers"], people[0].results["split"]["test_speakers"]) == (0, 6)
+    assert people[0].results["split"]["test_speakers_heard_before"] == 0
+    assert people[0].results["dataset"]["speakers"] == 14
+
+
+def test_every_file_is_decoded_once(people: tuple[Run, list[Path]], corpus: Path) -> None:
+    expected = [corpus / emotion / f"{take:02}.wav" for emotion in PITCHES for take in range(14)]
+    assert sorted(people[1]) == sorted(expected)
 
 
 def test_a_clip_that_cannot_be_read_is_listed_and_shown(first: Run) -> None:

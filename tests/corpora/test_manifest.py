@@ -3,7 +3,7 @@ from pathlib import Path
 import pytest
 
 from ser.corpora.clip import Clip, CorpusError
-from ser.corpora.manifest import read
+from ser.corpora.manifest import KNOWN, read
 
 
 def manifest(folder: Path, *lines: str, encoding: str = "utf-8", newline: str = "\n") -> Path:
@@ -129,3 +129,54 @@ def test_what_is_not_utf_8_is_an_error(tmp_path: Path, content: bytes) -> None:
 def test_a_folder_or_nothing_in_the_manifests_place_is_an_error(tmp_path: Path) -> None:
     assert "can't be read" in refusal(tmp_path)
     assert "can't be read" in refusal(tmp_path / "missing.csv")
+
+
+def test_whatever_else_is_known_of_a_clip_has_its_column(tmp_path: Path) -> None:
+    path = manifest(
+        tmp_path,
+        "ethnicity,race,age,sex,intensity,sentence,session,original,emotion,path",
+        "not hispanic,asian,51,female,strong,Kids are talking,2,sub/b.wav,sad,a.wav",
+        ",,,,,,,,sad,sub/b.wav",
+    )
+    assert read(path) == [
+        Clip(
+            name="a.wav",
+            path=tmp_path / "a.wav",
+            emotion="sad",
+            session="2",
+            sentence="Kids are talking",
+            intensity="strong",
+            sex="female",
+            age=51,
+            race="asian",
+            ethnicity="not hispanic",
+            original="sub/b.wav",
+        ),
+        Clip("sub/b.wav", tmp_path / "sub" / "b.wav", "sad"),
+    ]
+
+
+@pytest.mark.parametrize("column", KNOWN)
+def test_every_column_is_an_attribute_and_may_be_empty(tmp_path: Path, column: str) -> None:
+    first, second, third = read(
+        manifest(tmp_path, f"path,emotion,{column}", "a.wav,sad, val ", "b.wav,sad,  ", "c.wav,sad")
+    )
+    assert [getattr(clip, column) for clip in (first, second, third)] == ["val", None, None]
+    assert second == Clip("b.wav", tmp_path / "b.wav", "sad")
+
+
+@pytest.mark.parametrize(("age", "years"), [("51", 51), (" 7 ", 7), ("", None), ("  ", None)])
+def test_an_age_is_whole_years_or_empty(tmp_path: Path, age: str, years: int | None) -> None:
+    assert read(manifest(tmp_path, "path,emotion,age", f"a.wav,sad,{age}"))[0].age == years
+
+
+@pytest.mark.parametrize("age", ["51.5", "-3", "fifty", "1e1", "20s", "²"])
+def test_an_age_that_is_no_number_is_named_with_its_line(tmp_path: Path, age: str) -> None:
+    message = refusal(manifest(tmp_path, "path,emotion,age", "a.wav,sad,51", "", f"b.wav,sad,{age}"))
+    assert f"line 4: age is {age!r}" in message
+    assert "whole years or empty" in message
+
+
+def test_a_clip_brings_no_votes_and_no_corpus(tmp_path: Path) -> None:
+    (clip,) = read(manifest(tmp_path, "path,emotion,votes,corpus,name", "a.wav,sad,3,crema_d,other"))
+    assert clip == Clip("a.wav", tmp_path / "a.wav", "sad")

@@ -87,6 +87,23 @@ def test_human_raters_are_those_of_the_same_test_clips() -> None:
     assert "human" in rows[1]["run"]
 
 
+def test_each_of_several_test_corpora_has_a_line_of_its_own() -> None:
+    def group(accuracy: float) -> dict[str, Any]:
+        both = {"accuracy": [accuracy - 0.1, accuracy + 0.1], "uar": [0.2, 0.4]}
+        return {"clips": 50, "speakers": 5, "accuracy": accuracy, "uar": 0.3, "intervals": both}
+
+    runs = [
+        metrics(seed, 0.4, groups={"corpus": {"emodb": group(0.3 * seed), "ravdess": group(0.2)}}) for seed in (1, 2)
+    ]
+    _, first, second = cells(runs)
+    assert (first["run"], first["accuracy"], first["95 %"]) == (
+        "energy → cnn1d, on emodb alone",
+        "0.450",
+        "0.350 to 0.550",
+    )
+    assert (second["accuracy"], second["UAR"], second["remarks"]) == ("0.200", "0.300", "50 clips of 5 speakers")
+
+
 def test_single_folds_are_left_out_where_there_are_pooled_ones() -> None:
     folds = [metrics(1, 0.1 * fold, row=None, split="kfold") for fold in range(3)]
     for fold, run in enumerate(folds):
@@ -138,10 +155,14 @@ def test_no_runs_and_broken_runs_are_errors(tmp_path: Path) -> None:
 def test_script_prints_and_writes_both_tables(tmp_path: Path) -> None:
     (tmp_path / "0").mkdir()
     (tmp_path / "0/metrics.json").write_text(json.dumps(metrics(1, 0.4)))
+    (tmp_path / "0/report.html").touch()
     ran = subprocess.run(
         [sys.executable, ROOT / "scripts/leaderboard.py", tmp_path], capture_output=True, text=True, check=True
     )
     assert "0.400" in ran.stdout
+    index = (tmp_path / "index.html").read_text()
+    assert '<a href="0/report.html">energy → cnn1d, stratified, seed 1</a>' in index
+    assert "<td>0.400</td>" in index
     assert "| energy → cnn1d | 0.449 / 0.436 / 0.437 | 0.400 |" in (tmp_path / "leaderboard.md").read_text()
     assert (
         (tmp_path / "leaderboard.csv")

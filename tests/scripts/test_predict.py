@@ -1,0 +1,330 @@
+import csv
+import io
+import json
+import runpy
+import sys
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import NamedTuple
+
+import numpy as np
+import pytest
+import soundfile
+import torch
+from hydra import compose, initialize_config_dir
+from rich.console import Console
+
+import scripts.predict
+import ser.results
+from scripts.predict import Writer, find, main, show, told, write_each
+from ser.calibration import Calibration
+from ser.config import plain, register_schemas
+from ser.recognizer import Answer, Recognizer, add_calibration
+from ser.train import run
+
+ROOT = Path(__file__).parents[2]
+
+LABELS = ["anger", "happy", "sad"]
+
+CHOICES = (
+    "dataset=folder",
+    "split.val=0.2",
+    "datamodule.batch_size=8",
+    "features=energy_zcr",
+    "features.hop_length=200",
+    "features.frame_length=512",
+    "model=cnn1d",
+    "trainer.max_epochs=2",
+    "trainer.accelerator=cpu",
+    "trainer.enable_progress_bar=false",
+    "figure_every_n_epochs=0",
+    "logger=csv",
+)
+
+
+@pytest.fixture(scope="module")
+def corpus(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """36 short noisy tones in three emotions."""
+    root = tmp_path_factory.mktemp("corpus")
+    rng = np.random.default_rng(0)
+    for emotion, pitch in zip(LABELS, (900, 500, 200), strict=True):
+        (root / emotion).mkdir()
+        for take in range(12):
+            time = np.arange(int(rng.uniform(0.3, 0.5) * 16_000)) / 16_000
+            tone = 0.3 * np.sin(2 * np.pi * pitch * rng.uniform(0.6, 1.6) * time)
+            soundfile.write(root / emotion / f"{take:02}.wav", tone + 0.1 * rng.standard_normal(len(time)), 16_000)
+    return root
+
+
+@pytest.fixture(scope="module")
+def checkpoints(corpus: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A folder with best.ckpt, which was tested, and last.ckpt."""
+    register_schemas()
+    with initialize_config_dir(str(ROOT / "conf"), version_base="1.3"):
+        cfg = plain(compose("config", list(CHOICES)))
+    cfg["dataset"]["root"] = str(corpus)
+    folder = tmp_path_factory.mktemp("run")
+    with ser.results.console.capture():
+        run(cfg, folder)
+    return folder / "checkpoints"
+
+
+@pytest.fixture(scope="module")
+def recognizer(checkpoints: Path) -> Recognizer:
+    return Recognizer.load(checkpoints / "best.ckpt")
+
+
+class Ended(NamedTuple):
+    status: int
+    out: str
+    err: str
+
+    @property
+    def told(self) -> str:
+        """What is on screen, whatever its lines."""
+        return " ".join(self.out.split())
+
+
+Ask = Callable[..., Ended]
+
+
+@pytest.fixture
+def ask(checkpoints: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> Ask:
+    """``ask(*words, checkpoint="best.ckpt", listed="")`` → what the script does with ``listed`` on standard input."""
+
+    def do(*words: str | Path, checkpoint: str | Path = "best.ckpt", listed: str = "") -> Ended:
+        monkeypatch.setattr(scripts.predict, "console", Console(width=300))
+        monkeypatch.setattr(sys, "argv", ["predict.py", str(checkpoints / checkpoint), *map(str, words)])
+        monkeypatch.setattr(sys, "stdin", io.StringIO(listed))
+        capsys.readouterr()
+        with pytest.raises(SystemExit) as caught:
+            main()
+        printed = capsys.readouterr()
+        code = caught.value.code
+        if isinstance(code, str):  # Python prints it and ends with 1
+            return Ended(1, printed.out, printed.err + code + "\n")
+        return Ended(int(code or 0), printed.out, printed.err)
+
+    return do
+
+
+def rows(path: Path) -> list[dict[str, str]]:
+    with path.open(newline="", encoding="utf-8") as file:
+        return list(csv.DictReader(file))
+
+
+def probabilities(row: dict[str, str]) -> list[float]:
+    return [float(row[f"p_{label}"]) for label in LABELS]
+
+
+def cells(out: str, path: Path) -> list[str]:
+    """Of the table's line about ``path``."""
+    (line,) = (line for line in out.splitlines() if str(path) in line)
+    return [cell.strip() for cell in line.split("│")[1:-1]]
+
+
+def test_every_file_is_a_line_of_the_table(ask: Ask, corpus: Path, recognizer: Recognizer) -> None:
+    one, other = corpus / "sad/03.wav", corpus / "anger/00.wav"
+    ended = ask(one, other)
+    assert (ended.status, ended.err) == (0, "")
+    assert ended.out.index(str(one)) < ended.out.index(str(other))
+    for path in (one, other):
+        expected = recognizer(path)
+        best = max(expected, key=lambda label: expected[label])
+        assert cells(ended.out, path) == [
+            str(path), best, f"{expected[best]:.3f}", *(f"{expected[label]:.3f}" for label in LABELS)
+        ]  # fmt: skip
+    assert "2 of 2 files read" in ended.told
+
+
+def test_a_csv_and_json_lines_hold_all_answers(ask: Ask, corpus: Path, recognizer: Recognizer, tmp_path: Path) -> None:
+    (tmp_path / "bad, file.wav").write_text("no sound")
+    files = [*sorted((corpus / "happy").iterdir()), tmp_path / "bad, file.wav", corpus / "sad/00.wav"]
+    ended = ask(*files, "--csv", tmp_path / "answers.csv", "--jsonl", tmp_path / "answers.jsonl", "--batch-size", "5")
+    assert ended.status == 1
+    assert "│" not in ended.out
+    assert "13 of 14 files read" in ended.told
+    table = rows(tmp_path / "answers.csv")
+    lines = [json.loads(line) for line in (tmp_path / "answers.jsonl").read_text(encoding="utf-8").splitlines()]
+    assert list(table[0]) == ["path", "emotion", "confidence", "p_anger", "p_happy", "p_sad", "error"]
+    assert [row["path"] for row in table] == [line["path"] for line in lines] == [str(file) for file in files]
+    for file, row, line in zip(files, table, lines, strict=True):
+        if "bad" in file.name:
+            assert [row[name] for name in ("emotion", "confidence", "p_anger", "p_happy", "p_sad")] == [""] * 5
+            assert set(line) == {"path", "error"}
+            assert row["error"] == line["error"]
+            assert str(file) in row["error"]
+            continue
+        expected = recognizer(file)
+        assert row["error"] == ""
+        assert row["emotion"] == line["emotion"] == max(expected, key=lambda label: expected[label])
+        assert probabilities(row) == pytest.approx(list(expected.values()), abs=2e-6)
+        assert line["probabilities"] == pytest.approx(expected, abs=1e-5)
+        assert float(row["confidence"]) == pytest.approx(max(expected.values()), abs=2e-6)
+        assert line["confidence"] == max(line["probabilities"].values())
+
+
+def test_one_kind_of_file_is_enough(ask: Ask, corpus: Path, tmp_path: Path) -> None:
+    assert ask(corpus / "sad/00.wav", "--jsonl", tmp_path / "a.jsonl").status == 0
+    assert [path.name for path in tmp_path.iterdir()] == ["a.jsonl"]
+
+
+def test_bad_files_are_listed_and_the_others_answered(ask: Ask, corpus: Path, tmp_path: Path) -> None:
+    (tmp_path / "text[1].wav").write_text("no sound")
+    soundfile.write(tmp_path / "short.wav", np.zeros(10), 16_000)
+    bad = [tmp_path / "text[1].wav", tmp_path / "gone.wav", tmp_path / "short.wav"]
+    ended = ask(bad[0], corpus / "sad/00.wav", bad[1], bad[2])
+    assert ended.status == 1
+    assert "Traceback" not in ended.err
+    assert len(cells(ended.out, corpus / "sad/00.wav")) == 6
+    for path in bad:
+        (line,) = (line for line in ended.out.splitlines() if str(path) in line)
+        assert line.startswith("no answer")
+    assert "0.1 s is needed" in ended.out
+    assert "1 of 4 files read" in ended.told
+
+
+def test_nothing_but_bad_files_draws_no_table(ask: Ask, tmp_path: Path) -> None:
+    ended = ask(tmp_path / "gone.wav")
+    assert ended.status == 1
+    assert "│" not in ended.out
+    assert "0 of 1 files read" in ended.told
+
+
+def test_folders_and_globs_and_the_list_come_together_in_order(ask: Ask, corpus: Path, tmp_path: Path) -> None:
+    listed = f"{corpus / 'sad/02.wav'}\n\n{corpus / 'sad/01.wav'}\r\n"
+    ended = ask(corpus / "happy", "-", str(corpus / "anger/0[1-3].wav"), "--csv", tmp_path / "a.csv", listed=listed)
+    assert ended.status == 0
+    assert [Path(row["path"]).relative_to(corpus).as_posix() for row in rows(tmp_path / "a.csv")] == [
+        *(f"happy/{take:02}.wav" for take in range(12)),
+        *("sad/02.wav", "sad/01.wav"),
+        *("anger/01.wav", "anger/02.wav", "anger/03.wav"),
+    ]
+
+
+def test_what_is_found(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    names = ("b.WAV", "a.flac", "deep/er/c.ogg", "deep/d.mp3", ".hidden.wav", "notes.txt", "x[1].wav", " y z.wav")
+    for name in names:
+        (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)
+        (tmp_path / name).touch()
+    monkeypatch.chdir(tmp_path)
+    inside = [" y z.wav", "a.flac", "b.WAV", "deep/d.mp3", "deep/er/c.ogg", "x[1].wav"]
+    assert find(["."]) == [Path(name) for name in inside]
+    assert find(["notes.txt"]) == [Path("notes.txt")], "a file that is named is taken, whatever it ends in"
+    assert find(["x[1].wav"]) == [Path("x[1].wav")], "a file of that name goes before a glob"
+    assert find(["**/*.ogg", "*.flac"]) == [Path("deep/er/c.ogg"), Path("a.flac")]
+    assert find([str(tmp_path / "?.flac")]) == [tmp_path / "a.flac"]
+    assert find(["-"], [" y z.wav\n", "\n", "a.flac"]) == [Path(" y z.wav"), Path("a.flac")]
+    assert find(["a.flac", "a.flac"]) == [Path("a.flac")] * 2
+    assert find([]) == []
+
+
+@pytest.mark.parametrize(
+    ("words", "message"),
+    [
+        (("-",), "no file to answer: give files"),
+        (("{empty}",), "empty holds no sound file"),
+        (("{empty}/*.wav",), "*.wav matches no file"),
+        (("{sound}", "--csv", "{empty}/no/answers.csv"), "No such file or directory"),
+        (("{sound}", "--abstain", "1.5"), "risk=1.5 must lie between 0 and 1"),
+    ],
+)
+def test_what_cannot_be_asked_ends_in_one_line(
+    ask: Ask, corpus: Path, tmp_path: Path, words: tuple[str, ...], message: str
+) -> None:
+    (tmp_path / "empty").mkdir()
+    ended = ask(*(word.format(empty=tmp_path / "empty", sound=corpus / "sad/00.wav") for word in words))
+    assert (ended.status, ended.out) == (1, "")
+    assert ended.err.startswith("error: ")
+    assert ended.err.count("\n") == 1
+    assert message in ended.err
+
+
+def test_a_checkpoint_that_is_not_there_ends_in_one_line(ask: Ask, corpus: Path, tmp_path: Path) -> None:
+    ended = ask(corpus / "sad/00.wav", "--csv", tmp_path / "a.csv", checkpoint=tmp_path / "gone.ckpt")
+    assert (ended.status, ended.out) == (1, "")
+    assert ended.err.startswith(f"error: {tmp_path / 'gone.ckpt'} is not a checkpoint")
+    assert ended.err.count("\n") == 1
+    assert not (tmp_path / "a.csv").exists()
+
+
+def test_the_file_itself_is_the_script(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    monkeypatch.setattr(sys, "argv", ["predict.py", str(tmp_path / "gone.ckpt"), str(tmp_path)])
+    with pytest.raises(SystemExit, match=r"error: .*gone\.ckpt is not a checkpoint"):
+        runpy.run_path(str(ROOT / "scripts/predict.py"), run_name="__main__")
+
+
+def test_a_checkpoint_that_was_not_calibrated_cannot_abstain(ask: Ask, corpus: Path) -> None:
+    assert ask(corpus / "sad/00.wav", checkpoint="last.ckpt").status == 0
+    ended = ask(corpus / "sad/00.wav", "--abstain", "0.2", checkpoint="last.ckpt")
+    assert ended.status == 1
+    assert "not calibrated" in ended.err
+    assert ended.err.count("\n") == 1
+
+
+def test_unsure_files_are_left_unanswered(
+    ask: Ask, corpus: Path, recognizer: Recognizer, checkpoints: Path, tmp_path: Path
+) -> None:
+    files = sorted(corpus.rglob("*.wav"))
+    expected = {str(file): recognizer(file) for file in files}
+    sure = sorted((max(answer.values()) for answer in expected.values()), reverse=True)
+    least = (sure[9] + sure[10]) / 2
+    assert sure[9] - sure[10] > 1e-6
+    path = tmp_path / "known.ckpt"
+    path.write_bytes((checkpoints / "best.ckpt").read_bytes())
+    known = Calibration(
+        recognizer.calibration.temperature, torch.tensor([1.0, least, least / 2]), torch.tensor([True, True, False])
+    )
+    add_calibration(path, known)
+    words = ("--abstain", "0.1", "--csv", tmp_path / "a.csv", "--jsonl", tmp_path / "a.jsonl")
+    ended = ask(corpus, tmp_path / "gone.wav", *words, checkpoint=path)
+    assert f"36 of 37 files read, of these 26 left unanswered, less sure than {least:.3f}" in ended.told
+    table = rows(tmp_path / "a.csv")[:-1]
+    lines = [json.loads(line) for line in (tmp_path / "a.jsonl").read_text(encoding="utf-8").splitlines()][:-1]
+    assert sum(bool(row["emotion"]) for row in table) == 10
+    for row, line in zip(table, lines, strict=True):
+        answer = expected[row["path"]]
+        answered = max(answer.values()) >= least
+        assert row["emotion"] == (max(answer, key=lambda label: answer[label]) if answered else "")
+        assert line["emotion"] == (row["emotion"] or None)
+        assert probabilities(row) == pytest.approx(list(answer.values()), abs=2e-6), (
+            "probabilities are told all the same"
+        )
+    shown = ask(corpus, "--abstain", "0.1", checkpoint=path)
+    assert shown.status == 0, "an answer that is held back is no error"
+    for row in table:
+        assert cells(shown.out, Path(row["path"]))[1] == (row["emotion"] or "–")
+
+
+def test_what_is_less_sure_than_asked_is_not_told() -> None:
+    answer = Answer(Path("a.wav"), {"anger": 0.4, "sad": 0.6})
+    assert told(answer, 0.6) == "sad"
+    assert told(answer, 0.61) is None
+    assert told(Answer(Path("a.wav"), {}, "can't be read"), 0.0) is None
+
+
+def test_what_was_answered_is_on_disk_before_the_next_answer(tmp_path: Path) -> None:
+    def answers() -> Iterator[Answer]:
+        yield Answer(Path("a.wav"), {"anger": 0.25, "sad": 0.75})
+        raise KeyboardInterrupt
+
+    with (tmp_path / "a.csv").open("w", newline="", encoding="utf-8") as file:
+        passing = write_each(answers(), [Writer(file, ["anger", "sad"], "csv", 0.0)])
+        assert next(passing).emotion == "sad"
+        assert rows(tmp_path / "a.csv") == [
+            {"path": "a.wav", "emotion": "sad", "confidence": "0.750000", "p_anger": "0.250000", "p_sad": "0.750000",
+             "error": ""}
+        ]  # fmt: skip
+        with pytest.raises(KeyboardInterrupt):
+            next(passing)
+
+
+def test_a_long_table_is_cut_and_says_so(monkeypatch: pytest.MonkeyPatch) -> None:
+    screen = Console(width=300, file=io.StringIO(), record=True)
+    monkeypatch.setattr(scripts.predict, "console", screen)
+    show([Answer(Path(f"[{i}].wav"), {"[a]": 0.5, "b": 0.5}) for i in range(60)], ["[a]", "b"], 0.0, files=False)
+    text = screen.export_text()
+    assert "[49].wav" in text
+    assert "[50].wav" not in text
+    assert "and 10 more: --csv FILE or --jsonl FILE has all" in text
+    assert text.count("[a]") == 51, "names with brackets are no markup"

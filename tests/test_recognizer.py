@@ -1,0 +1,418 @@
+import csv
+import json
+import re
+import shutil
+from collections.abc import Callable
+from functools import cache
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import numpy as np
+import pytest
+import soundfile
+import torch
+from hydra import compose, initialize_config_dir
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from numpy.typing import NDArray
+from torch import Tensor
+from torchaudio.functional import resample
+
+import ser.results
+from ser.audio import AudioError, from_samples, read_audio
+from ser.calibration import Calibration
+from ser.config import plain, register_schemas
+from ser.corpora import read_corpora
+from ser.errors import UserError
+from ser.models import CHECKPOINT_FORMAT
+from ser.recognizer import Answer, Recognizer, add_calibration
+from ser.splits import Split, split_clips
+from ser.train import run
+
+CONF = Path(__file__).parents[1] / "conf"
+
+PITCHES = {"anger": 900, "happy": 500, "sad": 200}
+
+SMALL = (
+    "dataset=manifest",
+    "split.val=0.2",
+    "datamodule.batch_size=8",
+    "datamodule.max_seconds=0.4",
+    "trainer.max_epochs=3",
+    "trainer.accelerator=cpu",
+    "trainer.enable_progress_bar=false",
+    "figure_every_n_epochs=0",
+    "logger=csv",
+)
+RECIPES = {
+    "1d": ("features=energy_zcr", "features.hop_length=200", "features.frame_length=512", "model=cnn1d"),
+    "mel": (
+        "features=mel",
+        "features.hop_length=128",
+        "features.n_fft=512",
+        "features.n_mels=46",
+        "model=cnn2d",
+        "trainer.max_epochs=2",
+    ),
+}
+
+
+class Run(NamedTuple):
+    folder: Path
+    corpus: Path
+    results: dict[str, Any]
+
+    @property
+    def checkpoint(self) -> Path:
+        return self.folder / "checkpoints" / "best.ckpt"
+
+    def predictions(self) -> list[dict[str, str]]:
+        with (self.folder / "predictions.csv").open(newline="", encoding="utf-8") as file:
+            return list(csv.DictReader(file))
+
+    def files(self) -> list[Path]:
+        """The test clips."""
+        return [self.corpus / row["clip"] for row in self.predictions()]
+
+    def split(self) -> Split:
+        clips = read_corpora({"name": "manifest", "root": str(self.corpus / "clips.csv")})
+        return split_clips(clips, **json.loads(composed(*SMALL))["split"])
+
+    def probabilities(self) -> Tensor:
+        return torch.tensor([[float(row[f"p_{label}"]) for label in PITCHES] for row in self.predictions()])
+
+
+@pytest.fixture(scope="module")
+def corpus(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """36 short noisy tones of 12 people in three emotions, some longer than what is heard of them."""
+    root = tmp_path_factory.mktemp("corpus")
+    rng = np.random.default_rng(0)
+    with (root / "clips.csv").open("w", newline="", encoding="utf-8") as file:
+        table = csv.writer(file)
+        table.writerow(["path", "emotion", "speaker"])
+        for emotion, pitch in PITCHES.items():
+            for take in range(12):
+                time = np.arange(int(rng.uniform(0.3, 0.5) * 16_000)) / 16_000
+                tone = 0.3 * np.sin(2 * np.pi * pitch * rng.uniform(0.6, 1.6) * time)
+                name = f"{emotion}_{take:02}.wav"
+                soundfile.write(root / name, tone + 0.1 * rng.standard_normal(len(time)), 16_000)
+                table.writerow([name, emotion, f"p{take:02}"])
+    return root
+
+
+@cache
+def composed(*overrides: str) -> str:
+    register_schemas()
+    with initialize_config_dir(str(CONF), version_base="1.3"):
+        return json.dumps(plain(compose("config", list(overrides))))
+
+
+@pytest.fixture(scope="module", params=list(RECIPES))
+def trained(request: pytest.FixtureRequest, corpus: Path, tmp_path_factory: pytest.TempPathFactory) -> Run:
+    folder = tmp_path_factory.mktemp(request.param)
+    cfg = json.loads(composed(*SMALL, *RECIPES[request.param]))
+    cfg["dataset"]["root"] = str(corpus / "clips.csv")
+    with ser.results.console.capture():
+        return Run(folder, corpus, run(cfg, folder))
+
+
+@pytest.fixture(scope="module")
+def recognizer(trained: Run, tmp_path_factory: pytest.TempPathFactory) -> Recognizer:
+    """From a copy of the checkpoint that lies alone."""
+    alone = tmp_path_factory.mktemp("alone") / "some.ckpt"
+    shutil.copyfile(trained.checkpoint, alone)
+    return Recognizer.load(alone)
+
+
+def listed(probabilities: dict[str, float]) -> Tensor:
+    return torch.tensor(list(probabilities.values()))
+
+
+def close(one: Tensor, other: Tensor, tolerance: float = 1e-5) -> None:
+    torch.testing.assert_close(one, other, rtol=0, atol=tolerance)
+
+
+def noise(seconds: float, rate: int = 16_000, seed: int = 0) -> NDArray[np.float32]:
+    """Noise that gets louder, so that no part of it sounds like another."""
+    count = round(seconds * rate)
+    rng = np.random.default_rng(seed)
+    return (np.linspace(0.001, 0.3, count) ** 2 * rng.standard_normal(count)).astype(np.float32)
+
+
+def test_a_recognizer_knows_what_it_was_trained_on(recognizer: Recognizer, trained: Run) -> None:
+    assert recognizer.labels == sorted(PITCHES)
+    assert recognizer.sample_rate == 16_000
+    assert recognizer.seconds == pytest.approx(0.4)
+    assert recognizer.calibration.temperature == trained.results["calibration"]["temperature"] != 1
+
+
+def test_a_file_gets_the_probabilities_of_the_runs_table(recognizer: Recognizer, trained: Run) -> None:
+    answers = [recognizer(file) for file in trained.files()]
+    assert all(list(answer) == sorted(PITCHES) for answer in answers)
+    found = torch.stack([listed(answer) for answer in answers])
+    close(found, trained.probabilities())
+    assert (found[:, None] - found[None]).abs().amax() > 0.01, "clips are told apart"
+    first = trained.files()[0]
+    assert recognizer(str(first)) == recognizer(first)
+
+
+def test_samples_in_memory_get_the_same_as_their_file(recognizer: Recognizer, trained: Run) -> None:
+    for file, expected in zip(trained.files(), trained.probabilities(), strict=True):
+        samples, rate = soundfile.read(file)
+        close(listed(recognizer(samples, rate)), expected)
+        close(listed(recognizer(samples.astype(np.float32), sample_rate=rate)), expected)
+        close(listed(recognizer(torch.from_numpy(samples), rate)), expected)
+
+
+def test_channels_are_averaged(recognizer: Recognizer, trained: Run, tmp_path: Path) -> None:
+    sound, other = torch.from_numpy(noise(0.4)), torch.from_numpy(noise(0.4, seed=1))
+    expected = listed(recognizer((sound + other) / 2, 16_000))
+    close(listed(recognizer(torch.stack([sound, other]), 16_000)), expected)
+    assert (listed(recognizer(sound, 16_000)) - expected).abs().max() > 1e-4
+    soundfile.write(tmp_path / "stereo.wav", torch.stack([sound, other], 1).numpy(), 16_000, subtype="FLOAT")
+    close(listed(recognizer(tmp_path / "stereo.wav")), expected)
+
+
+@pytest.mark.parametrize("rate", [8_000, 22_050, 48_000])
+def test_another_rate_is_resampled(recognizer: Recognizer, rate: int, tmp_path: Path) -> None:
+    sound = torch.from_numpy(noise(0.35, rate))
+    expected = listed(recognizer(resample(sound, rate, 16_000), 16_000))
+    close(listed(recognizer(sound, rate)), expected)
+    assert (listed(recognizer(sound, 16_000)) - expected).abs().max() > 1e-4, "the rate matters"
+    soundfile.write(tmp_path / "other.wav", sound.numpy(), rate, subtype="FLOAT")
+    close(listed(recognizer(tmp_path / "other.wav")), expected)
+
+
+def test_a_longer_sound_is_cropped_about_its_middle(recognizer: Recognizer) -> None:
+    sound = noise(1.3)
+    length = round(recognizer.seconds * 16_000)
+    start = (len(sound) - length) // 2
+    found = listed(recognizer(sound, 16_000))
+    close(found, listed(recognizer(sound[start : start + length], 16_000)))
+    for elsewhere in (sound[:length], sound[-length:]):
+        assert (found - listed(recognizer(elsewhere, 16_000))).abs().max() > 1e-4
+
+
+def test_an_answer_is_the_same_in_any_batch(recognizer: Recognizer, trained: Run) -> None:
+    files = trained.files()
+    recordings = [read_audio(file, 16_000) for file in files]
+    for size in (1, 3, len(files)):
+        parts = [recognizer.probabilities(recordings[start : start + size]) for start in range(0, len(files), size)]
+        close(torch.cat(parts), trained.probabilities())
+    # A float clip in the batch changes how the others are kept.
+    soft = from_samples(noise(1.0), 16_000, 16_000)
+    close(recognizer.probabilities([soft, *recordings])[1:], trained.probabilities())
+
+
+def test_a_checkpoint_holds_plain_data_and_all_that_prediction_needs(trained: Run) -> None:
+    kept = torch.load(trained.checkpoint, weights_only=True)
+    assert kept["format"] == CHECKPOINT_FORMAT
+    assert kept["ser_version"] == ser.__version__
+    calibration = kept["calibration"]
+    clips = trained.results["split"]["clips"]["val"]
+    assert calibration["temperature"] == trained.results["calibration"]["temperature"]
+    assert calibration["confidence"].shape == calibration["right"].shape == (clips,)
+    assert calibration["right"].dtype == torch.bool
+    assert (calibration["confidence"].diff() <= 0).all()
+    assert ((calibration["confidence"] > 1 / 3 - 1e-6) & (calibration["confidence"] <= 1)).all()
+    split = trained.split()
+    heard = {f"manifest/{clip.speaker}" for clip in (*split.train, *split.val)}
+    assert kept["EmotionDataModule"]["heard"] == sorted(heard)
+
+
+def test_the_calibration_is_of_the_validation_clips(recognizer: Recognizer, trained: Run) -> None:
+    split = trained.split()
+    answers = list(recognizer.answer([clip.path for clip in split.val]))
+    ranked = sorted(zip(answers, split.val, strict=True), key=lambda pair: -pair[0].confidence)
+    confidence, right = recognizer.calibration.confidence, recognizer.calibration.right
+    assert confidence is not None
+    assert right is not None
+    assert confidence.tolist() == pytest.approx([answer.confidence for answer, _ in ranked], abs=1e-5)
+    assert right.sum().item() == sum(answer.emotion == clip.emotion for answer, clip in ranked)
+
+
+def test_a_calibration_is_added_without_touching_the_rest(trained: Run, tmp_path: Path) -> None:
+    path = tmp_path / "best.ckpt"
+    shutil.copyfile(trained.checkpoint, path)
+    before = torch.load(path, weights_only=True)
+    add_calibration(path, Calibration(1.0))
+    plainly = Recognizer.load(path)
+    add_calibration(path, Calibration(4.0, torch.tensor([0.9, 0.8]), torch.tensor([True, False])))
+    after = torch.load(path, weights_only=True)
+    assert set(after) == set(before)
+    assert all(torch.equal(weight, after["state_dict"][key]) for key, weight in before["state_dict"].items())
+    assert [file.name for file in tmp_path.iterdir()] == ["best.ckpt"]
+    softer = Recognizer.load(path)
+    assert softer.calibration.threshold(0) == pytest.approx(0.9)
+    sound = noise(0.4)
+    flattened = listed(plainly(sound, 16_000)).double() ** 0.25
+    close(listed(softer(sound, 16_000)).double(), flattened / flattened.sum())
+
+
+def test_files_are_answered_in_order_and_bad_ones_get_their_error(
+    recognizer: Recognizer, trained: Run, tmp_path: Path
+) -> None:
+    (tmp_path / "text.wav").write_text("no sound")
+    soundfile.write(tmp_path / "short.wav", np.zeros(100), 16_000)
+    bad = [tmp_path / "text.wav", tmp_path / "gone.wav", tmp_path / "short.wav"]
+    good = trained.files()
+    paths = [bad[0], *good[:2], bad[1], bad[2], *good[2:], good[0]]
+    for size in (1, 2, 32):
+        answers = list(recognizer.answer(paths, size))
+        assert [answer.path for answer in answers] == paths
+        right = [answer for answer in answers if answer.error is None]
+        expected = torch.cat([trained.probabilities(), trained.probabilities()[:1]])
+        close(torch.stack([listed(answer.probabilities) for answer in right]), expected)
+        wrong = [answer for answer in answers if answer.error is not None]
+        assert [answer.path for answer in wrong] == bad
+        assert all(str(answer.path) in str(answer.error) for answer in wrong)
+        assert "0.1 s is needed" in str(wrong[2].error)
+    assert list(recognizer.answer([])) == []
+    assert [answer.error is None for answer in recognizer.answer(bad)] == [False] * 3
+
+
+def test_an_answers_emotion_is_its_most_probable_one() -> None:
+    answer = Answer(Path("a.wav"), {"anger": 0.2, "happy": 0.5, "sad": 0.3})
+    assert (answer.emotion, answer.confidence) == ("happy", 0.5)
+    nothing = Answer(Path("a.wav"), {}, "can't be read")
+    assert (nothing.emotion, nothing.confidence) == (None, 0)
+
+
+def test_samples_without_their_rate_are_refused(recognizer: Recognizer) -> None:
+    with pytest.raises(UserError, match="sample_rate="):
+        recognizer(noise(0.4))
+
+
+@pytest.mark.parametrize(
+    ("samples", "rate", "message"),
+    [
+        (np.append(noise(0.4), np.nan), 16_000, "NaN"),
+        (np.append(noise(0.4), np.inf), 16_000, "infinite"),
+        (noise(0.09), 16_000, r"lasts 0\.090 s; at least 0\.1 s"),
+        (noise(0.4), 160_000, r"lasts 0\.040 s"),
+        (noise(0.4).reshape(-1, 1), 16_000, "lasts 0.000 s"),
+        (np.float32(0.3), 16_000, re.escape("of shape () at 16000 Hz: (time,) or (channel, time) is wanted")),
+        (np.zeros((1, 2, 8_000)), 16_000, re.escape("of shape (1, 2, 8000)")),
+        (noise(0.4), 0, "at 0 Hz"),
+        (noise(0.4), -16_000, "over 0 Hz"),
+    ],
+)
+def test_samples_that_cannot_be_used_are_told(
+    recognizer: Recognizer, samples: NDArray[np.float32], rate: int, message: str
+) -> None:
+    with pytest.raises(AudioError, match=message):
+        recognizer(samples, rate)
+
+
+def test_a_file_that_cannot_be_used_is_named(recognizer: Recognizer, tmp_path: Path) -> None:
+    soundfile.write(tmp_path / "nan.wav", np.full(16_000, np.nan), 16_000, subtype="FLOAT")
+    for name in ("nan.wav", "gone.wav"):
+        with pytest.raises(AudioError, match=re.escape(str(tmp_path / name))):
+            recognizer(tmp_path / name)
+
+
+def made(kind: str, frames: int, loudness: float, seed: int) -> NDArray[np.float32]:
+    rng = np.random.default_rng(seed)
+    sound = {
+        "noise": rng.standard_normal(frames),
+        "tone": np.sin(rng.uniform(0.001, 3) * np.arange(frames)),
+        "constant": np.ones(frames),
+        "click": np.eye(1, frames, int(rng.integers(frames)))[0],
+    }[kind]
+    return (loudness * sound).astype(np.float32)
+
+
+@settings(max_examples=20, deadline=None)
+@given(
+    st.sampled_from(["noise", "tone", "constant", "click"]),
+    st.sampled_from([8_000, 11_025, 16_000, 44_100, 48_000]),
+    st.one_of(st.just(0.1), st.floats(0.1, 1.0)),
+    st.sampled_from([0.0, 1e-30, 1e-5, 0.1, 1.0, 100.0]),
+    st.integers(1, 3),
+    st.integers(0, 1000),
+)
+def test_any_sound_of_a_tenth_of_a_second_gets_probabilities(
+    recognizer: Recognizer, kind: str, rate: int, seconds: float, loudness: float, channels: int, seed: int
+) -> None:
+    frames = int(np.ceil(seconds * rate))
+    sound = np.stack([made(kind, frames, loudness, seed + channel) for channel in range(channels)])
+    found = listed(recognizer(sound[0] if channels == 1 else sound, rate))
+    assert found.isfinite().all()
+    assert ((found >= 0) & (found <= 1)).all()
+    assert found.sum().item() == pytest.approx(1, abs=1e-5)
+
+
+def changed(source: Path, target: Path, change: Callable[[dict[str, Any]], Any]) -> Path:
+    kept = torch.load(source, weights_only=True)
+    change(kept)
+    torch.save(kept, target)
+    return target
+
+
+def refused(path: Path, message: str = "") -> None:
+    """Check that loading tells the file and the reason."""
+    with pytest.raises(UserError, match=re.escape(str(path))) as caught:
+        Recognizer.load(path)
+    assert message in str(caught.value)
+
+
+def test_a_checkpoint_of_a_newer_version_is_refused(trained: Run, tmp_path: Path) -> None:
+    def renew(kept: dict[str, Any]) -> None:
+        kept.update(format=CHECKPOINT_FORMAT + 1, ser_version="99.0")
+
+    refused(
+        changed(trained.checkpoint, tmp_path / "new.ckpt", renew),
+        f"written by ser 99.0, in format {CHECKPOINT_FORMAT + 1}; this version reads up to {CHECKPOINT_FORMAT}",
+    )
+
+
+@pytest.mark.parametrize("key", ["epoch", "EmotionDataModule", "network", "hyper_parameters", "state_dict"])
+def test_a_checkpoint_without_what_it_should_hold_is_refused(trained: Run, key: str, tmp_path: Path) -> None:
+    refused(changed(trained.checkpoint, tmp_path / "some.ckpt", lambda kept: kept.pop(key)), key)
+
+
+@pytest.mark.parametrize("key", ["features", "length", "normalizer"])
+def test_a_checkpoint_without_what_the_data_module_knew_is_refused(trained: Run, key: str, tmp_path: Path) -> None:
+    path = changed(trained.checkpoint, tmp_path / "some.ckpt", lambda kept: kept["EmotionDataModule"].pop(key))
+    refused(path, key)
+
+
+def test_a_checkpoint_with_other_weights_or_of_an_unknown_network_is_refused(trained: Run, tmp_path: Path) -> None:
+    def lose(kept: dict[str, Any]) -> None:
+        kept["state_dict"].popitem()
+
+    refused(changed(trained.checkpoint, tmp_path / "lost.ckpt", lose), "Missing key")
+    refused(changed(trained.checkpoint, tmp_path / "other.ckpt", lambda kept: kept.update(network="Other")), "Other")
+
+
+def test_an_older_checkpoint_without_calibration_answers_at_temperature_1(trained: Run, tmp_path: Path) -> None:
+    path = changed(
+        trained.checkpoint, tmp_path / "old.ckpt", lambda kept: (kept.pop("calibration"), kept.pop("format"))
+    )
+    old = Recognizer.load(path)
+    assert old.calibration.temperature == 1
+    with pytest.raises(UserError, match="not calibrated"):
+        old.calibration.threshold(0.5)
+
+
+@pytest.mark.parametrize("share", [0.0, 0.01, 0.5, 0.999])
+def test_a_checkpoint_that_was_cut_off_is_refused(trained: Run, share: float, tmp_path: Path) -> None:
+    whole = trained.checkpoint.read_bytes()
+    path = tmp_path / "cut.ckpt"
+    path.write_bytes(whole[: int(share * len(whole))])
+    refused(path, "is not a checkpoint of a run, or broken")
+
+
+def test_what_is_no_checkpoint_is_refused(trained: Run, tmp_path: Path) -> None:
+    (tmp_path / "text.ckpt").write_text("no checkpoint")
+    torch.save([1, 2, 3], tmp_path / "list.ckpt")
+    torch.save({"state_dict": {}}, tmp_path / "other.ckpt")
+    for path in (
+        tmp_path / "gone.ckpt",
+        tmp_path / "text.ckpt",
+        tmp_path / "list.ckpt",
+        tmp_path / "other.ckpt",
+        tmp_path,
+        trained.folder / "predictions.csv",
+    ):
+        refused(path, "is not a checkpoint of a run")
