@@ -25,6 +25,7 @@ from ser.corpora.clip import person
 from ser.errors import UserError
 from ser.evaluation import answers_about
 from ser.labels import Labels
+from ser.models import NETWORKS
 from ser.recognizer import Recognizer
 from ser.results import SYNTHETIC_CAUTION, console, git_revision, scored, show, versions, write
 from ser.splits import Split, split_clips
@@ -55,7 +56,6 @@ def evaluate(checkpoint: Path, cfg: dict[str, Any], side: str, folder: Path, com
             f"the checkpoint tells {', '.join(recognizer.labels)} apart, and the clips show "
             f"{', '.join(sorted({clip.emotion for clip in clips}))}: they must share two or more; see labels.merge="
         )
-    left_out |= Counter(clip.emotion for clip in clips if clip.emotion not in shared)
     recordings = dict(
         zip(
             [clip.name for clip in clips],
@@ -67,6 +67,7 @@ def evaluate(checkpoint: Path, cfg: dict[str, Any], side: str, folder: Path, com
     if side != "all":
         split = split_clips(clips, fingerprints=fingerprints(recordings), **cfg["split"])
         clips = getattr(split, side)
+    unshared = Counter(clip.emotion for clip in clips if clip.emotion not in shared)
     usable = [clip for clip in clips if clip.emotion in shared and isinstance(recordings[clip.name], Recording)]
     if not usable:
         raise UserError("no clip of these can be used: python scripts/explore.py with the same words says why")
@@ -78,7 +79,7 @@ def evaluate(checkpoint: Path, cfg: dict[str, Any], side: str, folder: Path, com
     probabilities = np.concatenate([part.double().numpy()[:, chosen] for part in parts])
     answers = answers_about(usable, shared, probabilities / probabilities.sum(1, keepdims=True))
     results = describe(checkpoint, cfg, side, split, usable, recordings, command) | scored(answers)
-    results["labels"] = {"classes": shared, "left_out": dict(sorted(left_out.items()))}
+    results["labels"] = {"classes": shared, "left_out": dict(sorted({**left_out, **unshared}.items()))}
     folder.mkdir(parents=True, exist_ok=True)
     write(folder, cfg, results, answers, sounds={clip.name: clip.path for clip in usable})
     return results
@@ -106,7 +107,7 @@ def describe(
     skipped = [clip for clip in bad if not isinstance(recordings[clip.name], Recording)]
     speakers = {person(clip) for clip in usable} - {None}
     known = kept["EmotionDataModule"].get("heard")
-    heard = None if known is None else len(speakers & set(known))
+    heard = None if known is None or "" in known else len(speakers & set(known))
     return {
         "row": None,
         "dataset": {
@@ -130,7 +131,7 @@ def describe(
             else f"{heard} of {len(speakers)} test speakers were heard in training or validation.",
         },
         "features": "_".join(kept["EmotionDataModule"]["features"]["names"]),
-        "model": kept["network"],
+        "model": next(name for name, network in NETWORKS.items() if network.__name__ == kept["network"]),
         "seed": None,
         "checkpoint": {"tested": checkpoint.name, "epoch": kept["epoch"] + 1, "path": str(checkpoint)},
         "versions": versions(),
@@ -152,7 +153,7 @@ def main() -> None:
         with initialize_config_dir(str(CONF), version_base="1.3"):
             cfg = plain(compose("config", options.words))
         results = evaluate(options.checkpoint, cfg, options.side, options.out, ["scripts/evaluate.py", *sys.argv[1:]])
-    except (UserError, HydraException) as error:
+    except (UserError, HydraException, OSError) as error:
         sys.exit(f"error: {error}")
     show(results, options.out)
 

@@ -48,7 +48,8 @@ def find(words: Sequence[str], listed: Iterable[str] = ()) -> list[Path]:
             matching = sorted(glob.glob(word, recursive=True))  # noqa: PTH207  (absolute patterns, which Path.glob refuses)
             if not matching:
                 raise UserError(f"{word} matches no file")
-            paths += [Path(match) for match in matching]
+            for match in map(Path, matching):
+                paths += sound_files(match) if match.is_dir() else [match]
         else:
             paths.append(Path(word))
     return paths
@@ -108,7 +109,12 @@ def predict(options: argparse.Namespace) -> int:
     least = 0.0 if options.abstain is None else recognizer.calibration.threshold(options.abstain)
     with ExitStack() as stack:
         writers = [
-            Writer(stack.enter_context(path.open("w", newline="", encoding="utf-8")), recognizer.labels, kind, least)
+            Writer(
+                stack.enter_context(path.open("w", newline="", encoding="utf-8", errors="surrogateescape")),
+                recognizer.labels,
+                kind,
+                least,
+            )
             for kind, path in (("csv", options.csv), ("jsonl", options.jsonl))
             if path is not None
         ]
@@ -117,6 +123,11 @@ def predict(options: argparse.Namespace) -> int:
         done = list(track(answers, total=len(paths), console=progress, disable=not progress.is_terminal))
     show(done, recognizer.labels, least, files=bool(writers))
     return 1 if any(answer.error for answer in done) else 0
+
+
+def shown(text: object) -> str:
+    """For the screen, even where a file's name is not UTF-8."""
+    return escape(str(text).encode("utf-8", "replace").decode())
 
 
 def show(answers: Sequence[Answer], labels: Sequence[str], least: float, files: bool) -> None:
@@ -130,7 +141,7 @@ def show(answers: Sequence[Answer], labels: Sequence[str], least: float, files: 
         for answer in good[:SHOWN]:
             emotion = told(answer, least)
             numbers = [f"{answer.probabilities[label]:.3f}" for label in labels]
-            table.add_row(escape(str(answer.path)), escape(emotion or "–"), f"{answer.confidence:.3f}", *numbers)
+            table.add_row(shown(answer.path), escape(emotion or "–"), f"{answer.confidence:.3f}", *numbers)
         if good:
             console.print(table)
         if len(good) > SHOWN:
@@ -138,7 +149,7 @@ def show(answers: Sequence[Answer], labels: Sequence[str], least: float, files: 
     bad = [answer for answer in answers if answer.error is not None]
     unsure = sum(told(answer, least) is None for answer in good)
     for answer in bad:
-        console.print(f"[red]no answer[/red] {escape(str(answer.error))}", soft_wrap=True, highlight=False)
+        console.print(f"[red]no answer[/red] {shown(answer.error)}", soft_wrap=True, highlight=False)
     abstained = f", of these {unsure:,} left unanswered, less sure than {least:.3f}" if least else ""
     console.print(f"{len(good):,} of {len(answers):,} files read{abstained}")
 
@@ -146,7 +157,7 @@ def show(answers: Sequence[Answer], labels: Sequence[str], least: float, files: 
 def main() -> None:
     """Read the options and answer."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("checkpoint", type=Path, help="checkpoints/best.ckpt or last.ckpt of a run")
+    parser.add_argument("checkpoint", type=Path, help="checkpoints/best.ckpt of a run, or the one that it tested")
     parser.add_argument("paths", nargs="+", help="files, folders, globs, or - for a list on standard input")
     parser.add_argument(
         "--csv", type=Path, metavar="FILE", help="write path, emotion, confidence, probabilities, error"
@@ -159,6 +170,8 @@ def main() -> None:
     parser.add_argument("--batch-size", type=int, default=32, help="files at a time")
     parser.add_argument("--device", default="cpu", help="as torch names it")
     options = parser.parse_args()
+    if options.batch_size < 1:
+        parser.error(f"--batch-size is {options.batch_size}; it must be 1 or more")
     try:
         sys.exit(predict(options))
     except (UserError, OSError) as error:

@@ -74,17 +74,17 @@ def read_audio(path: Path, sample_rate: int) -> Recording:
     return _recording(str(path), sound, rate, sample_rate)
 
 
-def from_samples(samples: NDArray[np.float32], rate: int, sample_rate: int) -> Recording:
+def from_samples(samples: NDArray[np.float32], rate: float, sample_rate: int) -> Recording:
     """The same for samples in memory, ``(time,)`` or ``(channel, time)`` with full scale at ±1.
 
     Raises:
         AudioError: They have another shape, are too few, or hold NaN or infinite values; or ``rate`` is not above 0.
     """
-    if samples.ndim not in (1, 2) or 0 in samples.shape or rate <= 0:
+    if samples.ndim not in (1, 2) or 0 in samples.shape or not 0 < rate < 1e9:
         raise AudioError(
             f"samples of shape {samples.shape} at {rate} Hz: (time,) or (channel, time) is wanted, over 0 Hz"
         )
-    return _recording("the samples", samples.reshape(-1, samples.shape[-1]).T, rate, sample_rate)
+    return _recording("the samples", samples.reshape(-1, samples.shape[-1]).T, round(rate), sample_rate)
 
 
 def _recording(name: str, sound: NDArray[np.int16] | NDArray[np.float32], rate: int, sample_rate: int) -> Recording:

@@ -51,7 +51,9 @@ class Calibration:
         if not 0 <= risk < 1:
             raise UserError(f"risk={risk} must lie between 0 and 1: the share of wrong answers among those given")
         if self.confidence is None or self.right is None:
-            raise UserError("this checkpoint was not calibrated, so no threshold can be chosen; train it anew")
+            raise UserError(
+                "this checkpoint was not calibrated, so no threshold can be chosen: take the one that its run tested"
+            )
         wrong = (~self.right).cumsum(0) / torch.arange(1, len(self.right) + 1)
         # A threshold takes all clips of one confidence or none.
         last = torch.cat([self.confidence[1:] != self.confidence[:-1], torch.ones(1, dtype=torch.bool)])

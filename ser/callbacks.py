@@ -77,8 +77,11 @@ def read_checkpoint(path: Path) -> dict[str, Any]:
     """
     try:
         checkpoint = torch.load(path, map_location="cpu", weights_only=True)
-    except (OSError, RuntimeError, EOFError, UnpicklingError) as error:
+    except OSError as error:
         raise UserError(f"{path} is not a checkpoint of a run, or broken: {error}") from error
+    except (RuntimeError, EOFError, UnpicklingError, LookupError, ValueError, AttributeError, TypeError) as error:
+        # What torch says of these is long, and advises to load with pickle, which can run what is in the file.
+        raise UserError(f"{path} is not a checkpoint of a run, or broken ({type(error).__name__})") from error
     if not isinstance(checkpoint, dict) or not {"epoch", "max_epochs"} <= set(checkpoint):
         raise UserError(f"{path} is not a checkpoint of a run: it does not say how many epochs it has seen")
     return checkpoint

@@ -86,7 +86,7 @@ def refuse_lists(overrides: Sequence[str], cfg: DictConfig) -> None:
     """
     for override in overrides:
         group, _, value = override.partition("=")
-        if value.lstrip().startswith("[") and OmegaConf.is_dict(cfg.get(group.lstrip("+"))):
+        if value.lstrip().startswith("[") and ("." not in group and not OmegaConf.is_list(cfg.get(group.lstrip("+")))):
             several = " (several corpora in one run: dataset=multi dataset.names=[…])" if group == "dataset" else ""
             raise ConfigError(
                 f"{override}: {group}= takes one choice{several}; "

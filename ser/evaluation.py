@@ -142,6 +142,12 @@ def read_answers(path: Path) -> Answers:
         raise AnswersError(f"{path} can't be read as a run's predictions.csv ({error}): give a run's folder") from error
 
 
+def cross_entropy(answers: Answers) -> float:
+    """Mean of -log of the probability given to the truth, in nats; a probability counts as 1e-12 at least."""
+    given = answers.probabilities[np.arange(len(answers.true)), answers.true]
+    return float(-np.log(np.maximum(given, 1e-12)).mean())
+
+
 def scores_of(counts: Counts) -> dict[str, NDArray[np.float64]]:
     """The four scores of confusion matrices ``(…, true, predicted)``, each ``(…)``, as ``ser.metrics.scores`` has them.
 

@@ -8,6 +8,11 @@ from matplotlib.figure import Figure
 from numpy.typing import NDArray
 
 
+def _plain(text: str) -> str:
+    """Text that matplotlib draws as it is, dollars too."""
+    return text.replace("$", r"\$")
+
+
 def confusion_figure(counts: NDArray[np.int64], labels: Sequence[str], title: str) -> Figure:
     """Heat map of a confusion matrix: counts written, shade by the share of each true class.
 
@@ -22,9 +27,9 @@ def confusion_figure(counts: NDArray[np.int64], labels: Sequence[str], title: st
     axes = figure.add_subplot()
     image = axes.imshow(shares, cmap="Blues", vmin=0, vmax=1)
     figure.colorbar(image, ax=axes, label="share of the true class", shrink=0.85)
-    axes.set(title=title, xlabel="predicted", ylabel="true")
-    axes.set_xticks(range(len(labels)), labels, rotation=45, ha="right")
-    axes.set_yticks(range(len(labels)), labels)
+    axes.set(title=_plain(title), xlabel="predicted", ylabel="true")
+    axes.set_xticks(range(len(labels)), [_plain(label) for label in labels], rotation=45, ha="right")
+    axes.set_yticks(range(len(labels)), [_plain(label) for label in labels])
     for true, predicted in np.ndindex(counts.shape):
         shade = "white" if shares[true, predicted] > 0.55 else "black"
         axes.text(predicted, true, str(counts[true, predicted]), ha="center", va="center", color=shade)
@@ -49,7 +54,7 @@ def groups_figure(groups: dict[str, Any], uar: float) -> Figure:
         axes.hlines(rows, low, high, color="#7a8ba6")
         axes.plot(scores, rows, "o", color="#1f4e8c", markersize=3 if name == "speaker" else 5)
         axes.axvline(uar, color="black", linewidth=0.8, linestyle="--")
-        labels = [] if name == "speaker" else [f"{value} ({values[value]['clips']:,} clips)" for value in shown]
+        labels = [] if name == "speaker" else [_plain(f"{value} ({values[value]['clips']:,} clips)") for value in shown]
         axes.set_yticks(list(rows) if labels else [], labels)
         axes.set_title(f"{name}, {len(shown)}" if name == "speaker" else name, loc="left", fontsize="medium")
     panels[-1, 0].set(xlabel="UAR with its 95 % interval; dashed: all test clips", xlim=(0, 1))
@@ -61,7 +66,7 @@ def counts_figure(counts: Mapping[str, int]) -> Figure:
     figure = Figure(figsize=(2 + 0.7 * len(counts), 3.6), layout="constrained")
     axes = figure.add_subplot()
     axes.bar_label(axes.bar(range(len(counts)), list(counts.values()), color="#1f4e8c"))
-    axes.set_xticks(range(len(counts)), list(counts), rotation=45, ha="right")
+    axes.set_xticks(range(len(counts)), [_plain(label) for label in counts], rotation=45, ha="right")
     axes.set(ylabel="clips")
     return figure
 
@@ -82,7 +87,7 @@ def waveforms_figure(sounds: Mapping[str, NDArray[np.float32]], sample_rate: int
     for axes, (emotion, sound) in zip(panels, sounds.items(), strict=True):
         axes.plot(np.arange(len(sound)) / sample_rate, sound, linewidth=0.4, color="#1f4e8c")
         axes.set(ylim=(-1, 1))
-        axes.set_title(emotion, loc="left", fontsize="medium")
+        axes.set_title(_plain(emotion), loc="left", fontsize="medium")
     panels[-1].set(xlabel="seconds")
     return figure
 
@@ -97,7 +102,7 @@ def log_mel_figure(pictures: Mapping[str, NDArray[np.float32]], seconds_per_fram
         extent = (0, picture.shape[1] * seconds_per_frame, 0, picture.shape[0])
         image = axes.imshow(picture, origin="lower", aspect="auto", extent=extent, vmin=low, vmax=high, cmap="magma")
         axes.set(ylabel="mel")
-        axes.set_title(emotion, loc="left", fontsize="medium")
+        axes.set_title(_plain(emotion), loc="left", fontsize="medium")
     longest = max(picture.shape[1] for picture in pictures.values())
     panels[-1].set(xlabel="seconds", xlim=(0, longest * seconds_per_frame))
     figure.colorbar(image, ax=panels.tolist(), label="dB")

@@ -34,6 +34,10 @@ class Labels:
         Raises:
             LabelError: A name is no emotion of the clips, or fewer than two classes are left.
         """
+        for option in ("merge", "keep", "drop"):
+            if isinstance(given := getattr(self, option), str):
+                form = "{calm: neutral}" if option == "merge" else f"[{given}]"
+                raise LabelError(f"labels.{option}={given} is one word; write labels.{option}='{form}'")
         merge = self.merge or {}
         shown = {clip.emotion for clip in clips}
         known = shown | {f"{clip.corpus}/{clip.emotion}" for clip in clips}

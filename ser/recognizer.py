@@ -17,6 +17,8 @@ from ser.errors import UserError
 from ser.features import FeatureConfig, Frontend
 from ser.models import CHECKPOINT_FORMAT, NETWORKS, EmotionNetwork
 
+TOO_LOUD = "gives no finite answer: its samples are far beyond full scale"
+
 Sound = str | Path | np.ndarray | Tensor
 
 
@@ -91,15 +93,23 @@ class Recognizer:
             network = kinds[checkpoint["network"]](**checkpoint["hyper_parameters"])
             network.load_state_dict(checkpoint["state_dict"])
             calibration = Calibration(**checkpoint.get("calibration", {}))
-        except (KeyError, TypeError, RuntimeError) as error:
+            labels = list(state["labels"])
+            if len(labels) != checkpoint["hyper_parameters"]["num_classes"]:
+                raise ValueError(f"{len(labels)} labels")
+        except (LookupError, TypeError, RuntimeError, ValueError, AttributeError) as error:
             raise UserError(f"{path} does not hold what a run's checkpoint holds: {error!r}") from error
-        return cls(network.to(device), frontend.to(device), state["labels"], config.sample_rate, calibration)
+        try:
+            network, frontend = network.to(device), frontend.to(device)
+        except (RuntimeError, AssertionError) as error:
+            raise UserError(f"device={device} can't be used: {error}; take cpu") from error
+        return cls(network, frontend, labels, config.sample_rate, calibration)
 
     def __call__(self, sound: Sound, sample_rate: int | None = None) -> dict[str, float]:
         """Probability of each emotion, by label.
 
         Args:
-            sound: A file, or samples ``(time,)`` or ``(channel, time)`` with full scale at ±1.
+            sound: A file, or samples ``(time,)`` or ``(channel, time)``: floats with full scale at ±1, or integers
+                with that of their type.
             sample_rate: Of the samples, in hertz.
 
         Raises:
@@ -111,11 +121,16 @@ class Recognizer:
         elif sample_rate is None:
             raise UserError("samples come without their rate: give sample_rate= in hertz")
         else:
-            recording = from_samples(np.asarray(sound, dtype=np.float32), sample_rate, self.sample_rate)
-        return self._by_label(self.probabilities([recording])[0])
+            recording = from_samples(_as_floats(sound), sample_rate, self.sample_rate)
+        probabilities = self.probabilities([recording])[0]
+        if not probabilities.isfinite().all():
+            raise AudioError(f"{sound if isinstance(sound, str | Path) else 'the samples'}: {TOO_LOUD}")
+        return self._by_label(probabilities)
 
     def probabilities(self, recordings: Sequence[Recording]) -> Tensor:
         """Of recordings at the recognizer's rate, ``(recording, class)``, on the host."""
+        if not recordings:
+            return torch.empty(0, len(self.labels))
         device = self.network.device
         bank = WaveformBank([recording.samples for recording in recordings])
         waveforms, lengths = bank.gather(torch.arange(len(bank)), self.frontend.length)
@@ -129,15 +144,27 @@ class Recognizer:
             part = list(paths[start : start + batch_size])
             outcomes = decode(part, self.sample_rate)
             heard = [outcome for outcome in outcomes if isinstance(outcome, Recording)]
-            probabilities = iter(self.probabilities(heard) if heard else ())
+            probabilities = iter(self.probabilities(heard))
             for path, outcome in zip(part, outcomes, strict=True):
                 if isinstance(outcome, AudioError):
                     yield Answer(path, {}, str(outcome))
+                elif (answered := next(probabilities)).isfinite().all():
+                    yield Answer(path, self._by_label(answered))
                 else:
-                    yield Answer(path, self._by_label(next(probabilities)))
+                    yield Answer(path, {}, f"{path}: {TOO_LOUD}")
 
     def _by_label(self, probabilities: Tensor) -> dict[str, float]:
         return dict(zip(self.labels, probabilities.tolist(), strict=True))
+
+
+def _as_floats(samples: np.ndarray | Tensor) -> np.ndarray:
+    """Samples with full scale at ±1."""
+    array = samples.detach().cpu() if isinstance(samples, Tensor) else np.asarray(samples)
+    if isinstance(array, Tensor):
+        array = (array.float() if array.is_floating_point() else array).numpy()
+    if np.issubdtype(array.dtype, np.integer):
+        return array.astype(np.float32) / -float(np.iinfo(array.dtype).min or -1)
+    return array.astype(np.float32)
 
 
 def add_calibration(path: Path, calibration: Calibration) -> None:

@@ -2,6 +2,7 @@
 
 import base64
 import io
+import re
 import shlex
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -54,21 +55,26 @@ def report_page(
             (label, list(zip(row.tolist(), part.tolist(), strict=True)))
             for label, row, part in zip(labels, counts, shares, strict=True)
         ],
-        curves=drawn(curves_figure(results["history"])) if results.get("history") else None,
-        reliability=drawn(reliability_figure(answers.probabilities, answers.true)),
-        groups=drawn(groups_figure(results["groups"], results["test"]["uar"])) if results["groups"] else None,
+        curves=drawn(curves_figure(results["history"]), "curves") if results.get("history") else None,
+        reliability=drawn(reliability_figure(answers.probabilities, answers.true), "reliability"),
+        groups=drawn(groups_figure(results["groups"], results["test"]["uar"]), "groups") if results["groups"] else None,
         heard=_heard(answers, sounds),
         config=OmegaConf.to_yaml(OmegaConf.create(dict(cfg))),
     )
 
 
-def drawn(figure: Figure) -> Markup:
-    """A figure as SVG in the page's own colour of text, so that it can be read in light and dark."""
+def drawn(figure: Figure, name: str = "figure") -> Markup:
+    """A figure as SVG in the page's own colour of text, so that it can be read in light and dark.
+
+    Its ids begin with ``name``, so that those of two figures on a page differ.
+    """
     into = io.StringIO()
     with rc_context({"svg.fonttype": "none", "svg.hashsalt": "ser"}):
-        figure.savefig(into, format="svg", transparent=True, metadata={"Date": None})
+        figure.savefig(
+            into, format="svg", transparent=True, metadata=dict.fromkeys(("Creator", "Date", "Format", "Type"))
+        )
     svg = into.getvalue()
-    svg = svg[svg.index("<svg") :]
+    svg = re.sub(r'(\bid="|href="#|url\(#)', rf"\g<1>{name}-", svg[svg.index("<svg") :])
     return Markup(svg.replace("#000000", "currentColor").replace("<svg ", '<svg fill="currentColor" ', 1))
 
 

@@ -24,7 +24,7 @@ from ser.callbacks import read_checkpoint
 from ser.corpora import SIDES, SYNTHETIC
 from ser.datamodule import EmotionDataModule
 from ser.errors import UserError
-from ser.evaluation import SCORES, Answers, evaluate, write_answers
+from ser.evaluation import SCORES, Answers, cross_entropy, evaluate, write_answers
 from ser.figures import confusion_figure, groups_figure
 from ser.metrics import details, scores
 from ser.models import EmotionNetwork
@@ -159,18 +159,14 @@ def collect(
 
 
 def scored(answers: Answers) -> dict[str, Any]:
-    """The part of ``metrics.json`` that follows from answers alone: scores by torchmetrics, classes, intervals, groups.
-
-    The loss is the cross-entropy of the answers' probabilities.
-    """
+    """The part of ``metrics.json`` that follows from answers alone: scores, classes, intervals, groups, raters."""
     probabilities, true = torch.from_numpy(answers.probabilities), torch.from_numpy(answers.true)
     whole, described = scores(len(answers.labels)), details(len(answers.labels))
     whole.update(probabilities, true)
     described.update(probabilities, true)
     classes, confusion = by_class(described, answers.labels)
-    loss = torch.nn.functional.nll_loss(probabilities.clamp_min(1e-12).log(), true)
     return {
-        "test": {**{name: float(value) for name, value in whole.compute().items()}, "loss": float(loss)},
+        "test": {**{name: float(value) for name, value in whole.compute().items()}, "loss": cross_entropy(answers)},
         "classes": classes,
         "most_confusing": sorted(classes, key=lambda label: classes[label]["f1"]),
         "confusion_matrix": {"labels": answers.labels, "counts": confusion},

@@ -81,18 +81,19 @@ class Split:
         """Look for speakers, decoded recordings and copies of one original on two sides."""
         speakers = {side: {clip.speaker for clip in getattr(self, side)} - {None} for side in SIDES}
         shared = set().union(*(speakers[one] & speakers[other] for one, other in combinations(SIDES, 2)))
+        everything = [clip for side in SIDES for clip in getattr(self, side)]
+        units = find_units(everything, "clip", self.fingerprints).tolist() if everything else []
+        where = [side for side in SIDES for _ in getattr(self, side)]
         sides: dict[str, set[str]] = defaultdict(set)
         names: dict[str, set[str]] = defaultdict(set)
-        for side in SIDES:
-            for clip in getattr(self, side):
-                for key in _recordings(clip, self.fingerprints):
-                    sides[key].add(side)
-                    names[key].add(clip.name)
+        for clip, side, unit in zip(everything, where, units, strict=True):
+            sides[unit].add(side)
+            names[unit].add(clip.name)
         return Leakage(
             heard=sorted(map(str, speakers["test"] & (speakers["train"] | speakers["val"]))),
             test_speakers=len(speakers["test"]),
             speakers=sorted(map(str, shared)),
-            recordings=sorted({tuple(sorted(names[key])) for key, where in sides.items() if len(where) > 1}),
+            recordings=sorted(tuple(sorted(names[unit])) for unit, on in sides.items() if len(on) > 1),
         )
 
 
@@ -116,8 +117,11 @@ def split_clips(clips: Sequence[Clip], name: str, fingerprints: Fingerprints | N
         raise SplitError(f"no split is called {name!r}; split= can be {', '.join(SPLITS)}")
     twice = [clip for clip, times in Counter(clip.name for clip in clips).items() if times > 1]
     if twice:
-        raise SplitError(f"{len(twice)} names stand for more than one clip, such as {twice[0]!r}")
+        raise SplitError(
+            f"{len(twice)} names stand for more than one clip, such as {twice[0]!r}: see dataset.root= or the manifest"
+        )
     divide = SPLITS[name]
+    _check_options(divide, name, options)
     ordered = sorted(clips, key=lambda clip: clip.name)
     known = {"fingerprints": fingerprints or {}} if "fingerprints" in inspect.signature(divide).parameters else {}
     split = replace(divide(ordered, **known, **options), fingerprints=fingerprints or {})
@@ -129,6 +133,21 @@ def split_clips(clips: Sequence[Clip], name: str, fingerprints: Fingerprints | N
             )
     _guard(split, name, options.get("by", "speaker"))
     return split
+
+
+def _check_options(divide: Callable[..., Split], name: str, options: Mapping[str, Any]) -> None:
+    known = [option for option in inspect.signature(divide).parameters if option not in ("clips", "fingerprints")]
+    for option, value in options.items():
+        if option not in known:
+            raise SplitError(f"split={name} has no option split.{option}=; it has {', '.join(known) or 'none'}")
+        whole = isinstance(value, int) and not isinstance(value, bool)
+        if option in ("test", "val") and not (isinstance(value, int | float) and 0 < value < 1):
+            raise SplitError(
+                f"split.{option}={value} must lie between 0 and 1, and be neither: it is a share of the clips or "
+                "speakers; take another (split.test=, split.val=)"
+            )
+        if option in ("seed", "folds", "fold") and not (whole and (option != "seed" or value >= 0)):
+            raise SplitError(f"split.{option}={value} must be a whole number, 0 or more")
 
 
 def _guard(split: Split, name: str, by: str) -> None:

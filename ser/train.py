@@ -22,7 +22,7 @@ from ser.config import check_choices, network_settings
 from ser.corpora import read_corpora
 from ser.datamodule import EmotionDataModule
 from ser.errors import UserError
-from ser.evaluation import Answers, answers_about, evaluate
+from ser.evaluation import Answers, answers_about, cross_entropy, evaluate
 from ser.features import FeatureConfig
 from ser.labels import Labels
 from ser.models import NETWORKS, EmotionNetwork
@@ -99,6 +99,7 @@ def run(cfg: dict[str, Any], folder: Path, command: Sequence[str] = ()) -> dict[
     table, errors = _calibrated(data, answers, calibration)
     seconds = time.perf_counter() - started
     results = collect(cfg, data, network, logged, tested, best_score, trainer.precision, command, seconds)
+    results["test"]["loss"] = cross_entropy(table)
     results |= {
         "labels": {"classes": data.labels, "left_out": left_out},
         "calibration": errors,
@@ -155,6 +156,7 @@ def _calibrated(data: EmotionDataModule, answers: TestAnswers, calibration: Cali
         "validation_clips": len(data.side("val")),
         "test_error_before": calibration_error(answers.logits.softmax(1), right),
         "test_error": calibration_error(probabilities, right),
+        "test_loss_before": torch.nn.functional.cross_entropy(answers.logits, right).item(),
     }
 
 

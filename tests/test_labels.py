@@ -196,3 +196,9 @@ def test_choices_of_the_command_line_reach_the_clips() -> None:
     kept, left_out = Labels(**cfg["labels"]).apply([*THREE, *clips("calm", corpus="other")])
     assert Counter(clip.emotion for clip in kept) == {"low": 4, "happy": 2}
     assert left_out == {"calm": 1}
+
+
+def test_one_word_in_place_of_a_list_is_refused() -> None:
+    clips = [Clip(str(i), Path(str(i)), emotion) for i, emotion in enumerate("ab")]
+    with pytest.raises(LabelError, match=r"labels\.keep=ab is one word; write labels\.keep='\[ab\]'"):
+        Labels(keep="ab").apply(clips)

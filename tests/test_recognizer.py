@@ -293,6 +293,9 @@ def test_samples_without_their_rate_are_refused(recognizer: Recognizer) -> None:
         (noise(0.4).reshape(-1, 1), 16_000, "lasts 0.000 s"),
         (np.float32(0.3), 16_000, re.escape("of shape () at 16000 Hz: (time,) or (channel, time) is wanted")),
         (np.zeros((1, 2, 8_000)), 16_000, re.escape("of shape (1, 2, 8000)")),
+        (np.zeros(0), 16_000, re.escape("of shape (0,)")),
+        (np.zeros((2, 0)), 16_000, re.escape("of shape (2, 0)")),
+        (np.zeros((0, 16_000)), 16_000, re.escape("of shape (0, 16000)")),
         (noise(0.4), 0, "at 0 Hz"),
         (noise(0.4), -16_000, "over 0 Hz"),
     ],
@@ -416,3 +419,10 @@ def test_what_is_no_checkpoint_is_refused(trained: Run, tmp_path: Path) -> None:
         trained.folder / "predictions.csv",
     ):
         refused(path, "is not a checkpoint of a run")
+
+
+def test_integers_are_heard_at_the_scale_of_their_type(recognizer: Recognizer) -> None:
+    sound = np.random.default_rng(0).integers(-9000, 9000, 16_000, dtype=np.int16)
+    expected = recognizer(sound / np.float32(32768), 16_000)
+    assert recognizer(sound, 16_000) == expected
+    assert recognizer(torch.from_numpy(sound), 16_000) == expected

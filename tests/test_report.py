@@ -176,7 +176,7 @@ def page(html: str) -> Page:
 @pytest.fixture
 def undrawn(monkeypatch: pytest.MonkeyPatch) -> None:
     """Empty figures, for speed where a test is not about them."""
-    monkeypatch.setattr(ser.report, "drawn", lambda figure: Markup("<svg></svg>"))
+    monkeypatch.setattr(ser.report, "drawn", lambda *_: Markup("<svg></svg>"))
 
 
 class Run(NamedTuple):

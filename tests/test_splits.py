@@ -952,3 +952,29 @@ def test_released_twins_are_found_at_any_rate_and_kept_together(rate: int) -> No
     splits = [split_clips(clips, "kfold", sounds, folds=2, fold=fold, by="clip") for fold in range(2)]
     assert Counter(one.name for split in splits for one in split.test) == Counter(one.name for one in clips)
     assert not any(parted_twins(split, sounds) for split in splits)
+
+
+@pytest.mark.parametrize(
+    ("name", "option", "value"),
+    [
+        ("kfold", "folds", 2.5),
+        ("kfold", "fold", "x"),
+        ("speaker", "seed", -1),
+        ("speaker", "test", 1),
+        ("speaker", "val", 3),
+        ("stratified", "test", None),
+    ],
+)
+def test_an_option_of_the_wrong_kind_is_refused_by_its_name(name: str, option: str, value: object) -> None:
+    with pytest.raises(SplitError, match=rf"split\.{option}={value} must"):
+        split_clips(CREMA, name, **{option: value})
+
+
+def test_an_option_of_another_split_is_refused() -> None:
+    with pytest.raises(SplitError, match=r"split=loso has no option split\.folds=; it has seed, fold, by, val"):
+        split_clips(CREMA, "loso", folds=3)
+
+
+def test_a_chain_of_copies_is_one_recording() -> None:
+    chain = [replace(clip("a"), original="b"), replace(clip("b"), original="c"), clip("c")]
+    assert Split([chain[0]], [chain[1]], [chain[2]]).leakage().recordings == [("a", "b", "c")]

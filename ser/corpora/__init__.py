@@ -51,8 +51,10 @@ ADVICE = {
 }
 
 
-def find_root(name: str, root: str | None = None) -> Path:
+def find_root(name: str, root: str | None = None, option: str = "dataset.root=") -> Path:
     """Where a corpus lies: ``root`` if given, else ``data/NAME`` or ``$SER_DATA/NAME``, whichever exists first.
+
+    ``option`` is what sets ``root``, for the message.
 
     Raises:
         CorpusError: It is in none of these places; the message names them and what to do.
@@ -68,7 +70,9 @@ def find_root(name: str, root: str | None = None) -> Path:
     if name in SYNTHETIC:
         return places[0]
     looked = " or ".join(str(place) for place in places)
-    raise CorpusError(f"{name} is not at {looked}: {ADVICE.get(name) or _how_to_get(name)}")
+    raise CorpusError(
+        f"{name} is not at {looked}: {(ADVICE.get(name) or _how_to_get(name)).replace('dataset.root=', option)}"
+    )
 
 
 def _how_to_get(name: str) -> str:
@@ -96,16 +100,18 @@ def read_corpora(dataset: Mapping[str, Any]) -> list[Clip]:
         return _read(dataset["name"], dataset["root"], dataset.get("metadata"))
     names: Sequence[str] = dataset["names"]
     roots, metadata = dataset["roots"] or {}, dataset["metadata"] or {}
-    if isinstance(names, str) or len(set(names)) < 2 or len(set(names)) < len(names):
+    if isinstance(names, str) or not names or len(set(names)) < 2 or len(set(names)) < len(names):
         raise CorpusError(f"dataset.names={names} must list two or more corpora, each once: [crema_d,ravdess]")
     for option, given in (("roots", roots), ("metadata", metadata)):
         if unknown := sorted(set(given) - set(names)):
             raise CorpusError(f"dataset.{option} names {', '.join(unknown)}, which dataset.names={names} does not")
-    return [_marked(clip) for name in names for clip in _read(name, roots.get(name), metadata.get(name))]
+    return [
+        _marked(clip) for name in names for clip in _read(name, roots.get(name), metadata.get(name), "dataset.roots=")
+    ]
 
 
-def _read(name: str, root: str | None, metadata: str | None) -> list[Clip]:
-    place = find_root(name, root)
+def _read(name: str, root: str | None, metadata: str | None, option: str = "dataset.root=") -> list[Clip]:
+    place = find_root(name, root, option)
     if metadata is None:
         clips = READERS[name](place)
     elif name == "crema_d":

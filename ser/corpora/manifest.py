@@ -1,6 +1,7 @@
 """Your own recordings, listed in a CSV: ``path,emotion`` and whatever else is known of a clip."""
 
 import csv
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -8,6 +9,9 @@ from ser.corpora.clip import SIDES, Clip, CorpusError
 
 KNOWN = ("speaker", "session", "sentence", "intensity", "sex", "race", "ethnicity", "original", "split")
 """Columns that may be there and hold text; ``age`` may, too, and holds whole years."""
+
+LOWER = ("sex", "race", "ethnicity")
+"""Those that are read in lower case."""
 
 
 def read(root: Path) -> list[Clip]:
@@ -42,7 +46,22 @@ def read(root: Path) -> list[Clip]:
         raise CorpusError(f"{root} can't be read as a UTF-8 CSV: {error}") from error
     if not clips:
         raise CorpusError(f"{root} lists no clips")
-    return list(clips.values())
+    return [replace(clip, original=_first(clip, clips, root)) for clip in clips.values()]
+
+
+def _first(clip: Clip, clips: dict[Path, Clip], manifest: Path) -> str | None:
+    """The recording that a clip goes back to, over any number of copies of copies; by its name where it is listed."""
+    seen = set()
+    name = clip.original
+    while name is not None and name not in seen:
+        seen.add(name)
+        listed = clips.get((manifest.parent / Path(name).expanduser()).resolve())
+        if listed is None:
+            return name
+        if listed.original is None:
+            return listed.name
+        name = listed.original
+    return None if name is None else min(seen)  # copies that go round in a circle belong together all the same
 
 
 def _clip(manifest: Path, line: int, row: dict[str, str]) -> Clip:
@@ -53,6 +72,8 @@ def _clip(manifest: Path, line: int, row: dict[str, str]) -> Clip:
     if split is not None and split not in SIDES:
         raise CorpusError(f"{manifest}, line {line}: split is {split!r}; it can be {', '.join(SIDES)} or empty")
     known: dict[str, Any] = {column: row.get(column) or None for column in KNOWN}
+    for column in LOWER:
+        known[column] = known[column] and known[column].lower()
     age = row.get("age") or None
     if age is not None and not age.isdecimal():
         raise CorpusError(f"{manifest}, line {line}: age is {age!r}; it can be whole years or empty")

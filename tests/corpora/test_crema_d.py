@@ -347,3 +347,26 @@ def test_the_real_tables_know_every_real_clip(real_clips: list[Clip]) -> None:
     assert first.votes == {"anger": 2, "disgust": 0, "fear": 5, "happy": 0, "neutral": 2, "sad": 0}
     agreed = sum(clip.votes is not None and clip.votes[clip.emotion] == max(clip.votes.values()) for clip in clips)
     assert 0.4 < agreed / len(clips) < 0.65, "raters heard the voice alone"
+
+
+@pytest.mark.parametrize(
+    ("table", "text"),
+    [
+        ("VideoDemographics.csv", "ActorID,Age,Sex,Race,Ethnicity\n1001,30\n"),
+        ("VideoDemographics.csv", "ActorID,Age,Sex,Race,Ethnicity\n1001,-5,Male,Asian,Hispanic\n"),
+        ("tabulatedVotes.csv", '"",A,D,F,H,N,S,fileName\n100001,0,0\n'),
+    ],
+)
+def test_a_damaged_row_of_a_table_names_the_table(tmp_path: Path, table: str, text: str) -> None:
+    touch(tmp_path, "1001_DFA_ANG_XX.wav")
+    (tmp_path / table).write_text(text)
+    with pytest.raises(CorpusError, match=table):
+        read(tmp_path)
+
+
+def test_tables_in_the_parent_are_found_from_within_the_folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    touch(tmp_path, "AudioWAV/1001_DFA_ANG_XX.wav")
+    (tmp_path / "VideoDemographics.csv").write_text("ActorID,Age,Sex,Race,Ethnicity\n1001,30,Male,,Hispanic\n")
+    monkeypatch.chdir(tmp_path / "AudioWAV")
+    (clip,) = read(Path())
+    assert (clip.age, clip.sex, clip.race) == (30, "male", None)

@@ -180,3 +180,20 @@ def test_an_age_that_is_no_number_is_named_with_its_line(tmp_path: Path, age: st
 def test_a_clip_brings_no_votes_and_no_corpus(tmp_path: Path) -> None:
     (clip,) = read(manifest(tmp_path, "path,emotion,votes,corpus,name", "a.wav,sad,3,crema_d,other"))
     assert clip == Clip("a.wav", tmp_path / "a.wav", "sad")
+
+
+def test_originals_are_followed_to_the_first_recording_however_they_are_written(tmp_path: Path) -> None:
+    rows = ["z1.wav,sad,./mid.wav", "mid.wav,calm,z3.wav", "z3.wav,sad,", "far.wav,sad,lost/one.wav"]
+    (tmp_path / "m.csv").write_text("\n".join(["path,emotion,original", *rows]))
+    assert [clip.original for clip in read(tmp_path / "m.csv")] == ["z3.wav", "z3.wav", None, "lost/one.wav"]
+
+
+def test_copies_of_one_another_have_one_original(tmp_path: Path) -> None:
+    (tmp_path / "m.csv").write_text("path,emotion,original\na.wav,sad,b.wav\nb.wav,sad,a.wav\n")
+    first, second = (clip.original for clip in read(tmp_path / "m.csv"))
+    assert first == second is not None
+
+
+def test_who_speaks_is_read_in_lower_case(tmp_path: Path) -> None:
+    (tmp_path / "m.csv").write_text("path,emotion,sex\na.wav,sad,Female\nb.wav,sad,female\n")
+    assert {clip.sex for clip in read(tmp_path / "m.csv")} == {"female"}

@@ -328,3 +328,10 @@ def test_a_long_table_is_cut_and_says_so(monkeypatch: pytest.MonkeyPatch) -> Non
     assert "[50].wav" not in text
     assert "and 10 more: --csv FILE or --jsonl FILE has all" in text
     assert text.count("[a]") == 51, "names with brackets are no markup"
+
+
+def test_a_glob_that_matches_a_folder_takes_its_sounds(tmp_path: Path) -> None:
+    (tmp_path / "inside").mkdir()
+    (tmp_path / "inside" / "a.wav").touch()
+    (tmp_path / "inside" / "notes.txt").touch()
+    assert find([f"{tmp_path}/*"]) == [tmp_path / "inside" / "a.wav"]
