@@ -2,13 +2,13 @@
 
 import csv
 import re
-import warnings
 from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-from ser.corpora.clip import Clip, CorpusError, sound_files
+from ser.corpora.clip import Clip, CorpusError
+from ser.corpora.reading import read_by_name
 
 REPOSITORY = "https://github.com/CheyneyComputerScience/CREMA-D"
 
@@ -37,40 +37,26 @@ def read(root: Path, metadata: Path | None = None) -> list[Clip]:
         CorpusError: No clip has a name of CREMA-D, two files carry the same name, or a table is not in ``metadata``
             or can't be read.
     """
-    found: dict[str, Clip] = {}
-    strays: list[str] = []
-    for path in sound_files(root):
-        match = STEM.fullmatch(path.stem)
-        if match is None or match["emotion"] not in EMOTIONS:
-            strays.append(path.name)
-            continue
-        if path.stem in found:
-            raise CorpusError(
-                f"two files for one clip of CREMA-D: {found[path.stem].path} and {path}; "
-                "remove one, or point dataset.root= at one folder of them (AudioWAV)"
-            )
-        found[path.stem] = Clip(
-            name=path.stem,
-            path=path,
-            emotion=EMOTIONS[match["emotion"]],
-            speaker=match["actor"],
-            sentence=match["sentence"],
-            intensity="XX" if match["level"] == "X" else match["level"],
-        )
-    if not found:
-        raise CorpusError(f"{root} holds no clip named as CREMA-D names them (1001_DFA_ANG_XX.wav); see {REPOSITORY}")
-    if strays:
-        warnings.warn(
-            f"left out {len(strays)} sound files that are not named as CREMA-D names them, "
-            f"such as {strays[0]!r} in {root}",
-            stacklevel=2,
-        )
-    clips = [found[stem] for stem in sorted(found)]
+    clips = read_by_name(root, _clip, corpus="CREMA-D", example="1001_DFA_ANG_XX.wav", home=REPOSITORY)
     if (actors := _table(ACTORS, root, metadata)) is not None:
         clips = _with_actors(clips, actors)
     if (votes := _table(VOTES, root, metadata)) is not None:
         clips = _with_votes(clips, votes)
     return clips
+
+
+def _clip(path: Path) -> Clip | None:
+    match = STEM.fullmatch(path.stem)
+    if match is None or match["emotion"] not in EMOTIONS:
+        return None
+    return Clip(
+        name=path.stem,
+        path=path,
+        emotion=EMOTIONS[match["emotion"]],
+        speaker=match["actor"],
+        sentence=match["sentence"],
+        intensity="XX" if match["level"] == "X" else match["level"],
+    )
 
 
 def _table(name: str, root: Path, metadata: Path | None) -> Path | None:

@@ -32,11 +32,12 @@ def read_by_name(
         else:
             clips.append(clip)
     if not clips:
-        raise CorpusError(f"{root} holds no clip with a name of {corpus} ({example}); see {home}")
+        raise CorpusError(f"{root} holds no clip named as {corpus} names them ({example}); see {home}")
     forbid_copies(root, {clip.path: clip.name for clip in clips}, corpus)
     if strays:
         warnings.warn(
-            f"left out {len(strays)} sound files that have no name of {corpus}, such as {strays[0]!r} in {root}",
+            f"left out {len(strays)} sound files that are not named as {corpus} names them, "
+            f"such as {strays[0]!r} in {root}",
             stacklevel=3,
         )
     return sorted(clips, key=lambda clip: clip.name)
