@@ -17,7 +17,7 @@ from hydra.errors import HydraException
 from rich.progress import track
 
 from ser.audio import Recording
-from ser.bank import decode, fingerprints
+from ser.bank import decode_clips, fingerprints
 from ser.callbacks import read_checkpoint
 from ser.config import plain, register_schemas
 from ser.corpora import SIDES, SYNTHETIC, Clip, read_corpora
@@ -56,13 +56,7 @@ def evaluate(checkpoint: Path, cfg: dict[str, Any], side: str, folder: Path, com
             f"the checkpoint tells {', '.join(recognizer.labels)} apart, and the clips show "
             f"{', '.join(sorted({clip.emotion for clip in clips}))}: they must share two or more; see labels.merge="
         )
-    recordings = dict(
-        zip(
-            [clip.name for clip in clips],
-            decode([clip.path for clip in clips], recognizer.sample_rate),
-            strict=True,
-        )
-    )
+    recordings = decode_clips(clips, recognizer.sample_rate)
     split = Split([], [], clips)
     if side != "all":
         split = split_clips(clips, fingerprints=fingerprints(recordings), **cfg["split"])

@@ -18,7 +18,7 @@ from rich.console import Console
 from rich.markup import escape
 from rich.table import Table
 
-from ser.bank import WaveformBank, decode, fingerprints
+from ser.bank import WaveformBank, decode_clips, fingerprints
 from ser.config import plain, register_schemas
 from ser.corpora import SIDES, read_corpora
 from ser.errors import UserError
@@ -60,8 +60,7 @@ def explore(cfg: dict[str, Any], out: Path, emotion: str | None = None, place: i
         UserError: The corpus can't be read, or there is no such clip.
     """
     clips, left_out = Labels(**cfg["labels"]).apply(read_corpora(cfg["dataset"]))
-    decoded = decode([clip.path for clip in clips], cfg["features"]["sample_rate"])
-    recordings = {clip.name: recording for clip, recording in zip(clips, decoded, strict=True)}
+    recordings = decode_clips(clips, cfg["features"]["sample_rate"])
     found = survey(clips, recordings)
     out.mkdir(parents=True, exist_ok=True)
     tell(found, left_out)

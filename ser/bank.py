@@ -10,6 +10,7 @@ import torch
 from torch import Tensor
 
 from ser.audio import AudioError, Recording, read_audio
+from ser.corpora import Clip
 
 INT16_SCALE = 1 / 32768
 
@@ -89,6 +90,12 @@ def decode(paths: Sequence[Path], sample_rate: int) -> list[Recording | AudioErr
     """Read many files at once, in order; a file that can't be used gives its error in place of a recording."""
     with ThreadPoolExecutor() as pool:
         return list(pool.map(partial(_read_or_error, sample_rate=sample_rate), paths))
+
+
+def decode_clips(clips: Sequence[Clip], sample_rate: int) -> dict[str, Recording | AudioError]:
+    """The same for clips, by their names."""
+    outcomes = decode([clip.path for clip in clips], sample_rate)
+    return {clip.name: outcome for clip, outcome in zip(clips, outcomes, strict=True)}
 
 
 def _read_or_error(path: Path, sample_rate: int) -> Recording | AudioError:

@@ -15,7 +15,7 @@ from lightning.pytorch.loggers import Logger
 from rich.markup import escape
 
 from ser.augment import Augment
-from ser.bank import decode, fingerprints
+from ser.bank import decode_clips, fingerprints
 from ser.calibration import Calibration, calibrate, calibration_error
 from ser.callbacks import Checkpoint, ConfusionPictures, EpochSeed, History, TestAnswers
 from ser.config import check_choices, network_settings
@@ -119,8 +119,7 @@ def load_data(cfg: dict[str, Any], device: torch.device) -> tuple[EmotionDataMod
     """
     dataset = cfg["dataset"]
     clips, left_out = Labels(**cfg["labels"]).apply(read_corpora(dataset))
-    decoded = decode([clip.path for clip in clips], cfg["features"]["sample_rate"])
-    recordings = {clip.name: recording for clip, recording in zip(clips, decoded, strict=True)}
+    recordings = decode_clips(clips, cfg["features"]["sample_rate"])
     data = EmotionDataModule(
         split_clips(clips, fingerprints=fingerprints(recordings), **cfg["split"]),
         FeatureConfig(**cfg["features"]),
@@ -132,7 +131,7 @@ def load_data(cfg: dict[str, Any], device: torch.device) -> tuple[EmotionDataMod
         recordings=recordings,
         **cfg["datamodule"],
     )
-    del decoded, recordings  # the data module lets go of them once they are in its bank
+    del recordings  # the data module lets go of them once they are in its bank
     data.setup()
     return data, left_out
 
