@@ -12,14 +12,13 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from hydra import compose, initialize_config_dir
 from hydra.errors import HydraException
 from rich.progress import track
 
 from ser.audio import Recording
 from ser.bank import decode_clips, fingerprints
 from ser.callbacks import read_checkpoint
-from ser.config import plain, register_schemas
+from ser.config import compose_words
 from ser.corpora import SIDES, SYNTHETIC, Clip, read_corpora
 from ser.corpora.clip import person
 from ser.errors import UserError
@@ -29,8 +28,6 @@ from ser.models import NETWORKS
 from ser.recognizer import Recognizer
 from ser.results import SYNTHETIC_CAUTION, console, git_revision, scored, show, versions, write
 from ser.splits import Split, split_clips
-
-CONF = Path(__file__).resolve().parents[1] / "conf"
 
 BATCH = 64
 
@@ -142,10 +139,8 @@ def main() -> None:
     parser.add_argument("--side", choices=("all", *SIDES), default="all", help="all clips, or a side of split=")
     parser.add_argument("--out", type=Path, default=Path("outputs/evaluate"), help="folder for the results")
     options = parser.parse_args()
-    register_schemas()
     try:
-        with initialize_config_dir(str(CONF), version_base="1.3"):
-            cfg = plain(compose("config", options.words))
+        cfg = compose_words(options.words)
         results = evaluate(options.checkpoint, cfg, options.side, options.out, ["scripts/evaluate.py", *sys.argv[1:]])
     except (UserError, HydraException, OSError) as error:
         sys.exit(f"error: {error}")

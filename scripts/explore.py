@@ -12,14 +12,13 @@ from typing import Any
 
 import soundfile
 import torch
-from hydra import compose, initialize_config_dir
 from hydra.errors import HydraException
 from rich.console import Console
 from rich.markup import escape
 from rich.table import Table
 
 from ser.bank import WaveformBank, decode_clips, fingerprints
-from ser.config import plain, register_schemas
+from ser.config import compose_words
 from ser.corpora import SIDES, read_corpora
 from ser.errors import UserError
 from ser.explore import Survey, first_clip, missing_classes, survey, write_clips
@@ -28,8 +27,6 @@ from ser.figures import counts_figure, lengths_figure, log_mel_figure, waveforms
 from ser.labels import Labels
 from ser.results import leakage_line
 from ser.splits import SplitError, split_clips
-
-CONF = Path(__file__).resolve().parents[1] / "conf"
 
 LISTED = 10
 
@@ -44,10 +41,8 @@ def main() -> None:
     parser.add_argument("--clip", metavar="EMOTION", help="write the first clip of this emotion as a WAV file")
     parser.add_argument("--at", type=int, default=0, metavar="PLACE", help="… at this place of the list or after it")
     options = parser.parse_args()
-    register_schemas()
     try:
-        with initialize_config_dir(str(CONF), version_base="1.3"):
-            cfg = plain(compose("config", options.words))
+        cfg = compose_words(options.words)
         explore(cfg, options.out, options.clip, options.at)
     except (UserError, HydraException) as error:
         sys.exit(f"error: {error}")

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 import torch
+from hydra import compose, initialize_config_dir
 from hydra.core.config_store import ConfigStore
 from hydra.experimental.callback import Callback
 from lightning import Trainer
@@ -21,6 +22,8 @@ from ser.features import FEATURES, FeatureConfig, FeatureSet
 from ser.labels import Labels
 from ser.models import NETWORKS, EmotionNetwork
 from ser.splits import SPLITS
+
+CONF = Path(__file__).resolve().parents[1] / "conf"
 
 GIVEN_TO_TRAINER = ("logger", "callbacks", "default_root_dir")
 GIVEN_TO_DATAMODULE = ("augment", "strict", "seed", "device", "target", "recordings")
@@ -72,6 +75,20 @@ def plain(cfg: DictConfig) -> dict[str, Any]:
     container = OmegaConf.to_container(cfg, resolve=True, throw_on_missing=True)
     assert isinstance(container, dict)
     return {str(key): value for key, value in container.items()}
+
+
+def compose_words(words: Sequence[str]) -> dict[str, Any]:
+    """What ``train.py`` would make of ``words``, for the scripts that take the same, as plain data.
+
+    Raises:
+        HydraException: A word is none of ``conf/``'s.
+        ConfigError: A group was given a list.
+    """
+    register_schemas()
+    with initialize_config_dir(str(CONF), version_base="1.3"):
+        cfg = compose("config", list(words))
+    refuse_lists(words, cfg)
+    return plain(cfg)
 
 
 def refuse_lists(overrides: Sequence[str], cfg: DictConfig) -> None:
