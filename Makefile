@@ -1,10 +1,11 @@
 # make train: set up .venv where it is not there, and run the main job on the embedded demo corpus.
 # make test:  set up .venv where it is not there, and run linter, type checker and tests.
+# make docs:  set up .venv where it is not there, and write the pages of the Python interface to docs/api.
 PYTHON ?= python3
 VENV ?= .venv
 BIN := $(VENV)/bin
 
-.PHONY: train test clean
+.PHONY: train test docs clean
 
 train: $(VENV)/installed
 	$(BIN)/python train.py model=paper2d features=mel
@@ -14,6 +15,10 @@ test: $(VENV)/installed-dev
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
 	$(BIN)/pytest
+
+# A package's __all__ hides its modules from pdoc, so they are named.
+docs: $(VENV)/installed-dev
+	$(BIN)/pdoc --docformat google --output-directory docs/api ser '!ser.commands' $(subst /,.,$(basename $(wildcard ser/*/[a-z]*.py)))
 
 $(VENV)/installed: pyproject.toml constraints.txt
 	@echo "Setting up $(VENV): a few minutes, torch is several gigabytes"

@@ -18,7 +18,11 @@ from ser.evaluation import SCORES, compare, read_answers
 
 def main() -> None:
     """Print the comparison, and write it where asked to."""
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = argparse.ArgumentParser(
+        description=__doc__,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+        epilog="example: %(prog)s outputs/RUN_A outputs/RUN_B",
+    )
     parser.add_argument("run_a", type=Path, help="folder of a run, or of pooled folds")
     parser.add_argument("run_b", type=Path, help="folder of another")
     parser.add_argument("--json", type=Path, metavar="FILE", help="write the figures there, too")

@@ -10,7 +10,7 @@ from pathlib import Path
 
 from rich.progress import BarColumn, Progress, TaskProgressColumn, TextColumn, TimeRemainingColumn
 
-from ser.corpora import HOMES, ON_REQUEST
+from ser.corpora import FACTS, HOMES, ON_REQUEST
 from ser.corpora.sources import SOURCES
 from ser.download import download
 from ser.errors import UserError
@@ -24,7 +24,11 @@ def main() -> None:
     Raises:
         SystemExit: With status 1, something could not be had.
     """
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = argparse.ArgumentParser(
+        description=__doc__,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+        epilog="example: %(prog)s ravdess --to data/ravdess",
+    )
     parser.add_argument("name", choices=sorted({*SOURCES, *ON_REQUEST}), metavar="NAME", help="%(choices)s")
     parser.add_argument("--to", type=Path, metavar="FOLDER", help="by default $SER_DATA/NAME, else data/NAME")
     parser.add_argument("--jobs", type=int, default=8, help="files at once, %(default)s by default")
@@ -39,7 +43,7 @@ def main() -> None:
             f"get into {to}, or point dataset.root= at it: python train.py dataset={name} dataset.root=FOLDER"
         )
     source = SOURCES[name]()
-    print(f"{name}: {source.licence}; {HOMES[name]}")
+    print(f"{name}: {FACTS[name].licence}; {HOMES[name]}")
     try:
         columns = (TextColumn("{task.description}"), BarColumn(), TaskProgressColumn(), TimeRemainingColumn())
         with Progress(*columns) as progress:

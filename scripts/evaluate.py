@@ -26,7 +26,7 @@ from ser.evaluation import answers_about
 from ser.labels import Labels
 from ser.models import NETWORKS
 from ser.recognizer import Recognizer
-from ser.results import SYNTHETIC_CAUTION, console, git_revision, scored, show, versions, write
+from ser.results import SYNTHETIC_CAUTION, console, git_revision, scored, show, started_as, versions, write
 from ser.splits import Split, split_clips
 
 BATCH = 64
@@ -127,13 +127,17 @@ def describe(
         "checkpoint": {"tested": checkpoint.name, "epoch": kept["epoch"] + 1, "path": str(checkpoint)},
         "versions": versions(),
         "git": git_revision(),
-        "command": ["python", *command],
+        "command": command,
     }
 
 
 def main() -> None:
     """Read the options, score and print."""
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = argparse.ArgumentParser(
+        description=__doc__,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+        epilog="example: %(prog)s outputs/RUN/checkpoints/best.ckpt dataset=ravdess",
+    )
     parser.add_argument("checkpoint", type=Path, help="checkpoints/best.ckpt or last.ckpt of a run")
     parser.add_argument("words", nargs="+", help="as train.py takes them: dataset=NAME, dataset.root=…, labels=…")
     parser.add_argument("--side", choices=("all", *SIDES), default="all", help="all clips, or a side of split=")
@@ -141,7 +145,9 @@ def main() -> None:
     options = parser.parse_args()
     try:
         cfg = compose_words(options.words)
-        results = evaluate(options.checkpoint, cfg, options.side, options.out, ["scripts/evaluate.py", *sys.argv[1:]])
+        results = evaluate(
+            options.checkpoint, cfg, options.side, options.out, [*started_as("scripts/evaluate.py"), *sys.argv[1:]]
+        )
     except (UserError, HydraException, OSError) as error:
         sys.exit(f"error: {error}")
     show(results, options.out)

@@ -35,7 +35,11 @@ console = Console()
 
 def main() -> None:
     """Look through the corpus that the words name."""
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = argparse.ArgumentParser(
+        description=__doc__,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+        epilog="example: %(prog)s dataset=folder dataset.root=my_clips split=speaker",
+    )
     parser.add_argument("words", nargs="+", help="as train.py takes them: dataset=NAME, dataset.root=…, split=…")
     parser.add_argument("--out", type=Path, default=Path("outputs/explore"), help="folder for tables and pictures")
     parser.add_argument("--clip", metavar="EMOTION", help="write the first clip of this emotion as a WAV file")

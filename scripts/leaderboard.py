@@ -252,7 +252,11 @@ def page(boards: Sequence[Board], out: Path) -> str:
 
 def main() -> None:
     """Print the tables, and write them as ``leaderboard.md``, ``leaderboard.csv`` and ``index.html``."""
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = argparse.ArgumentParser(
+        description=__doc__,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+        epilog="example: %(prog)s outputs/multirun",
+    )
     parser.add_argument("paths", nargs="+", type=Path, help="run folders, or folders that hold them")
     parser.add_argument("--out", type=Path, help="folder for the tables; by default the first path")
     options = parser.parse_args()

@@ -99,7 +99,11 @@ def pool(runs: Sequence[dict[str, Any]]) -> tuple[dict[str, Any], Answers]:
 
 def main() -> None:
     """Pool, print and write each recipe."""
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = argparse.ArgumentParser(
+        description=__doc__,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+        epilog="example: %(prog)s outputs/folds",
+    )
     parser.add_argument("paths", nargs="+", type=Path, help="run folders, or folders that hold them, as a sweep's")
     parser.add_argument("--out", type=Path, help="folder for the results; by default pooled/ in the first path")
     options = parser.parse_args()

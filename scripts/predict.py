@@ -2,26 +2,33 @@
 
 Answers every sound file that is given, in folders too. Files that can't be read are listed with the reason, the others
 are answered all the same, and the exit status is 1 then.
+
+--timeline says what is heard when in recordings of any length, --microphone what is heard right now; docs/timeline.md
+tells how.
 """
 
 import argparse
-import csv
 import glob
-import json
 import sys
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import ExitStack
 from pathlib import Path
 from typing import Any
 
+import torch
 from rich.console import Console
 from rich.markup import escape
-from rich.progress import track
+from rich.progress import BarColumn, Progress, TextColumn, track
 from rich.table import Table
 
+from ser.audio import MIN_SECONDS, AudioError
 from ser.corpora.clip import sound_files
 from ser.errors import UserError
+from ser.figures import timeline_figure
+from ser.microphone import Microphone, listen, lost_sound
 from ser.recognizer import Answer, Recognizer
+from ser.rows import RowWriter
+from ser.timeline import SILENCE_DB, WINDOW_SECONDS, Listener, Segment, SoundStream, Timeline, bands, in_frames
 
 SHOWN = 50
 """Answers that the table on screen has at most; files have all."""
@@ -63,32 +70,19 @@ def write_each(answers: Iterable[Answer], tables: Sequence["Writer"]) -> Iterato
         yield answer
 
 
-class Writer:
+class Writer(RowWriter):
     """Writes answers to a CSV or a JSON Lines file, one at a time."""
 
     def __init__(self, file: Any, labels: Sequence[str], kind: str, least: float) -> None:
-        self.file, self.labels, self.kind, self.least = file, labels, kind, least
-        if kind == "csv":
-            self.table = csv.writer(file)
-            self.table.writerow(["path", "emotion", "confidence", *(f"p_{label}" for label in labels), "error"])
+        super().__init__(file, kind, ["path", "emotion", "confidence"], labels)
+        self.least = least
 
     def write(self, answer: Answer) -> None:
         """Write and flush one answer."""
-        emotion = told(answer, self.least)
-        if self.kind == "csv":
-            numbers = [f"{answer.probabilities[label]:.6f}" if answer.probabilities else "" for label in self.labels]
-            confidence = f"{answer.confidence:.6f}" if answer.probabilities else ""
-            self.table.writerow([answer.path, emotion or "", confidence, *numbers, answer.error or ""])
-        else:
-            line: dict[str, Any] = {"path": str(answer.path)}
-            if answer.error is None:
-                line |= {
-                    "emotion": emotion, "confidence": answer.confidence, "probabilities": answer.probabilities
-                }  # fmt: skip
-            else:
-                line |= {"error": answer.error}
-            self.file.write(json.dumps(line, ensure_ascii=False) + "\n")
-        self.file.flush()
+        values: dict[str, str | float | None] = {"path": str(answer.path)}
+        if answer.error is None:
+            values |= {"emotion": told(answer, self.least), "confidence": answer.confidence}
+        self.write_row(values, answer.probabilities, answer.error)
 
 
 def told(answer: Answer, least: float) -> str | None:
@@ -100,29 +94,135 @@ def predict(options: argparse.Namespace) -> int:
     """Answer all; the exit status.
 
     Raises:
-        UserError: The checkpoint can't be used, there is nothing to answer, or no threshold reaches the risk.
+        UserError: The checkpoint can't be used, there is nothing to answer, no threshold reaches the risk, the window
+            does not fit the network, or there is no microphone that can be used.
     """
     recognizer = Recognizer.load(options.checkpoint, options.device)
-    paths = find(options.paths, sys.stdin)
-    if not paths:
+    paths = [] if options.microphone else find(options.paths, sys.stdin)
+    if not paths and not options.microphone:
         raise UserError("no file to answer: give files, folders, globs, or - and a list on standard input")
     least = 0.0 if options.abstain is None else recognizer.calibration.threshold(options.abstain)
+    if options.timeline or options.microphone:
+        listener_of(options, recognizer, "", 1)  # refuses what does not fit the network before a file is opened
+    if options.picture is not None and len(paths) > 1:
+        raise UserError(f"--picture draws one recording; {len(paths)} were given")
     with ExitStack() as stack:
-        writers = [
-            Writer(
-                stack.enter_context(path.open("w", newline="", encoding="utf-8", errors="surrogateescape")),
-                recognizer.labels,
-                kind,
-                least,
-            )
+        microphone = stack.enter_context(Microphone(recognizer.sample_rate)) if options.microphone else None
+        files = [
+            (kind, stack.enter_context(path.open("w", newline="", encoding="utf-8", errors="surrogateescape")))
             for kind, path in (("csv", options.csv), ("jsonl", options.jsonl))
             if path is not None
         ]
-        answers = write_each(recognizer.answer(paths, options.batch_size), writers)
+        if options.timeline or options.microphone:
+            names = ["path", "start", "end", "emotion", "probability"]
+            tables = [RowWriter(file, kind, names, recognizer.labels) for kind, file in files]
+            picture = None if options.picture is None else stack.enter_context(options.picture.open("wb"))
+            # Few windows go through at once: threads would wait for each other longer than they compute.
+            torch.set_num_threads(1)
+            if microphone is not None:
+                return hear(options, recognizer, microphone, least, tables, picture)
+            return follow(options, recognizer, paths, least, tables, picture)
+        writers = [Writer(file, recognizer.labels, kind, least) for kind, file in files]
+        answers = write_each(recognizer.answer(paths, options.batch_size or 32), writers)
         progress = Console(stderr=True)
         done = list(track(answers, total=len(paths), console=progress, disable=not progress.is_terminal))
     show(done, recognizer.labels, least, files=bool(writers))
     return 1 if any(answer.error for answer in done) else 0
+
+
+def follow(
+    options: argparse.Namespace, recognizer: Recognizer, paths: Sequence[Path], least: float,
+    tables: Sequence[RowWriter], picture: Any,
+) -> int:  # fmt: skip
+    """Tell the timeline of one recording after the other; the exit status."""
+    screen = Console(stderr=True)
+    columns = TextColumn("{task.description}"), BarColumn(), TextColumn("{task.fields[time]}")
+    errors = 0
+    for path in paths:
+        listener = listener_of(options, recognizer, str(path), options.batch_size or 4)
+        stream = SoundStream(path, recognizer.sample_rate)
+        try:
+            with Progress(*columns, console=screen, disable=not screen.is_terminal, transient=True) as progress:
+                task = progress.add_task(shown(path.name), total=None, time="")
+                for block in stream:
+                    listener.push(block)
+                    time = f"{clock(listener.seconds)} of {clock(stream.seconds or 0.0)}"
+                    progress.update(task, completed=listener.seconds, total=stream.seconds, time=time)
+                timeline = listener.finish()
+        except AudioError as error:
+            tell_error(str(error), path, listener.seconds, tables)
+            errors += 1
+            continue
+        tell(timeline, shown(path), least, tables, str(path), picture)
+        if stream.broken is not None:
+            tell_error(stream.broken, path, timeline.seconds, tables)
+            errors += 1
+    return 1 if errors else 0
+
+
+def hear(
+    options: argparse.Namespace, recognizer: Recognizer, microphone: Microphone, least: float,
+    tables: Sequence[RowWriter], picture: Any,
+) -> int:  # fmt: skip
+    """Show live answers until Ctrl-C, then the timeline of what was heard; the exit status."""
+    listener = listener_of(options, recognizer, "the microphone", batch_size=1)
+    listen(microphone, listener, console, least)
+    if listener.seconds >= MIN_SECONDS:
+        tell(listener.finish(), "what was heard", least, tables, "", picture)
+    if microphone.lost:
+        console.print(lost_sound(microphone.lost))
+    return 0
+
+
+def listener_of(options: argparse.Namespace, recognizer: Recognizer, name: str, batch_size: int) -> Listener:
+    """As the options say."""
+    return Listener(recognizer, name, options.window, options.hop, options.silence_db, batch_size)
+
+
+def tell(timeline: Timeline, title: str, least: float, tables: Sequence[RowWriter], path: str, picture: Any) -> None:
+    """Write the segments, draw them, and print them where they are not written."""
+    segments = timeline.segments(least)
+    for table in tables:
+        for segment in segments:
+            values: dict[str, str | float | None] = {
+                "path": path, "start": segment.start, "end": segment.end, "emotion": segment.emotion,
+                "probability": segment.probability,
+            }  # fmt: skip
+            table.write_row(values, segment.probabilities, None)
+    if picture is not None:
+        figure = timeline_figure(
+            timeline.outline, bands(segments), timeline.probabilities, timeline.labels, timeline.seconds, timeline.hop
+        )
+        figure.savefig(picture, format="png", dpi=100)
+    if not tables:
+        show_segments(segments, title)
+    console.print(f"{title}: {clock(timeline.seconds)}, {len(segments):,} segments", highlight=False)
+
+
+def tell_error(error: str, path: Path, seconds: float, tables: Sequence[RowWriter]) -> None:
+    """Print and write why there is no answer from here on."""
+    for table in tables:
+        table.write_row({"path": str(path), "start": seconds}, {}, error)
+    console.print(f"[red]no answer[/red] {shown(error)}", soft_wrap=True, highlight=False)
+
+
+def show_segments(segments: Sequence[Segment], title: str) -> None:
+    """Print a table of the first segments."""
+    table = Table(title=title)
+    for heading in ("start", "end", "emotion", "probability"):
+        table.add_column(heading, justify="left" if heading == "emotion" else "right")
+    for segment in segments[:SHOWN]:
+        probability = "" if segment.probability is None else f"{segment.probability:.3f}"
+        table.add_row(clock(segment.start), clock(segment.end), escape(segment.emotion or "–"), probability)
+    console.print(table)
+    if len(segments) > SHOWN:
+        console.print(f"and {len(segments) - SHOWN:,} more: --csv FILE or --jsonl FILE has all")
+
+
+def clock(seconds: float) -> str:
+    """As minutes and seconds: ``61:02.5``."""
+    tenths = round(seconds * 10)
+    return f"{tenths // 600}:{tenths % 600 / 10:04.1f}"
 
 
 def shown(text: object) -> str:
@@ -156,26 +256,68 @@ def show(answers: Sequence[Answer], labels: Sequence[str], least: float, files: 
 
 def main() -> None:
     """Read the options and answer."""
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("checkpoint", type=Path, help="checkpoints/best.ckpt of a run, or the one that it tested")
-    parser.add_argument("paths", nargs="+", help="files, folders, globs, or - for a list on standard input")
-    parser.add_argument(
-        "--csv", type=Path, metavar="FILE", help="write path, emotion, confidence, probabilities, error"
+    parser = argparse.ArgumentParser(
+        description=__doc__,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+        epilog="example: %(prog)s best.ckpt long.wav --timeline --csv timeline.csv --picture timeline.png",
     )
+    parser.add_argument("checkpoint", type=Path, help="checkpoints/best.ckpt of a run, or the one that it tested")
+    parser.add_argument("paths", nargs="*", help="files, folders, globs, or - for a list on standard input")
+    parser.add_argument("--csv", type=Path, metavar="FILE", help="write path, emotion, probabilities, error and more")
     parser.add_argument("--jsonl", type=Path, metavar="FILE", help="the same, a JSON object a line")
     parser.add_argument(
         "--abstain", type=float, metavar="RISK",
         help="leave a file unanswered that is less sure than answers that were wrong this often on validation",
     )  # fmt: skip
-    parser.add_argument("--batch-size", type=int, default=32, help="files at a time")
+    parser.add_argument("--batch-size", type=int, help="files at a time, 32; windows of a timeline at a time, 4")
     parser.add_argument("--device", default="cpu", help="as torch names it")
-    options = parser.parse_args()
-    if options.batch_size < 1:
-        parser.error(f"--batch-size is {options.batch_size}; it must be 1 or more")
+    long = parser.add_argument_group("long recordings and live answers")
+    kind = long.add_mutually_exclusive_group()
+    kind.add_argument("--timeline", action="store_true", help="say what is heard when in each file, however long")
+    kind.add_argument("--microphone", action="store_true", help="say what is heard right now, until Ctrl-C")
+    long.add_argument(
+        "--window", type=float, metavar="SECONDS", help="what one answer hears; 3 unless the network hears less"
+    )
+    long.add_argument("--hop", type=float, metavar="SECONDS", help="from one window to the next; 1")
+    long.add_argument(
+        "--silence-db", type=float, metavar="DB",
+        help=f"what is so far below the loud level is silence, whatever the noise; {SILENCE_DB:.0f}",
+    )  # fmt: skip
+    long.add_argument("--picture", type=Path, metavar="FILE.png", help="draw the timeline of one recording")
+    options = parser.parse_intermixed_args()  # files after options too, though there may be none
+    check(parser, options)
     try:
         sys.exit(predict(options))
     except (UserError, OSError) as error:
         sys.exit(f"error: {error}")
+
+
+def check(parser: argparse.ArgumentParser, options: argparse.Namespace) -> None:
+    """End with what is allowed where options are not, and fill in ``silence_db``."""
+    if options.batch_size is not None and options.batch_size < 1:
+        parser.error(f"--batch-size is {options.batch_size}; it must be 1 or more")
+    if options.microphone and options.paths:
+        parser.error(f"--microphone takes no files, but {options.paths[0]} was given; --timeline takes them")
+    if not options.microphone and not options.paths:
+        parser.error("give files, folders, globs, or - for a list on standard input; or --microphone")
+    for name in ("window", "hop", "silence_db", "picture"):
+        if getattr(options, name) is not None and not (options.timeline or options.microphone):
+            parser.error(f"--{name.replace('_', '-')} belongs to --timeline or --microphone")
+    try:
+        for name in ("window", "hop"):
+            if getattr(options, name) is not None:
+                in_frames(f"--{name}", getattr(options, name))
+    except UserError as error:
+        parser.error(str(error))
+    widest = options.window or WINDOW_SECONDS
+    if options.hop is not None and options.hop > widest:
+        parser.error(f"--hop is {options.hop}; it must be at most the window, {widest} s")
+    if options.silence_db is None:
+        options.silence_db = SILENCE_DB
+    elif not 0 < options.silence_db < float("inf"):
+        parser.error(f"--silence-db is {options.silence_db}; it must be above 0")
+    if options.picture is not None and options.picture.suffix.lower() != ".png":
+        parser.error(f"--picture is {options.picture}; its name must end in .png")
 
 
 if __name__ == "__main__":

@@ -108,7 +108,7 @@ def _recording(name: str, sound: NDArray[np.int16] | NDArray[np.float32], rate: 
     clipped = float((loudest >= full_scale).mean())
     fingerprint = None if silent else _fingerprint(samples)
     if rate != sample_rate:
-        samples = _resampler(rate, sample_rate)(torch.from_numpy(np.ascontiguousarray(samples))).numpy()
+        samples = resampler(rate, sample_rate)(torch.from_numpy(np.ascontiguousarray(samples))).numpy()
         remarks.append(f"resampled from {rate} Hz")
     if silent:
         remarks.append("silent")
@@ -125,7 +125,8 @@ def _fingerprint(samples: NDArray[np.int16] | NDArray[np.float32]) -> str:
     return hashlib.blake2b(samples.tobytes(), digest_size=16).hexdigest()
 
 
-def _resampler(rate: int, sample_rate: int) -> Resample:
+def resampler(rate: int, sample_rate: int) -> Resample:
+    """torchaudio's, from ``rate`` to ``sample_rate`` hertz, made once for all threads."""
     with _ONE_AT_A_TIME:
         return _make_resampler(rate, sample_rate)
 

@@ -69,21 +69,27 @@ class WaveformBank:
             Waveforms ``(batch, length)`` with full scale at ±1, and the samples of each that are real ``(batch,)``.
         """
         starts = self.offsets[clips]
-        lengths = self.offsets[clips + 1] - starts
-        surplus = (lengths - length).clamp_min(0)
-        if random_crop:
-            draw = torch.rand(len(clips), device=self.device)
-            starts = starts + (draw * (surplus + 1)).long()
-        else:
-            starts = starts + surplus // 2
-        lengths = lengths.clamp_max(length)
-        time = torch.arange(length, device=self.device)
-        real = time < lengths[:, None]
-        picked = self.samples[(starts[:, None] + time).clamp_max_(len(self.samples) - 1)]
-        waveforms = picked.to(torch.float32)
-        if picked.dtype == torch.int16:
-            waveforms *= INT16_SCALE
-        return waveforms * real, lengths
+        return gather(self.samples, starts, self.offsets[clips + 1] - starts, length, random_crop)
+
+
+def gather(
+    samples: Tensor, starts: Tensor, lengths: Tensor, length: int, random_crop: bool = False
+) -> tuple[Tensor, Tensor]:
+    """The same for clips that begin at ``starts`` ``(batch,)`` of ``samples`` ``(total time,)``."""
+    surplus = (lengths - length).clamp_min(0)
+    if random_crop:
+        draw = torch.rand(len(starts), device=samples.device)
+        starts = starts + (draw * (surplus + 1)).long()
+    else:
+        starts = starts + surplus // 2
+    lengths = lengths.clamp_max(length)
+    time = torch.arange(length, device=samples.device)
+    real = time < lengths[:, None]
+    picked = samples[(starts[:, None] + time).clamp_max(samples.shape[0] - 1)]
+    waveforms = picked.to(torch.float32)
+    if picked.dtype == torch.int16:
+        waveforms *= INT16_SCALE
+    return waveforms * real, lengths
 
 
 def decode(paths: Sequence[Path], sample_rate: int) -> list[Recording | AudioError]:

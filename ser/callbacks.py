@@ -10,12 +10,10 @@ from typing import Any
 import torch
 from lightning import LightningModule, Trainer
 from lightning.pytorch.callbacks import Callback, ModelCheckpoint
-from lightning.pytorch.loggers import Logger, TensorBoardLogger
+from lightning.pytorch.loggers import Logger
 from torch import Tensor
 
 from ser.errors import UserError
-from ser.figures import confusion_figure
-from ser.models import EmotionNetwork
 
 
 class EpochSeed(Callback):
@@ -85,43 +83,6 @@ def read_checkpoint(path: Path) -> dict[str, Any]:
     if not isinstance(checkpoint, dict) or not {"epoch", "max_epochs"} <= set(checkpoint):
         raise UserError(f"{path} is not a checkpoint of a run: it does not say how many epochs it has seen")
     return checkpoint
-
-
-class ConfusionPictures(Callback):
-    """Confusion matrices in TensorBoard: validation every few epochs and at the last one, and test.
-
-    Args:
-        labels: Emotions in the order of the class indices.
-        every_n_epochs: How often validation is drawn; 0 for never.
-    """
-
-    def __init__(self, labels: list[str], every_n_epochs: int) -> None:
-        if every_n_epochs < 0:
-            raise UserError(f"figure_every_n_epochs={every_n_epochs} must be 0 or more")
-        self.labels = labels
-        self.every_n_epochs = every_n_epochs
-
-    def on_validation_epoch_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
-        """Draw the epoch's matrix when its turn has come."""
-        done = trainer.current_epoch + 1
-        if trainer.sanity_checking or not self.every_n_epochs:
-            return
-        if done % self.every_n_epochs == 0 or done == trainer.max_epochs:
-            self._draw(trainer, pl_module, "val")
-
-    def on_test_epoch_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
-        """Draw the test matrix."""
-        if self.every_n_epochs:
-            self._draw(trainer, pl_module, "test")
-
-    def _draw(self, trainer: Trainer, network: LightningModule, stage: str) -> None:
-        assert isinstance(network, EmotionNetwork)
-        counts = getattr(network, f"{stage}_details")["confusion"].compute().cpu().numpy()
-        for logger in trainer.loggers:
-            if isinstance(logger, TensorBoardLogger):
-                title = f"val, epoch {trainer.current_epoch + 1}" if stage == "val" else stage
-                figure = confusion_figure(counts, self.labels, title)
-                logger.experiment.add_figure(f"{stage}/confusion_matrix", figure, trainer.current_epoch)
 
 
 class History(Logger):

@@ -23,7 +23,10 @@ from ser.labels import Labels
 from ser.models import NETWORKS, EmotionNetwork
 from ser.splits import SPLITS
 
-CONF = Path(__file__).resolve().parents[1] / "conf"
+HERE = Path(__file__).resolve().parent
+
+CONF = HERE / "conf" if (HERE / "conf").is_dir() else HERE.parent / "conf"
+"""Inside an installed package, or beside ``ser/`` in a checkout."""
 
 GIVEN_TO_TRAINER = ("logger", "callbacks", "default_root_dir")
 GIVEN_TO_DATAMODULE = ("augment", "strict", "seed", "device", "target", "recordings")

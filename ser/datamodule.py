@@ -320,7 +320,7 @@ class EmotionDataModule(LightningDataModule):
         rows, frames = self.frontend.features.rows, self.frontend.features.frames(self.frontend.length)
         features = torch.empty(len(clips), rows, frames, device=self.home)
         for part, into in zip(clips.split(CHUNK), features.split(CHUNK), strict=True):
-            into.copy_(self.frontend.extract(self._gather(part)[0]))
+            into.copy_(self.frontend.extract(*self._gather(part)))
         return features
 
     def _real_frames(self, clips: Tensor) -> Tensor:

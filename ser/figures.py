@@ -4,8 +4,19 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
+from matplotlib import colormaps
+from matplotlib.axes import Axes
 from matplotlib.figure import Figure
+from matplotlib.image import AxesImage
+from matplotlib.patches import Patch
+from matplotlib.ticker import MaxNLocator
 from numpy.typing import NDArray
+
+MARGINS = 0.8
+"""Inches above and below stacked panels, together."""
+
+GAP = 0.35
+"""Inches between them, for a title."""
 
 
 def _plain(text: str) -> str:
@@ -13,26 +24,35 @@ def _plain(text: str) -> str:
     return text.replace("$", r"\$")
 
 
-def confusion_figure(counts: NDArray[np.int64], labels: Sequence[str], title: str) -> Figure:
+def confusion_figure(
+    counts: NDArray[np.int64], labels: Sequence[str], title: str, write_shares: bool = False
+) -> Figure:
     """Heat map of a confusion matrix: counts written, shade by the share of each true class.
 
     Args:
         counts: ``(true, predicted)``.
         labels: Names of the classes, in the matrix's order.
         title: Above the map.
+        write_shares: Write the share of the true class below each count, in percent, in place of a bar of the shades.
     """
     shares = counts / np.maximum(counts.sum(axis=1, keepdims=True), 1)
     side = 2.2 + 0.75 * len(labels)
     figure = Figure(figsize=(side + 1.4, side), layout="constrained")
     axes = figure.add_subplot()
     image = axes.imshow(shares, cmap="Blues", vmin=0, vmax=1)
-    figure.colorbar(image, ax=axes, label="share of the true class", shrink=0.85)
-    axes.set(title=_plain(title), xlabel="predicted", ylabel="true")
+    if not write_shares:
+        figure.colorbar(image, ax=axes, label="share of the true class", shrink=0.85)
+    axes.set_title(_plain(title), y=1.0)  # at a fixed place, which is cheaper to draw
+    axes.set(xlabel="predicted", ylabel="true")
     axes.set_xticks(range(len(labels)), [_plain(label) for label in labels], rotation=45, ha="right")
     axes.set_yticks(range(len(labels)), [_plain(label) for label in labels])
     for true, predicted in np.ndindex(counts.shape):
         shade = "white" if shares[true, predicted] > 0.55 else "black"
-        axes.text(predicted, true, str(counts[true, predicted]), ha="center", va="center", color=shade)
+        written = str(counts[true, predicted])
+        if write_shares:
+            written += f"\n{100 * shares[true, predicted]:.0f} %"
+        cell = axes.text(predicted, true, written, ha="center", va="center", color=shade)
+        cell.set_in_layout(False)  # it lies within the axes; measuring it costs as much as drawing it
     return figure
 
 
@@ -82,31 +102,149 @@ def lengths_figure(seconds: NDArray[np.float64]) -> Figure:
 
 def waveforms_figure(sounds: Mapping[str, NDArray[np.float32]], sample_rate: int) -> Figure:
     """A waveform ``(time,)`` with full scale at ±1 for each emotion, on one scale of time."""
-    figure = Figure(figsize=(8, 0.6 + 1.2 * len(sounds)), layout="constrained")
-    panels = figure.subplots(len(sounds), 1, sharex=True, squeeze=False)[:, 0]
-    for axes, (emotion, sound) in zip(panels, sounds.items(), strict=True):
+    figure, panels = _stacked(list(sounds), 1.2)
+    for axes, sound in zip(panels, sounds.values(), strict=True):
         axes.plot(np.arange(len(sound)) / sample_rate, sound, linewidth=0.4, color="#1f4e8c")
         axes.set(ylim=(-1, 1))
-        axes.set_title(_plain(emotion), loc="left", fontsize="medium")
-    panels[-1].set(xlabel="seconds")
     return figure
 
 
-def log_mel_figure(pictures: Mapping[str, NDArray[np.float32]], seconds_per_frame: float) -> Figure:
-    """A log-mel spectrogram ``(mel, frame)`` in dB for each emotion, on one scale of time and of level."""
-    figure = Figure(figsize=(8, 0.6 + 1.6 * len(pictures)), layout="constrained")
-    panels = figure.subplots(len(pictures), 1, sharex=True, squeeze=False)[:, 0]
+def log_mel_figure(
+    pictures: Mapping[str, NDArray[np.float32]], seconds_per_frame: float, row: str = "mel", unit: str = "dB"
+) -> Figure:
+    """A 2D feature ``(row, frame)`` for each emotion, on one scale of time and of level; by default a log-mel in dB.
+
+    Args:
+        pictures: By emotion.
+        seconds_per_frame: From one frame to the next.
+        row: What the rows are.
+        unit: What the levels are in.
+    """
+    figure, panels = _stacked(list(pictures), 1.6)
     low = min(picture.min() for picture in pictures.values())
     high = max(picture.max() for picture in pictures.values())
-    for axes, (emotion, picture) in zip(panels, pictures.items(), strict=True):
-        extent = (0, picture.shape[1] * seconds_per_frame, 0, picture.shape[0])
-        image = axes.imshow(picture, origin="lower", aspect="auto", extent=extent, vmin=low, vmax=high, cmap="magma")
-        axes.set(ylabel="mel")
-        axes.set_title(_plain(emotion), loc="left", fontsize="medium")
+    for axes, picture in zip(panels, pictures.values(), strict=True):
+        image = _picture(axes, picture, seconds_per_frame, cmap="magma", vmin=low, vmax=high)
+        axes.set(ylabel=row)
     longest = max(picture.shape[1] for picture in pictures.values())
-    panels[-1].set(xlabel="seconds", xlim=(0, longest * seconds_per_frame))
-    figure.colorbar(image, ax=panels.tolist(), label="dB")
+    panels[-1].set(xlim=(0, longest * seconds_per_frame))
+    figure.colorbar(image, ax=panels, label=unit)
     return figure
+
+
+def feature_lines_figure(
+    lines: Mapping[str, NDArray[np.float32]], names: Sequence[str], seconds_per_frame: float, unit: str
+) -> Figure:
+    """1D features ``(feature, frame)`` for each emotion as lines, on one scale of time and of level.
+
+    Args:
+        lines: By emotion.
+        names: Of the features, in order.
+        seconds_per_frame: From one frame to the next.
+        unit: What the levels are in.
+    """
+    figure, panels = _stacked(list(lines), 1.2, sharey=True)
+    for axes, features in zip(panels, lines.values(), strict=True):
+        axes.plot(np.arange(features.shape[1]) * seconds_per_frame, features.T, linewidth=0.9, label=list(names))
+    figure.supylabel(unit, fontsize="medium")
+    panels[0].legend(frameon=False, loc="upper right", ncols=len(names), fontsize="small")
+    return figure
+
+
+def filters_figure(weights: NDArray[np.float32], title: str) -> Figure:
+    """Filters of a first layer on one scale of colour about 0.
+
+    Args:
+        weights: ``(filter, row, frame)``, tiled, or ``(filter, tap)``, a row a filter.
+        title: Above them.
+    """
+    if weights.ndim == 2:
+        picture, labels = weights, {"xlabel": "tap", "ylabel": "filter"}
+    else:
+        count, rows, frames = weights.shape
+        across = int(np.ceil(np.sqrt(count * rows / frames)))
+        down = -(-count // across)
+        tiles = np.full((down * across, rows + 1, frames + 1), np.nan, weights.dtype)
+        tiles[:count, 1:, :-1] = weights[:, ::-1]  # low rows at the bottom, as in the features' pictures
+        tiles = tiles.reshape(down, across, rows + 1, frames + 1)
+        picture, labels = tiles.transpose(0, 2, 1, 3).reshape(down * (rows + 1), -1), {}
+    high = float(np.abs(weights).max())
+    figure = Figure(figsize=(6, 4.5))
+    axes = figure.add_subplot()
+    image = axes.imshow(picture, cmap="RdBu_r", vmin=-high, vmax=high, interpolation="nearest")
+    axes.set_aspect("auto" if labels else "equal")
+    axes.set_title(_plain(title), fontsize="medium")
+    axes.set(**labels)
+    if not labels:
+        axes.set_axis_off()
+    figure.colorbar(image, ax=axes, label="weight")
+    return figure
+
+
+def saliency_figure(
+    clips: Mapping[str, tuple[NDArray[np.float32], NDArray[np.float32]]], seconds_per_frame: float, lines: bool
+) -> Figure:
+    """Features of clips, and how much each of their numbers moves the answer, side by side.
+
+    Args:
+        clips: Title → features and gradient of the answer's logit by them, ``(row, frame)`` each.
+        seconds_per_frame: From one frame to the next.
+        lines: Draw 1D features as lines, rather than 2D ones as pictures.
+    """
+    figure = Figure(figsize=(10, MARGINS + 1.8 * len(clips)))
+    panels = figure.subplots(len(clips), 2, sharex=True, squeeze=False)
+    _spread(figure, len(clips), wspace=0.14)
+    for (left, right), (title, (features, gradient)) in zip(panels, clips.items(), strict=True):
+        size = np.abs(gradient)
+        share = size / max(float(size.max()), np.finfo(np.float32).tiny)
+        if lines:
+            time = np.arange(features.shape[1]) * seconds_per_frame
+            left.plot(time, features.T, linewidth=0.9)
+            right.plot(time, share.T, linewidth=0.9)
+            right.set(ylim=(0, 1))
+        else:
+            _picture(left, features, seconds_per_frame, cmap="magma")
+            image = _picture(right, share, seconds_per_frame, cmap="viridis", vmin=0, vmax=1)
+        _head(left, title)
+        _head(right, "|gradient|, share of its largest")
+    for axes in panels[:-1].flat:
+        axes.xaxis.set_visible(False)
+    for axes in panels[-1]:
+        axes.set(xlabel="seconds")
+    if not lines:
+        figure.colorbar(image, ax=panels[:, 1].tolist())
+    return figure
+
+
+def _stacked(titles: Sequence[str], height: float, sharey: bool = False) -> tuple[Figure, list[Axes]]:
+    """A panel of ``height`` inches for each title, one below the other, on one scale of time in seconds."""
+    figure = Figure(figsize=(8, MARGINS + height * len(titles)))
+    panels = figure.subplots(len(titles), 1, sharex=True, sharey=sharey, squeeze=False)[:, 0].tolist()
+    _spread(figure, len(titles))
+    for axes, title in zip(panels, titles, strict=True):
+        _head(axes, title)
+        axes.xaxis.set_visible(axes is panels[-1])
+    panels[-1].set(xlabel="seconds")
+    return figure, panels
+
+
+def _head(axes: Axes, title: str) -> None:
+    """A title at a fixed place and few ticks: to draw those is most of what a small panel costs."""
+    axes.set_title(_plain(title), loc="left", fontsize="medium", y=1.0)
+    axes.yaxis.set_major_locator(MaxNLocator(2))
+
+
+def _spread(figure: Figure, rows: int, wspace: float = 0) -> None:
+    """Put ``rows`` of panels at fixed distances; to measure the texts, as constrained layouts do, doubles the time."""
+    width, height = figure.get_size_inches()
+    high = (height - MARGINS - GAP * (rows - 1)) / rows
+    figure.subplots_adjust(0.7 / width, 0.5 / height, 1 - 0.2 / width, 1 - 0.3 / height, wspace, GAP / high)
+
+
+def _picture(axes: Axes, values: NDArray[np.float32], seconds_per_frame: float, **scale: Any) -> AxesImage:
+    """``(row, frame)`` with the first row at the bottom, over seconds."""
+    extent = (0, values.shape[1] * seconds_per_frame, 0, values.shape[0])
+    return axes.imshow(values, origin="lower", aspect="auto", extent=extent, **scale)
 
 
 def curves_figure(history: Sequence[Mapping[str, float]]) -> Figure:
@@ -156,4 +294,48 @@ def reliability_figure(probabilities: NDArray[np.float64], true: NDArray[np.int6
             str(inside.sum()), (sure[inside].mean(), right[inside].mean()), (4, -12), textcoords="offset points"
         )
     axes.set(xlabel="probability of the answer", ylabel="share of right answers", xlim=(0, 1), ylim=(0, 1))
+    return figure
+
+
+PIXELS = 1500
+"""Columns that an outline is drawn with at most."""
+
+
+def timeline_figure(
+    outline: NDArray[np.float64],
+    bands: Mapping[str, Sequence[tuple[float, float]]],
+    probabilities: NDArray[np.float64],
+    labels: Sequence[str],
+    seconds: float,
+    hop: float,
+) -> Figure:
+    """A recording's waveform over bands of what was heard in it, and below it the probabilities.
+
+    Args:
+        outline: Minimum and maximum of equal pieces of the recording, ``(2, piece)``, full scale at ±1.
+        bands: Start and length in seconds by label; what is no label, such as silence, is drawn in grey.
+        probabilities: Of steps, ``(step, class)``; NaN leaves a gap.
+        labels: In the order of the classes.
+        seconds: Length of the recording.
+        hop: Length of a step in seconds; the last may be shorter.
+    """
+    map_ = colormaps["tab10" if len(labels) <= 10 else "tab20"]
+    colors = {label: map_(place % map_.N) for place, label in enumerate(labels)}
+    figure = Figure(figsize=(12, 5), layout="constrained")
+    above, below = figure.subplots(2, 1, sharex=True)
+    for name, stretches in bands.items():
+        above.broken_barh(stretches, (-1, 2), facecolors=colors.get(name, "0.85"), alpha=0.45)
+    starts = np.unique(np.linspace(0, outline.shape[1], PIXELS, endpoint=False).astype(int))
+    edges = np.append(starts, outline.shape[1]) * seconds / outline.shape[1]
+    low, high = np.minimum.reduceat(outline[0], starts), np.maximum.reduceat(outline[1], starts)
+    above.stairs(high, edges, baseline=low, fill=True, color="#30343b")
+    above.set(ylabel="waveform", ylim=(-1, 1))
+    steps = np.minimum(np.arange(len(probabilities) + 1) * hop, seconds)
+    for label, curve in zip(labels, probabilities.T, strict=True):
+        below.stairs(curve, steps, baseline=None, color=colors[label], linewidth=1.5)
+    below.set(ylabel="probability", ylim=(0, 1), xlim=(0, seconds), xlabel="time, minutes:seconds")
+    below.xaxis.set_major_formatter(lambda second, _: f"{int(second) // 60}:{second % 60:04.1f}".removesuffix(".0"))
+    names = [*labels, *(name for name in bands if name not in colors)]
+    patches = [Patch(color=colors.get(name, "0.85"), label=_plain(name)) for name in names]
+    figure.legend(handles=patches, loc="outside right upper", frameon=False)
     return figure

@@ -4,6 +4,7 @@ import csv
 import json
 import platform
 import subprocess
+import sys
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from importlib.metadata import version
@@ -21,7 +22,8 @@ from rich.table import Table
 from torchmetrics import MetricCollection
 
 from ser.callbacks import read_checkpoint
-from ser.corpora import SIDES, SYNTHETIC
+from ser.cards import data_card, model_card
+from ser.corpora import SIDES, SYNTHETIC, Clip
 from ser.datamodule import EmotionDataModule
 from ser.errors import UserError
 from ser.evaluation import SCORES, Answers, cross_entropy, evaluate, write_answers
@@ -115,10 +117,11 @@ def collect(
             **({"caution": SYNTHETIC_CAUTION} if name in SYNTHETIC else {}),
             "clips": len(data.clips),
             "corpora": dict(sorted(Counter(clip.corpus for clip in data.clips).items())),
-            "speakers": len({clip.speaker for clip in data.clips if clip.speaker is not None}),
+            "speakers": _speakers(data.clips),
             "skipped": [{"clip": clip.name, "reason": reason} for clip, reason in data.skipped],
             "remarks": {clip: list(remarks) for clip, remarks in data.remarks.items()},
         },
+        "data": _data(data),
         "split": {
             **cfg["split"],
             "hash": data.split.hash,
@@ -131,6 +134,11 @@ def collect(
             "normalizer_fitted_on": len(data.fitted_on),
         },
         "features": _features(cfg),
+        "input": {
+            "sample_rate": data.config.sample_rate,
+            "seconds": data.frontend.length / data.config.sample_rate,
+            "shape": list(data.input_shape),
+        },
         "model": cfg["model"]["name"],
         "parameters": {"trainable": _parameters(network), "total": _parameters(network) + running},
         "seed": cfg["seed"],
@@ -154,8 +162,39 @@ def collect(
         "seconds": round(seconds, 1),
         "versions": versions(),
         "git": git_revision(),
-        "command": ["python", *command] if command else None,
+        "command": list(command) or None,
     }
+
+
+def _data(data: EmotionDataModule) -> dict[str, Any]:
+    """Of each corpus: its usable clips by side and emotion, hours by side, speakers by side, sex, ages and remarks.
+
+    A speaker of two sides counts on both, and once among ``all``.
+    """
+    seconds = (data.bank.lengths / data.config.sample_rate).tolist()
+    lasting = {clip.name: length for clip, length in zip(data.clips, seconds, strict=True)}
+    told = {}
+    for corpus in sorted({clip.corpus for clip in data.clips}):
+        sides = {side: [clip for clip in data.side(side) if clip.corpus == corpus] for side in SIDES}
+        clips = [clip for own in sides.values() for clip in own]
+        ages = [clip.age for clip in clips if clip.age is not None]
+        told[corpus] = {
+            "clips": {side: dict(sorted(Counter(clip.emotion for clip in own).items())) for side, own in sides.items()},
+            "hours": {side: sum(lasting[clip.name] for clip in own) / 3600 for side, own in sides.items()},
+            "speakers": {side: _speakers(own) for side, own in {"all": clips, **sides}.items()},
+            "sex": {
+                sex: {"clips": len(own), "speakers": _speakers(own)}
+                for sex in sorted({clip.sex for clip in clips if clip.sex is not None})
+                if (own := [clip for clip in clips if clip.sex == sex])
+            },
+            "ages": [min(ages), max(ages)] if ages else None,
+            "remarks": dict(sorted(Counter(remark for c in clips for remark in data.remarks.get(c.name, ())).items())),
+        }
+    return told
+
+
+def _speakers(clips: Sequence[Clip]) -> int:
+    return len({clip.speaker for clip in clips if clip.speaker is not None})
 
 
 def scored(answers: Answers) -> dict[str, Any]:
@@ -206,10 +245,17 @@ def versions() -> dict[str, str]:
     return {"python": platform.python_version(), **{package: version(package) for package in PACKAGES}}
 
 
+def started_as(script: str) -> list[str]:
+    """The words before the options, to be told in results: ``ser NAME``, or ``python`` and ``script``."""
+    return sys.argv[0].split() if sys.argv[0].startswith("ser ") else ["python", script]
+
+
 def git_revision() -> str | None:
-    """Of the code that ran, with ``+`` where it had changes; None where it is not a git checkout."""
+    """Of the code that ran, with ``+`` where it had changes; None where it is not a git checkout of this project."""
     git = ["git", "-C", str(Path(__file__).parent)]
     try:
+        # A package that is installed below someone else's repository is not part of it.
+        subprocess.run([*git, "ls-files", "--error-unmatch", Path(__file__).name], capture_output=True, check=True)
         revision = subprocess.run([*git, "rev-parse", "HEAD"], capture_output=True, text=True, check=True)
         changes = subprocess.run([*git, "status", "--porcelain"], capture_output=True, text=True, check=True)
     except (OSError, subprocess.CalledProcessError):
@@ -226,6 +272,8 @@ def write(
     sounds: Mapping[str, Path] | None = None,
 ) -> None:
     """Write ``metrics.json``, ``predictions.csv``, ``confusion_matrix.csv``, figures, ``config.yaml``; log scores.
+
+    Results of a training get ``model_card.md`` and ``data_card.md``, too; an evaluation and pooled folds made no model.
 
     Args:
         folder: The run folder.
@@ -248,6 +296,9 @@ def write(
         groups_figure(results["groups"], results["test"]["uar"]).savefig(folder / "groups.png", dpi=150)
     page = report_page(cfg, results, answers, sounds or {})
     (folder / "report.html").write_text(page, encoding="utf-8")
+    if "data" in results:
+        (folder / "model_card.md").write_text(model_card(cfg, results), encoding="utf-8")
+        (folder / "data_card.md").write_text(data_card(cfg, results), encoding="utf-8")
     final = {f"final/{name}": value for name, value in results["test"].items()}
     for logger in loggers:
         if isinstance(logger, TensorBoardLogger):

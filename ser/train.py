@@ -1,24 +1,29 @@
 """One run, from choices to a run folder."""
 
 import logging
+import sys
 import time
 import warnings
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
+import hydra
 import torch
+from hydra.core.hydra_config import HydraConfig
+from hydra.types import RunMode
 from hydra.utils import instantiate
 from lightning import Trainer, seed_everything
 from lightning.pytorch.callbacks import Callback, EarlyStopping, RichProgressBar
 from lightning.pytorch.loggers import Logger
+from omegaconf import DictConfig
 from rich.markup import escape
 
 from ser.augment import Augment
 from ser.bank import decode_clips, fingerprints
 from ser.calibration import Calibration, calibrate, calibration_error
-from ser.callbacks import Checkpoint, ConfusionPictures, EpochSeed, History, TestAnswers
-from ser.config import check_choices, network_settings
+from ser.callbacks import Checkpoint, EpochSeed, History, TestAnswers
+from ser.config import CONF, check_choices, network_settings, plain, refuse_lists, register_schemas
 from ser.corpora import read_corpora
 from ser.datamodule import EmotionDataModule
 from ser.errors import UserError
@@ -27,8 +32,24 @@ from ser.features import FeatureConfig
 from ser.labels import Labels
 from ser.models import NETWORKS, EmotionNetwork
 from ser.recognizer import add_calibration
-from ser.results import announce, collect, console, results_of, show, write
+from ser.results import announce, collect, console, results_of, show, started_as, write
 from ser.splits import split_clips
+from ser.tensorboard import TensorBoard
+
+register_schemas()
+
+
+@hydra.main(config_path=str(CONF), config_name="config", version_base="1.3")
+def main(cfg: DictConfig) -> None:
+    """Run what was typed."""
+    job = HydraConfig.get()
+    try:
+        refuse_lists(job.overrides.task, cfg)
+        run(plain(cfg), Path(job.runtime.output_dir), command=[*started_as("train.py"), *job.overrides.task])
+    except UserError as error:
+        if job.mode == RunMode.MULTIRUN:
+            raise  # Hydra runs the other jobs first
+        sys.exit(f"error: {error}")
 
 
 def run(cfg: dict[str, Any], folder: Path, command: Sequence[str] = ()) -> dict[str, Any]:
@@ -75,7 +96,7 @@ def run(cfg: dict[str, Any], folder: Path, command: Sequence[str] = ()) -> dict[
     data, left_out = load_data(cfg, trainer.strategy.root_device)
     network = NETWORKS[cfg["model"]["name"]](data.input_shape, len(data.labels), **network_settings(cfg))
     announce(cfg, data, network, trainer, left_out)
-    trainer.callbacks.append(ConfusionPictures(data.labels, cfg["figure_every_n_epochs"]))  # type: ignore[attr-defined]
+    trainer.callbacks.append(board := TensorBoard(cfg, data))  # type: ignore[attr-defined]
 
     try:
         trainer.fit(network, datamodule=data, ckpt_path=cfg["ckpt_path"], weights_only=True)
@@ -97,6 +118,7 @@ def run(cfg: dict[str, Any], folder: Path, command: Sequence[str] = ()) -> dict[
     calibration = calibrate(*validation_answers(network, data))
     add_calibration(tested, calibration)
     table, errors = _calibrated(data, answers, calibration)
+    board.show_answers(network, table)
     seconds = time.perf_counter() - started
     results = collect(cfg, data, network, logged, tested, best_score, trainer.precision, command, seconds)
     results["test"]["loss"] = cross_entropy(table)

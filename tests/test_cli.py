@@ -1,19 +1,26 @@
-"""The command itself, in processes of its own: few, for each costs a dozen seconds."""
+"""The commands themselves. Those in processes of their own are few, for each costs a dozen seconds."""
 
 import json
 import os
+import shutil
 import subprocess
 import sys
+import zipfile
 from collections.abc import Callable
+from importlib import import_module
 from pathlib import Path
 from typing import Any
 
 import pytest
 
+import ser
+from ser.cli import commands, main
 from ser.corpora import Clip
 from ser.corpora.crema_d import REPOSITORY
 
-TRAIN = Path(__file__).parents[1] / "train.py"
+ROOT = Path(__file__).parents[1]
+
+TRAIN = ROOT / "train.py"
 
 
 def train(folder: Path, *overrides: str) -> "subprocess.CompletedProcess[str]":
@@ -117,3 +124,88 @@ def test_a_list_of_splits_ends_the_command_with_the_sweep_to_type_instead(tmp_pa
     assert "-m split=speaker,stratified" in done.stderr
     assert "Traceback" not in done.stderr
     assert not (tmp_path / "run" / "metrics.json").exists()
+
+
+def test_ser_names_every_script(capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) -> None:
+    scripts = {path.stem for path in (ROOT / "scripts").glob("[!_]*.py")}
+    assert set(commands()) == {"train", *scripts}
+    assert all(commands().values())
+    for words in ([], ["--help"]):
+        monkeypatch.setattr(sys, "argv", ["ser", *words])
+        main()
+        printed = capsys.readouterr().out
+        assert all(f"  {name} " in printed for name in commands())
+    monkeypatch.setattr(sys, "argv", ["ser", "--version"])
+    main()
+    assert capsys.readouterr().out == f"{ser.__version__}\n"
+
+
+def test_ser_refuses_what_it_does_not_know(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(sys, "argv", ["ser", "dance"])
+    with pytest.raises(SystemExit, match=r"^error: ser dance is not known; commands are train, "):
+        main()
+
+
+@pytest.mark.parametrize("name", sorted({*commands()} - {"train"}))
+def test_help_of_a_command_shows_an_example_of_it(
+    name: str, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(sys, "argv", ["ser", name, "--help"])
+    with pytest.raises(SystemExit) as ended:
+        main()
+    assert ended.value.code == 0
+    printed = capsys.readouterr().out
+    assert printed.startswith(f"usage: ser {name} ")
+    assert f"example: ser {name} " in printed
+
+
+def test_commands_do_not_import_one_another() -> None:
+    """They are ``scripts.NAME`` in a checkout and ``ser.commands.NAME`` in an installed package."""
+    for name in {*commands()} - {"train"}:
+        source = (ROOT / "scripts" / f"{name}.py").read_text(encoding="utf-8")
+        assert "from scripts" not in source
+        assert "import scripts" not in source
+        assert callable(import_module(f"scripts.{name}").main)
+
+
+@pytest.fixture(scope="module")
+def installed(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A folder with what the wheel installs."""
+    folder = tmp_path_factory.mktemp("wheel")
+    for name in ("ser", "conf", "scripts"):
+        shutil.copytree(ROOT / name, folder / "source" / name, ignore=shutil.ignore_patterns("__pycache__"))
+    for name in ("pyproject.toml", "README.md", "LICENSE"):
+        shutil.copy(ROOT / name, folder / "source")
+    build = [sys.executable, "-m", "pip", "wheel", "--quiet", "--no-deps", "--no-build-isolation"]
+    subprocess.run([*build, "--wheel-dir", str(folder), str(folder / "source")], check=True)
+    (wheel,) = folder.glob("*.whl")
+    zipfile.ZipFile(wheel).extractall(folder / "site")
+    return folder / "site"
+
+
+def test_wheel_trains_and_answers_in_a_folder_without_the_project(
+    installed: Path, write_wav: Callable[..., Path], tmp_path: Path
+) -> None:
+    for i in range(24):
+        write_wav(f"clips/{('happy', 'sad')[i % 2]}/{i}.wav", 0.4, seed=i)
+
+    def command(*words: str) -> "subprocess.CompletedProcess[str]":
+        environment = os.environ | {"PYTHONPATH": str(installed), "COLUMNS": "200"}
+        return subprocess.run(
+            [sys.executable, "-m", "ser.cli", *words],
+            cwd=tmp_path, env=environment, capture_output=True, text=True, check=False, timeout=300,
+        )  # fmt: skip
+
+    words = ["dataset=folder", "dataset.root=clips", "features=zcr", "features.hop_length=100", "model=cnn1d"]
+    short = ["split.val=0.2", "trainer.max_epochs=1", "trainer.enable_progress_bar=false"]
+    trained = command("train", *words, *short, "hydra.run.dir=run")
+    assert trained.returncode == 0, trained.stderr
+    told = results(tmp_path / "run")
+    assert told["command"] == ["ser", "train", *words, *short]
+    assert told["git"] is None
+    assert (tmp_path / "run" / "report.html").is_file()
+    answered = command("predict", "run/checkpoints/best.ckpt", "clips", "--csv", "answers.csv")
+    assert answered.returncode == 0, answered.stderr
+    assert len((tmp_path / "answers.csv").read_text().splitlines()) == 25
+    left = {path.name for path in tmp_path.iterdir()}
+    assert left == {"clips", "run", "answers.csv"}

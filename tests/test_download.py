@@ -15,7 +15,7 @@ import pytest
 import requests
 
 from scripts import download as script
-from ser.corpora import HOMES, sources
+from ser.corpora import FACTS, HOMES, sources
 from ser.corpora.sources import SOURCES, Archive, Dataverse, File, Files
 from ser.download import GIVE_UP, PARTS, PATIENCE, Client, DownloadError, download
 from ser.errors import UserError
@@ -50,7 +50,7 @@ class Site(ThreadingHTTPServer):
             File(f"{int(Path(path).stem) % 2}/{Path(path).name}", self.url + path, hashlib.sha256(body).hexdigest())
             for path, body in self.files.items()
         ]
-        return Files("a licence", tuple(files))
+        return Files(tuple(files))
 
     def archive(self, members: dict[str, bytes], clips: dict[str, bytes], digest: bool = False) -> Archive:
         packed = io.BytesIO()
@@ -60,7 +60,7 @@ class Site(ThreadingHTTPServer):
         self.files["/all.zip"] = packed.getvalue()
         known = f"md5:{hashlib.md5(packed.getvalue()).hexdigest()}" if digest else None
         kept = {name: hashlib.sha256(body).hexdigest() for name, body in clips.items()}
-        return Archive("a licence", File("all.zip", f"{self.url}/all.zip", known), kept)
+        return Archive(File("all.zip", f"{self.url}/all.zip", known), kept)
 
 
 class Handler(BaseHTTPRequestHandler):
@@ -335,7 +335,7 @@ def test_bad_members_of_a_zip_are_named_and_the_rest_is_there(site: Site, tmp_pa
     body = site.files["/all.zip"].replace(b"fourth", b"Fourth", 1)  # its CRC is not right any more
     known = f"md5:{hashlib.md5(body).hexdigest()}" if digest else None
     site.files["/all.zip"] = body
-    source = Archive(source.licence, File("all.zip", source.archive.url, known), source.clips)
+    source = Archive(File("all.zip", source.archive.url, known), source.clips)
     with pytest.raises(DownloadError) as caught:
         download(source, tmp_path, wait=WAIT)
     message = str(caught.value)
@@ -383,7 +383,7 @@ def test_a_dataverse_gives_the_wav_files_that_it_lists(site: Site, tmp_path: Pat
     ]
     site.files = {LISTING: json.dumps({"status": "OK", "data": entries}).encode()}
     site.files |= {"/api/access/datafile/1": b"first", "/api/access/datafile/2": b"second"}
-    source = Dataverse("a licence", site.url, "doi:10.1/A")
+    source = Dataverse(site.url, "doi:10.1/A")
     site.script["/api/access/datafile/1"] = ["wrong", "whole"]
     assert download(source, tmp_path, wait=WAIT) == 2
     assert tree(tmp_path) == {"a.wav": b"first", "Old/b.WAV": b"second"}
@@ -409,7 +409,7 @@ def test_a_dataverse_without_a_useful_list_is_an_error(
 ) -> None:
     site.files = {} if page is None else {LISTING: page}
     with pytest.raises(DownloadError, match=reason) as caught:
-        download(Dataverse("a licence", site.url, "doi:10.1/A"), tmp_path / "corpus", wait=WAIT)
+        download(Dataverse(site.url, "doi:10.1/A"), tmp_path / "corpus", wait=WAIT)
     assert site.url + LISTING in str(caught.value)
     assert tree(tmp_path) == {}
 
@@ -441,7 +441,7 @@ def test_addresses_are_those_of_the_publishers() -> None:
     assert addresses["VideoDemographics.csv"] == f"https://raw.{repository.format('')}/VideoDemographics.csv"
     assert sources.ravdess().archive.url == "https://zenodo.org/records/1188976/files/Audio_Speech_Actors_01-24.zip"
     assert sources.emodb().archive.url == "http://emodb.bilderbar.info/download/download.zip"
-    assert sources.tess() == Dataverse("CC BY-NC-ND 4.0", "https://borealisdata.ca", "doi:10.5683/SP2/E8H2MF")
+    assert sources.tess() == Dataverse("https://borealisdata.ca", "doi:10.5683/SP2/E8H2MF")
 
 
 def run(monkeypatch: pytest.MonkeyPatch, *words: str) -> None:
@@ -472,7 +472,7 @@ def test_the_command_puts_a_corpus_where_training_finds_it(
     run(monkeypatch, "emodb", *words)
     assert tree(tmp_path / place) == wanted(site)
     first, *_, last = capsys.readouterr().out.splitlines()
-    assert first == f"emodb: a licence; {HOMES['emodb']}"
+    assert first == f"emodb: {FACTS['emodb'].licence}; {HOMES['emodb']}"
     assert last == f"emodb is complete in {place}, 5 files are new; train on it: python train.py {hint}"
 
 

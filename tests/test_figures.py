@@ -8,8 +8,16 @@ from matplotlib.axes import Axes
 from matplotlib.collections import LineCollection
 from matplotlib.figure import Figure
 from matplotlib.text import Text
+from numpy.typing import NDArray
 
-from ser.figures import confusion_figure, groups_figure
+from ser.figures import (
+    confusion_figure,
+    feature_lines_figure,
+    filters_figure,
+    groups_figure,
+    log_mel_figure,
+    saliency_figure,
+)
 
 COUNTS = np.array([[8, 1, 1], [0, 3, 7], [5, 0, 5]])
 LABELS = ["anger", "happy", "sad"]
@@ -150,3 +158,76 @@ def test_groups_of_any_size_can_be_saved() -> None:
     assert file.getvalue().startswith(b"\x89PNG")
     assert len(drawn_rows(drawn.axes[0])) == 91
     assert drawn.get_size_inches()[1] > groups_figure({"sex": GROUPS["sex"]}, 0.5).get_size_inches()[1]
+
+
+def test_shares_can_be_written_below_the_counts() -> None:
+    drawn = confusion_figure(COUNTS, LABELS, "", write_shares=True)
+    written = [text.get_text() for text in drawn.axes[0].texts]
+    assert written[:3] == ["8\n80 %", "1\n10 %", "1\n10 %"]
+    assert len(written) == 9
+
+
+def test_a_2d_feature_has_a_picture_an_emotion_on_one_scale() -> None:
+    rng = np.random.default_rng(0)
+    pictures = {label: rng.standard_normal((4, 10 + i)).astype(np.float32) for i, label in enumerate(LABELS)}
+    drawn = log_mel_figure(pictures, 0.5, "coefficient", "standard deviations")
+    *panels, bar = drawn.axes
+    assert [axes.get_title(loc="left") for axes in panels] == LABELS
+    limits = {axes.images[0].get_clim() for axes in panels}
+    everything = np.concatenate([picture.ravel() for picture in pictures.values()])
+    assert limits == {(everything.min(), everything.max())}
+    for axes, picture in zip(panels, pictures.values(), strict=True):
+        np.testing.assert_array_equal(np.asarray(axes.images[0].get_array()), picture)
+        assert tuple(axes.images[0].get_extent()) == (0, picture.shape[1] * 0.5, 0, 4)
+        assert axes.get_ylabel() == "coefficient"
+        assert not axes.yaxis_inverted(), "the lowest row is at the bottom"
+    assert panels[-1].get_xlim() == (0, 6)
+    assert bar.get_ylabel() == "standard deviations"
+
+
+def test_1d_features_have_a_line_each_on_one_scale() -> None:
+    rng = np.random.default_rng(0)
+    lines = {label: rng.standard_normal((2, 7)).astype(np.float32) for label in LABELS}
+    drawn = feature_lines_figure(lines, ["energy", "zcr"], 0.25, "standard deviations")
+    assert [axes.get_title(loc="left") for axes in drawn.axes] == LABELS
+    assert len({axes.get_ylim() for axes in drawn.axes}) == 1
+    for axes, features in zip(drawn.axes, lines.values(), strict=True):
+        assert [line.get_label() for line in axes.lines] == ["energy", "zcr"]
+        for line, values in zip(axes.lines, features, strict=True):
+            np.testing.assert_array_equal(np.asarray(line.get_ydata()), values)
+            np.testing.assert_allclose(np.asarray(line.get_xdata()), np.arange(7) * 0.25)
+
+
+def test_filters_of_a_2d_network_are_tiled_with_low_rows_at_the_bottom() -> None:
+    weights = np.arange(5 * 3 * 2, dtype=np.float32).reshape(5, 3, 2) - 7
+    image = filters_figure(weights, "some title").axes[0].images[0]
+    picture = np.ma.filled(np.asarray(image.get_array(), dtype=np.float32), np.nan)
+    found = picture[np.isfinite(picture)]
+    assert sorted(found) == sorted(weights.ravel()), "every weight is there once"
+    np.testing.assert_array_equal(picture[1:4, :2], weights[0, ::-1])
+    assert image.get_clim() == (-22, 22)
+
+
+def test_filters_of_a_1d_network_are_rows() -> None:
+    weights = np.array([[0.5, -2.0, 1.0], [0.0, 1.0, 0.25]], dtype=np.float32)
+    axes = filters_figure(weights, "").axes[0]
+    np.testing.assert_array_equal(np.asarray(axes.images[0].get_array()), weights)
+    assert axes.images[0].get_clim() == (-2, 2)
+    assert (axes.get_xlabel(), axes.get_ylabel()) == ("tap", "filter")
+
+
+@pytest.mark.parametrize("lines", [False, True])
+def test_saliency_is_the_size_of_the_gradient_as_a_share_of_its_largest(lines: bool) -> None:
+    features = np.arange(12, dtype=np.float32).reshape(2, 6)
+    gradient = np.zeros((2, 6), dtype=np.float32)
+    gradient[0, 1], gradient[1, 4] = -4, 1
+    drawn = saliency_figure({"one": (features, gradient), "flat": (features, 0 * gradient)}, 0.5, lines)
+    one, right, flat, empty = drawn.axes[:4]
+    assert (one.get_title(loc="left"), flat.get_title(loc="left")) == ("one", "flat")
+
+    def shown(axes: Axes) -> NDArray[np.float32]:
+        return np.array([line.get_ydata() for line in axes.lines]) if lines else np.asarray(axes.images[0].get_array())
+
+    np.testing.assert_array_equal(shown(one), features)
+    np.testing.assert_array_equal(shown(right), np.abs(gradient) / 4)
+    np.testing.assert_array_equal(shown(empty), 0 * gradient)

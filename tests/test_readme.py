@@ -1,5 +1,7 @@
-"""Every command of the README is run, on a few synthetic clips in place of the corpora."""
+"""Every command of the README and of docs/ is run, on a few synthetic clips in place of the corpora."""
 
+import contextlib
+import io
 import re
 import runpy
 import shlex
@@ -14,21 +16,35 @@ from hydra import compose, initialize_config_dir
 from scripts import leaderboard
 from ser.config import check_choices, plain, register_schemas
 from ser.corpora import Clip, demo, emodb
+from ser.recognizer import Recognizer
 
 ROOT = Path(__file__).parents[1]
 
-BLOCKS = re.findall(r"```bash\n(.*?)```", (ROOT / "README.md").read_text(encoding="utf-8"), re.DOTALL)
-COMMANDS = [line.split("   #")[0].strip() for block in BLOCKS for line in block.splitlines()]
-TRAINING = [command for command in COMMANDS if command.startswith("python train.py")]
-SCRIPTS = [command for command in COMMANDS if command.startswith("python scripts/")]
 
-DOCS = [
-    line.split("   #")[0].strip()
-    for page in sorted((ROOT / "docs").glob("*.md"))
-    for block in re.findall(r"```bash\n(.*?)```", page.read_text(encoding="utf-8"), re.DOTALL)
-    for line in block.splitlines()
-    if line.startswith("python train.py")
-]
+def commands(*pages: Path) -> list[str]:
+    """Lines of the pages' bash blocks, without remarks."""
+    blocks = [block for page in pages for block in re.findall(r"```bash\n(.*?)```", page.read_text("utf-8"), re.DOTALL)]
+    return [line.split("   #")[0].strip() for block in blocks for line in block.splitlines()]
+
+
+COMMANDS = commands(ROOT / "README.md")
+TRAINING = [command for command in COMMANDS if command.startswith("python train.py")]
+
+DOCS = sorted({*commands(*(ROOT / "docs").glob("*.md"))})
+DOCS_TRAINING = [command for command in DOCS if command.startswith("python train.py")]
+
+ELSEWHERE = {
+    "make ": "test_make_runs_commands_of_the_readme",
+    "pip install ": "the setup of these tests",
+    "pytest": "these tests",
+    "tensorboard --logdir": "tests/scripts/test_screenshots.py",
+    "python scripts/screenshots.py": "tests/scripts/test_screenshots.py",
+    "python scripts/download.py": "tests/test_download.py, with a server of its own",
+    "python scripts/predict.py outputs/RUN/checkpoints/best.ckpt --microphone": "tests/test_microphone.py",
+}
+"""What is not run here, and where it is."""
+
+SCRIPTS = [command for command in sorted({*COMMANDS, *DOCS}) if not command.startswith(("python train.py", *ELSEWHERE))]
 
 RAVDESS = {"neutral": "01", "happy": "03", "sad": "04", "anger": "05", "fear": "06", "disgust": "07"}
 
@@ -39,6 +55,9 @@ SHORT = [
     "datamodule.batch_size=16",
     "figure_every_n_epochs=0",
 ]
+
+LEARNING = ["trainer.max_epochs=10", "trainer.limit_train_batches=1.0"]
+"""Enough to be right now and then."""
 
 
 @pytest.fixture(scope="module")
@@ -84,11 +103,83 @@ def _as_emodb(clip: Clip, root: Path) -> None:
     shutil.copy(clip.path, root / f"{speaker}{text}{letter}a.wav")
 
 
-def test_readme_names_what_there_is() -> None:
+@pytest.fixture(scope="module")
+def folder(clips: Path) -> Path:
+    """The same, with run folders and files of the names that the pages use."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.chdir(clips)
+        patch.delenv("SER_DATA", raising=False)
+        for words, learning in (
+            (["dataset=crema_d", "split.val=0.3", "hydra.run.dir=outputs/RUN"], LEARNING),
+            *(
+                (
+                    ["-m", corpus, "split=kfold", "split.folds=2", "split.fold=0,1", f"hydra.sweep.dir=outputs/{name}"],
+                    [],
+                )
+                for name, corpus in {"folds": "dataset=crema_d", "emodb": "dataset=emodb"}.items()
+            ),
+        ):
+            small = ["model=cnn1d", "features=energy_zcr", *SHORT, *learning]
+            patch.setattr(sys, "argv", [str(ROOT / "train.py"), *words, *small])
+            runpy.run_path(str(ROOT / "train.py"), run_name="__main__")
+    for name in ("RUN_A", "RUN_B", "multirun/0"):
+        shutil.copytree(clips / "outputs/RUN", clips / "outputs" / name)
+    shutil.copytree(clips / "outputs/folds", clips / "outputs/multirun/folds")
+    one = next((clips / "data/crema_d").glob("*.wav"))
+    for name in ("clip.wav", "another.wav", "long.wav"):
+        shutil.copy(one, clips / name)
+    return clips
+
+
+def test_pages_have_commands() -> None:
     assert TRAINING
+    assert DOCS_TRAINING
     assert SCRIPTS
-    known = ("make train", "make test", "pip install -e", "pytest", "tensorboard --logdir", *TRAINING, *SCRIPTS)
-    assert [command for command in COMMANDS if not command.startswith(known)] == []
+    known = (
+        "python train.py", "python scripts/", "find my_clips -name '*.wav' | python scripts/", *ELSEWHERE
+    )  # fmt: skip
+    assert [command for command in [*COMMANDS, *DOCS] if not command.startswith(known)] == []
+
+
+@pytest.mark.parametrize("command", SCRIPTS)
+def test_script_command_runs(
+    command: str, folder: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.chdir(folder)
+    monkeypatch.delenv("SER_DATA", raising=False)
+    *listing, words = [shlex.split(part) for part in command.split(" | ")]
+    if listing:
+        listed = subprocess.run(listing[0], capture_output=True, text=True, check=True).stdout
+        monkeypatch.setattr(sys, "stdin", io.StringIO(listed))
+    monkeypatch.setattr(sys, "argv", words[1:])
+    assert _status(ROOT / words[1]) in (0, None)
+    assert capsys.readouterr().out
+
+
+def _status(script: Path) -> object:
+    """What the script ends with."""
+    try:
+        runpy.run_path(str(script), run_name="__main__")
+    except SystemExit as ended:
+        return ended.code
+    return 0
+
+
+@pytest.mark.parametrize("page", ["README.md", "docs/deployment.md"])
+def test_python_of_a_page_runs(page: str, folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(folder)
+    recognizer = Recognizer.load("outputs/RUN/checkpoints/best.ckpt")
+    monkeypatch.setattr(sys, "argv", ["export.py", "outputs/RUN/checkpoints/best.ckpt", "model.onnx"])
+    runpy.run_path(str(ROOT / "scripts/export.py"), run_name="__main__")
+    blocks = re.findall(r"```python\n(.*?)```", (ROOT / page).read_text("utf-8"), re.DOTALL)
+    assert blocks
+    for block in blocks:
+        printed = io.StringIO()
+        names: dict[str, object] = {"samples": [0.0, 0.1] * 8000}
+        with contextlib.redirect_stdout(printed):
+            exec(compile(block, page, "exec"), names)
+        if "onnxruntime" in block:
+            assert eval(printed.getvalue()) == pytest.approx(recognizer("clip.wav"), abs=1e-4)
 
 
 @pytest.mark.parametrize(
@@ -116,7 +207,7 @@ def test_training_command_runs(command: str, clips: Path, monkeypatch: pytest.Mo
     leaderboard.main()
 
 
-@pytest.mark.parametrize("command", DOCS)
+@pytest.mark.parametrize("command", DOCS_TRAINING)
 def test_training_command_of_the_docs_composes(command: str) -> None:
     register_schemas()
     words = [word for word in shlex.split(command)[2:] if word != "-m" and not word.startswith("hydra.")]

@@ -218,7 +218,7 @@ def trained(tmp_path_factory: pytest.TempPathFactory) -> Run:
         cfg = plain(compose("config", overrides))
     folder = tmp_path_factory.mktemp("run")
     with ser.results.console.capture():
-        return Run(folder, run(cfg, folder, ["train.py", *overrides]))
+        return Run(folder, run(cfg, folder, ["python", "train.py", *overrides]))
 
 
 def loads_nothing(html: str) -> None:

@@ -102,7 +102,7 @@ def trained(corpus: Path, folder: Path, *overrides: str) -> Run:
     cfg = json.loads(composed(*overrides))
     cfg["dataset"]["root"] = str(corpus)
     with ser.results.console.capture() as capture:
-        results = run(cfg, folder, ["train.py", *overrides])
+        results = run(cfg, folder, ["python", "train.py", *overrides])
     return Run(folder, results, capture.get())
 
 

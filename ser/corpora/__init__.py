@@ -8,8 +8,11 @@ from typing import Any
 
 from ser.corpora import crema_d, demo, emodb, folder, iemocap, manifest, ravdess, savee, tess
 from ser.corpora.clip import EMOTIONS, SIDES, Clip, CorpusError
+from ser.corpora.facts import Facts
 
-__all__ = ["EMOTIONS", "READERS", "SIDES", "SYNTHETIC", "Clip", "CorpusError", "find_root", "read_corpora"]
+__all__ = [
+    "EMOTIONS", "FACTS", "READERS", "SIDES", "SYNTHETIC", "Clip", "CorpusError", "Facts", "find_root", "read_corpora",
+]  # fmt: skip
 
 READERS: dict[str, Callable[[Path], list[Clip]]] = {
     "crema_d": crema_d.read,
@@ -27,22 +30,28 @@ READERS: dict[str, Callable[[Path], list[Clip]]] = {
 SEVERAL = "multi"
 """``dataset=multi`` reads those that ``dataset.names`` lists."""
 
-SYNTHETIC = frozenset({"demo"})
+FACTS: dict[str, Facts] = {
+    "crema_d": crema_d.FACTS,
+    "demo": demo.FACTS,
+    "emodb": emodb.FACTS,
+    "folder": folder.FACTS,
+    "iemocap": iemocap.FACTS,
+    "manifest": manifest.FACTS,
+    "ravdess": ravdess.FACTS,
+    "savee": savee.FACTS,
+    "tess": tess.FACTS,
+}
+"""What is known of each corpus before it is read."""
+
+SYNTHETIC = frozenset(name for name, facts in FACTS.items() if facts.synthetic)
 """Corpora in which no person speaks."""
 
 WITHOUT_CORPUS = "python train.py dataset=demo"
 
-HOMES = {
-    "crema_d": crema_d.REPOSITORY,
-    "emodb": emodb.HOME,
-    "iemocap": iemocap.HOME,
-    "ravdess": ravdess.HOME,
-    "savee": savee.HOME,
-    "tess": tess.HOME,
-}
+HOMES = {name: facts.home for name, facts in FACTS.items() if facts.home}
 """Where a corpus is to be had."""
 
-ON_REQUEST = frozenset({"iemocap", "savee"})
+ON_REQUEST = frozenset(name for name, facts in FACTS.items() if facts.on_request)
 """Corpora that their authors give to those who ask."""
 
 ADVICE = {

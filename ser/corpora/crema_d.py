@@ -8,9 +8,25 @@ from pathlib import Path
 from typing import Any
 
 from ser.corpora.clip import Clip, CorpusError
+from ser.corpora.facts import ASKED, Facts
 from ser.corpora.reading import read_by_name
 
 REPOSITORY = "https://github.com/CheyneyComputerScience/CREMA-D"
+
+FACTS = Facts(
+    title="CREMA-D",
+    licence="Open Database License (ODbL) 1.0, contents under the Database Contents License (DbCL) 1.0",
+    what="12 sentences",
+    label=ASKED,
+    speech="acted",
+    language="English",
+    speakers=91,
+    people="actors, 43 women and 48 men, 20 to 74 years old",
+    clips=7442,
+    home=REPOSITORY,
+    citation="Cao, Cooper, Keutmann, Gur, Nenkova and Verma (2014). CREMA-D: Crowd-sourced Emotional Multimodal Actors "
+    "Dataset. IEEE Transactions on Affective Computing 5(4), 377-390. https://doi.org/10.1109/TAFFC.2014.2336244",
+)
 
 EMOTIONS = {"ANG": "anger", "DIS": "disgust", "FEA": "fear", "HAP": "happy", "NEU": "neutral", "SAD": "sad"}
 

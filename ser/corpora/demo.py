@@ -18,11 +18,23 @@ import soundfile
 
 from ser.corpora import crema_d
 from ser.corpora.clip import Clip, CorpusError
+from ser.corpora.facts import Facts
 
 SAMPLE_RATE = 16_000
 """Samples a second."""
 
 SPEAKERS = tuple(range(9001, 9013))
+
+FACTS = Facts(
+    title="The demo corpus",
+    licence="made by this project, under its MIT licence",
+    what="a synthetic voice, no people",
+    label="the means that pitch, rate, loudness and voice quality were drawn around",
+    speakers=len(SPEAKERS),
+    people="settings of the voice, 6 low and 6 high",
+    clips=360,
+    synthetic=True,
+)
 
 SENTENCES = {
     "AIU": "AA IY UW - EH AO IY AH",

@@ -7,9 +7,25 @@ import re
 from pathlib import Path
 
 from ser.corpora.clip import Clip
+from ser.corpora.facts import ASKED, Facts
 from ser.corpora.reading import read_by_name
 
 HOME = "http://emodb.bilderbar.info"
+
+FACTS = Facts(
+    title="EMO-DB",
+    licence="freely available; see the source's terms",
+    what="10 sentences",
+    label=ASKED,
+    speech="acted",
+    language="German",
+    speakers=10,
+    people="actors, 5 women and 5 men, 21 to 35 years old",
+    clips=535,
+    home=HOME,
+    citation="Burkhardt, Paeschke, Rolfes, Sendlmeier and Weiss (2005). A Database of German Emotional Speech. "
+    "Interspeech 2005, 1517-1520. https://doi.org/10.21437/Interspeech.2005-446",
+)
 
 # Of the German words: Wut, Langeweile, Ekel, Angst, Freude, Trauer.
 EMOTIONS = {

@@ -3,6 +3,9 @@
 from pathlib import Path
 
 from ser.corpora.clip import Clip, CorpusError, sound_files
+from ser.corpora.facts import OWN, Facts
+
+FACTS = Facts(title="Your own recordings", licence=OWN, what="one sub-folder an emotion", label="the sub-folder's name")
 
 
 def read(root: Path) -> list[Clip]:

@@ -10,9 +10,27 @@ import warnings
 from pathlib import Path
 
 from ser.corpora.clip import Clip, CorpusError, sound_files
+from ser.corpora.facts import Facts
 from ser.corpora.reading import forbid_copies
 
 HOME = "https://sail.usc.edu/iemocap/"
+
+FACTS = Facts(
+    title="IEMOCAP",
+    licence="licence agreement of the University of Southern California; not to be passed on",
+    what="dialogues of two",
+    label="what most of at least three raters took it for",
+    speech="acted and improvised",
+    language="English",
+    speakers=10,
+    people="actors, 5 women and 5 men, a pair in each of 5 sessions",
+    clips=10039,
+    home=HOME,
+    citation="Busso, Bulut, Lee, Kazemzadeh, Mower, Kim, Chang, Lee and Narayanan (2008). IEMOCAP: Interactive "
+    "Emotional Dyadic Motion Capture Database. Language Resources and Evaluation 42(4), 335-359. "
+    "https://doi.org/10.1007/s10579-008-9076-6",
+    on_request=True,
+)
 
 EMOTIONS = {
     "ang": "anger",

@@ -6,6 +6,9 @@ from pathlib import Path
 from typing import Any
 
 from ser.corpora.clip import SIDES, Clip, CorpusError
+from ser.corpora.facts import OWN, Facts
+
+FACTS = Facts(title="Your own recordings", licence=OWN, what="listed in a CSV", label="what the CSV says")
 
 KNOWN = ("speaker", "session", "sentence", "intensity", "sex", "race", "ethnicity", "original", "split")
 """Columns that may be there and hold text; ``age`` may, too, and holds whole years."""

@@ -7,9 +7,26 @@ import re
 from pathlib import Path
 
 from ser.corpora.clip import Clip
+from ser.corpora.facts import ASKED, Facts
 from ser.corpora.reading import read_by_name
 
 HOME = "https://zenodo.org/records/1188976"
+
+FACTS = Facts(
+    title="RAVDESS, its speech",
+    licence="CC BY-NC-SA 4.0",
+    what="2 sentences, 2 intensities",
+    label=ASKED,
+    speech="acted",
+    language="English",
+    speakers=24,
+    people="professional actors, 12 women and 12 men, with a North American accent",
+    clips=1440,
+    home=HOME,
+    citation="Livingstone and Russo (2018). The Ryerson Audio-Visual Database of Emotional Speech and Song (RAVDESS): "
+    "A dynamic, multimodal set of facial and vocal expressions in North American English. PLoS ONE 13(5), e0196391. "
+    "https://doi.org/10.1371/journal.pone.0196391",
+)
 
 EMOTIONS = {
     "01": "neutral",

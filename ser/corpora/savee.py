@@ -8,9 +8,26 @@ import re
 from pathlib import Path
 
 from ser.corpora.clip import Clip
+from ser.corpora.facts import ASKED, Facts
 from ser.corpora.reading import read_by_name
 
 HOME = "http://kahlan.eps.surrey.ac.uk/savee/"
+
+FACTS = Facts(
+    title="SAVEE",
+    licence="free for research, on request",
+    what="sentences of TIMIT",
+    label=ASKED,
+    speech="acted",
+    language="English",
+    speakers=4,
+    people="British men",
+    clips=480,
+    home=HOME,
+    citation="Haq and Jackson (2009). Speaker-Dependent Audio-Visual Emotion Recognition. Auditory-Visual Speech "
+    "Processing 2009, 53-58",
+    on_request=True,
+)
 
 EMOTIONS = {
     "a": "anger",

@@ -24,7 +24,6 @@ class File:
 class Files:
     """A corpus that is served file by file."""
 
-    licence: str
     files: tuple[File, ...]
 
 
@@ -32,7 +31,6 @@ class Files:
 class Archive:
     """A corpus that is served as one zip; ``clips`` are the names that are kept of it, with their SHA-256."""
 
-    licence: str
     archive: File
     clips: dict[str, str]
 
@@ -41,7 +39,6 @@ class Archive:
 class Dataverse:
     """A data set of a Dataverse, which lists its files and their digests; its ``.wav`` files are kept."""
 
-    licence: str
     server: str
     doi: str
 
@@ -73,25 +70,25 @@ def crema_d(
             "774d9d759cb5caf2542758a39eca8c0f1d2777f9987ff5d5adf8066d192f377b",
         ),
     ]
-    return Files("Open Database License (ODbL) 1.0", (*tables, *clips))
+    return Files((*tables, *clips))
 
 
 def ravdess(base: str = "https://zenodo.org") -> Archive:
     """The speech clips, ``Actor_01/….wav`` to ``Actor_24/….wav``."""
     name = "Audio_Speech_Actors_01-24.zip"
     archive = File(name, f"{base}/records/1188976/files/{name}", "md5:bc696df654c87fed845eb13823edef8a")
-    return Archive("CC BY-NC-SA 4.0", archive, digests("ravdess"))
+    return Archive(archive, digests("ravdess"))
 
 
 def emodb(base: str = "http://emodb.bilderbar.info") -> Archive:
     """The clips, without the folder that the zip has them in."""
     archive = File("download.zip", f"{base}/download/download.zip", None)
-    return Archive("free for research, see its page", archive, digests("emodb"))
+    return Archive(archive, digests("emodb"))
 
 
 def tess(base: str = "https://borealisdata.ca") -> Dataverse:
     """The data set in the University of Toronto's part of Borealis."""
-    return Dataverse("CC BY-NC-ND 4.0", base, "doi:10.5683/SP2/E8H2MF")
+    return Dataverse(base, "doi:10.5683/SP2/E8H2MF")
 
 
 SOURCES: dict[str, Callable[[], Source]] = {"crema_d": crema_d, "emodb": emodb, "ravdess": ravdess, "tess": tess}

@@ -7,9 +7,25 @@ import re
 from pathlib import Path
 
 from ser.corpora.clip import Clip
+from ser.corpora.facts import ASKED, Facts
 from ser.corpora.reading import read_by_name
 
 HOME = "https://doi.org/10.5683/SP2/E8H2MF"
+
+FACTS = Facts(
+    title="TESS",
+    licence="Creative Commons, not for commercial use; see the source for its terms",
+    what='"Say the word ..." with 200 words',
+    label=ASKED,
+    speech="acted",
+    language="English",
+    speakers=2,
+    people="actresses from Toronto, 26 and 64 years old",
+    clips=2800,
+    home=HOME,
+    citation="Pichora-Fuller and Dupuis (2020). Toronto emotional speech set (TESS). Borealis. "
+    "https://doi.org/10.5683/SP2/E8H2MF",
+)
 
 EMOTIONS = {
     "angry": "anger",

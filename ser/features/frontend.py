@@ -8,9 +8,6 @@ from ser.features.transforms import FeatureError, FeatureSet
 
 NORMALIZATIONS = ("none", "standard", "clip")
 
-CPU_CHUNK = 4
-"""Clips that go through the features at once on a CPU, so that what they need stays in its cache."""
-
 
 class Normalizer(nn.Module):
     """Feature rows → mean 0 and standard deviation 1, over real frames and not padding.
@@ -100,15 +97,29 @@ class Frontend(nn.Module):
         """Frames that clips of ``lengths`` samples have of their own, centred on no later than their end."""
         return 1 + lengths // self.features.hop_length
 
-    def extract(self, waveforms: Tensor) -> Tensor:
-        """``(batch, time)`` → features ``(batch, row, frame)``, unscaled."""
-        if waveforms.device.type == "cpu":
-            return torch.cat([self.features(chunk) for chunk in waveforms.split(CPU_CHUNK)])
-        return self.features(waveforms)
+    def extract(self, waveforms: Tensor, lengths: Tensor) -> Tensor:
+        """Waveforms ``(batch, length)`` of ``lengths`` real samples → features ``(batch, row, frame)``, unscaled."""
+        if waveforms.device.type != "cpu" or torch.compiler.is_exporting():
+            return self.features(waveforms)
+        # One at a time: what a clip needs stays in the cache, and its padding can be left out.
+        return torch.cat([self._without_padding(*clip) for clip in zip(waveforms, lengths.tolist(), strict=True)])
+
+    def _without_padding(self, waveform: Tensor, real: int) -> Tensor:
+        """What ``self.features`` makes of ``waveform`` ``(time,)``, which is 0 from sample ``real`` on; a batch of one.
+
+        Frames that hear nothing but padding are all alike, so one of them stands for the others.
+        """
+        frames = self.features.frames(len(waveform))
+        # One sample more, for a reflection at the end leaves out the last one.
+        heard = -(-(real + self.features.reach + 1) // self.features.hop_length) + 1
+        if heard >= frames:
+            return self.features(waveform[None])
+        features = self.features(waveform[None, : (heard - 1) * self.features.hop_length])
+        return torch.cat([features, features[:, :, -1:].expand(-1, -1, frames - heard)], dim=2)
 
     def normalized(self, waveforms: Tensor, lengths: Tensor) -> Tensor:
         """Waveforms ``(batch, length)`` of ``lengths`` real samples → normalised features ``(batch, row, frame)``."""
-        return self.normalizer(self.extract(waveforms), self.real_frames(lengths))
+        return self.normalizer(self.extract(waveforms, lengths), self.real_frames(lengths))
 
     def arrange(self, features: Tensor) -> Tensor:
         """``(batch, row, frame)`` → ``(batch, *input_shape)``; 1D features one after the other along time."""

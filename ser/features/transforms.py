@@ -37,15 +37,41 @@ class Feature(nn.Module):
         super().__init__()
 
 
-def _spectrogram(config: FeatureConfig, power: float) -> Spectrogram:
-    win_length = config.n_fft if config.win_length is None else config.win_length
-    if not 0 < win_length <= config.n_fft:
-        raise FeatureError(f"features.win_length={win_length} must lie between 1 and features.n_fft={config.n_fft}")
-    return Spectrogram(config.n_fft, win_length, config.hop_length, power=power, pad_mode=config.pad_mode)
+class PowerSpectrum(nn.Module):
+    """Waveforms → power of Hann-windowed frames, ``|STFT|²``: what log-mel, MFCC and roll-off start from."""
+
+    def __init__(self, config: FeatureConfig) -> None:
+        super().__init__()
+        win_length = config.n_fft if config.win_length is None else config.win_length
+        if not 0 < win_length <= config.n_fft:
+            raise FeatureError(f"features.win_length={win_length} must lie between 1 and features.n_fft={config.n_fft}")
+        self.stft = Spectrogram(config.n_fft, win_length, config.hop_length, power=None, pad_mode=config.pad_mode)
+
+    def forward(self, waveforms: Tensor) -> Tensor:
+        """``(batch, time)`` → ``(batch, frame, bin)``."""
+        # So laid out by the STFT, and read in this order by what follows. Squares are cheaper than a magnitude.
+        spectrum = self.stft(waveforms).transpose(1, 2)
+        return spectrum.real.square() + spectrum.imag.square()
+
+
+class SpectralFeature(Feature):
+    """A feature of the power spectrum, which a ``FeatureSet`` takes once for all of them."""
+
+    def __init__(self, config: FeatureConfig) -> None:
+        super().__init__(config)
+        self.spectrum = PowerSpectrum(config)
+
+    def forward(self, waveforms: Tensor) -> Tensor:
+        """``(batch, time)`` → ``(batch, row, frame)``."""
+        return self.of(self.spectrum(waveforms))
+
+    def of(self, power: Tensor) -> Tensor:
+        """``(batch, frame, bin)`` → ``(batch, row, frame)``."""
+        raise NotImplementedError
 
 
 class _MelDecibels(nn.Module):
-    """Waveforms → power in mel bands in dB re 1, at least ``top_db`` below the clip's own maximum.
+    """Power → power in mel bands in dB re 1, at least ``top_db`` below the clip's own maximum.
 
     The floor of the power is 1e-10 (-100 dB).
     """
@@ -57,7 +83,6 @@ class _MelDecibels(nn.Module):
             raise FeatureError(
                 f"features.f_min={config.f_min} and f_max={f_max} must rise and lie within 0 and {filter_rate / 2} Hz"
             )
-        self.spectrogram = _spectrogram(config, power=2.0)
         self.mel_scale = MelScale(
             config.n_mels,
             filter_rate,
@@ -69,14 +94,15 @@ class _MelDecibels(nn.Module):
         )
         self.decibels = AmplitudeToDB("power", top_db=config.top_db)
 
-    def forward(self, waveforms: Tensor) -> Tensor:
-        """``(batch, time)`` → ``(batch, mel, frame)`` in dB."""
-        power = self.mel_scale(self.spectrogram(waveforms))
+    def forward(self, power: Tensor) -> Tensor:
+        """``(batch, frame, bin)`` → ``(batch, mel, frame)`` in dB."""
+        # MelScale would turn the bins to the end again.
+        mel = (power @ self.mel_scale.fb).transpose(1, 2)
         # AmplitudeToDB takes one cutoff for all of a rank-3 tensor, and one for each clip of a rank-4 tensor.
-        return self.decibels(power.unsqueeze(1)).squeeze(1)
+        return self.decibels(mel.unsqueeze(1)).squeeze(1)
 
 
-class Mel(Feature):
+class Mel(SpectralFeature):
     """Log-mel spectrogram: ``librosa.power_to_db(librosa.feature.melspectrogram(y), ref=np.max)``.
 
     Values lie in [-top_db, 0] dB re the clip's own maximum (``mel_reference="max"``), or are dB re a power of 1.
@@ -92,13 +118,13 @@ class Mel(Feature):
         self.relative = config.mel_reference == "max"
         self.mel = _MelDecibels(config, config.sample_rate)
 
-    def forward(self, waveforms: Tensor) -> Tensor:
-        """``(batch, time)`` → ``(batch, mel, frame)`` in dB."""
-        levels = self.mel(waveforms)
+    def of(self, power: Tensor) -> Tensor:
+        """``(batch, frame, bin)`` → ``(batch, mel, frame)`` in dB."""
+        levels = self.mel(power)
         return levels - levels.amax((1, 2), keepdim=True) if self.relative else levels
 
 
-class Mfcc2d(Feature):
+class Mfcc2d(SpectralFeature):
     """Mel-frequency cepstral coefficients over time: ``librosa.feature.mfcc``, orthonormal DCT-II of dB re 1.
 
     By default 64 of them rather than the usual 13 to 40: the 2D networks need at least 46 rows.
@@ -115,12 +141,12 @@ class Mfcc2d(Feature):
         self.dct: Tensor
         self.register_buffer("dct", create_dct(self.rows, config.n_mels, norm="ortho"), persistent=False)
 
-    def forward(self, waveforms: Tensor) -> Tensor:
-        """``(batch, time)`` → ``(batch, coefficient, frame)``."""
-        return self.dct.T @ self.mel(waveforms)
+    def of(self, power: Tensor) -> Tensor:
+        """``(batch, frame, bin)`` → ``(batch, coefficient, frame)``."""
+        return self.dct.T @ self.mel(power)
 
 
-class Mfcc(Feature):
+class Mfcc(Mfcc2d):
     """Mean over the cepstral coefficients of each frame, the report's ``mfcc``: one number a frame.
 
     The mean of coefficients is not what people mean by MFCCs; ``mfcc2d`` keeps them apart.
@@ -129,15 +155,15 @@ class Mfcc(Feature):
     dimensions = 1
 
     def __init__(self, config: FeatureConfig) -> None:
-        super().__init__(config)
-        self.coefficients = Mfcc2d(config, default_coefficients=20)
+        super().__init__(config, default_coefficients=20)
+        self.rows = 1
 
-    def forward(self, waveforms: Tensor) -> Tensor:
-        """``(batch, time)`` → ``(batch, 1, frame)``."""
-        return self.coefficients(waveforms).mean(1, keepdim=True)
+    def of(self, power: Tensor) -> Tensor:
+        """``(batch, frame, bin)`` → ``(batch, 1, frame)``."""
+        return super().of(power).mean(1, keepdim=True)
 
 
-class Rolloff(Feature):
+class Rolloff(SpectralFeature):
     """Spectral roll-off: the lowest bin's frequency below which ``roll_percent`` of the magnitude lies, in hertz.
 
     ``librosa.feature.spectral_rolloff``; 0 for a frame of silence.
@@ -151,13 +177,12 @@ class Rolloff(Feature):
             raise FeatureError(f"features.roll_percent={config.roll_percent} must lie between 0 and 1")
         self.roll_percent = config.roll_percent
         self.bin_hertz = (config.filter_rate or config.sample_rate) / config.n_fft
-        self.spectrogram = _spectrogram(config, power=1.0)
 
-    def forward(self, waveforms: Tensor) -> Tensor:
-        """``(batch, time)`` → ``(batch, 1, frame)`` in hertz."""
-        below = self.spectrogram(waveforms).cumsum(1)
-        bins = (below < self.roll_percent * below[:, -1:]).sum(1, keepdim=True)
-        return bins * self.bin_hertz
+    def of(self, power: Tensor) -> Tensor:
+        """``(batch, frame, bin)`` → ``(batch, 1, frame)`` in hertz."""
+        below = power.sqrt().cumsum(2)
+        bins = (below < self.roll_percent * below[:, :, -1:]).sum(2)
+        return (bins * self.bin_hertz).unsqueeze(1)
 
 
 class Energy(Feature):
@@ -217,6 +242,7 @@ class FeatureSet(nn.Module):
 
     Attributes:
         dimensions: 1 or 2.
+        reach: Samples to either side of its centre that a frame hears at most.
         rows: Features (1D), mel bins or coefficients (2D).
     """
 
@@ -239,6 +265,7 @@ class FeatureSet(nn.Module):
                 f"and hop_length={config.hop_length} at least 1"
             )
         self.hop_length = config.hop_length
+        self.reach = max(sizes) // 2
         transforms = [FEATURES[name](config) for name in names]
         self.transforms = nn.ModuleList(transforms)
         self.dimensions = transforms[0].dimensions
@@ -250,4 +277,12 @@ class FeatureSet(nn.Module):
 
     def forward(self, waveforms: Tensor) -> Tensor:
         """``(batch, time)`` → ``(batch, row, frame)``, unscaled."""
-        return torch.cat([transform(waveforms) for transform in self.transforms], dim=1)
+        features = []
+        power: Tensor | None = None
+        for transform in self.transforms:
+            if isinstance(transform, SpectralFeature):
+                power = transform.spectrum(waveforms) if power is None else power
+                features.append(transform.of(power))
+            else:
+                features.append(transform(waveforms))
+        return torch.cat(features, dim=1) if len(features) > 1 else features[0]

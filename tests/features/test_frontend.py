@@ -9,7 +9,6 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from ser.features import FEATURES, FeatureConfig, FeatureError, Frontend, Normalizer
-from ser.features.frontend import CPU_CHUNK
 
 NAME_SETS = [*([name] for name in FEATURES), ["energy", "zcr"], ["mfcc", "energy", "zcr"]]
 
@@ -182,14 +181,22 @@ def clips(count: int, length: int, seed: int = 0) -> tuple[Tensor, Tensor]:
 @pytest.mark.parametrize("names", NAME_SETS, ids="_".join)
 @pytest.mark.parametrize("length", [1600, 12_345])
 def test_a_clip_has_exactly_the_same_features_in_any_batch(names: list[str], length: int) -> None:
-    waveforms, _ = clips(2 * CPU_CHUNK + 3, length)
+    waveforms, lengths = clips(7, length)
     module = frontend(length, names=names)
-    together = module.extract(waveforms)
-    for clip, expected in zip(waveforms, together, strict=True):
-        assert torch.equal(module.extract(clip[None])[0], expected)
-    for size in (2, 3, CPU_CHUNK + 1):
-        assert torch.equal(torch.cat([module.extract(part) for part in waveforms.split(size)]), together)
-    assert torch.equal(module.extract(waveforms.flip(0)).flip(0), together)
+    together = module.extract(waveforms, lengths)
+    for clip, real, expected in zip(waveforms, lengths, together, strict=True):
+        assert torch.equal(module.extract(clip[None], real[None])[0], expected)
+    assert torch.equal(module.extract(waveforms.flip(0), lengths.flip(0)).flip(0), together)
+
+
+@pytest.mark.parametrize("names", NAME_SETS, ids="_".join)
+@pytest.mark.parametrize("numbers", [{}, {"hop_length": 100, "frame_length": 3000}, {"pad_mode": "reflect"}], ids=str)
+def test_padding_that_is_left_out_changes_nothing(names: list[str], numbers: dict[str, Any]) -> None:
+    module = frontend(30_000, names=names, **numbers)
+    lengths = torch.tensor([1600, 5119, 5120, 5121, 14_000, 28_900, 29_000, 30_000])
+    waveforms = torch.randn(len(lengths), 30_000, generator=torch.Generator().manual_seed(3)).clamp(-1, 1)
+    waveforms *= torch.arange(30_000) < lengths[:, None]
+    torch.testing.assert_close(module.extract(waveforms, lengths), module.features(waveforms), rtol=1e-5, atol=1e-4)
 
 
 @settings(deadline=None, max_examples=15)
@@ -197,7 +204,7 @@ def test_a_clip_has_exactly_the_same_features_in_any_batch(names: list[str], len
 def test_order_and_company_change_nothing(order: list[int], size: int) -> None:
     waveforms, lengths = clips(9, 4000)
     module = frontend(4000, names=["mel"])
-    module.normalizer.fit(module.extract(waveforms), module.real_frames(lengths))
+    module.normalizer.fit(module.extract(waveforms, lengths), module.real_frames(lengths))
     expected = module(waveforms, lengths)
     picked = torch.tensor(order[:size])
     assert torch.equal(module(waveforms[picked], lengths[picked]), expected[picked])
@@ -208,7 +215,7 @@ def test_order_and_company_change_nothing(order: list[int], size: int) -> None:
 def test_forward_is_extract_then_normalise_then_arrange(names: list[str], normalize: str) -> None:
     waveforms, lengths = clips(6, 6000)
     module = frontend(6000, names=names, normalize=normalize)
-    features, real = module.extract(waveforms), module.real_frames(lengths)
+    features, real = module.extract(waveforms, lengths), module.real_frames(lengths)
     module.normalizer.fit(features, real)
     out = module(waveforms, lengths)
     assert torch.equal(out, module.arrange(module.normalizer(features, real)))
@@ -247,7 +254,7 @@ def test_joined_features_are_normalised_each_by_itself() -> None:
     waveforms, lengths = clips(8, 9000)
     modules = [frontend(9000, names=names) for names in (["energy", "zcr"], ["energy"], ["zcr"])]
     for module in modules:
-        module.normalizer.fit(module.extract(waveforms), module.real_frames(lengths))
+        module.normalizer.fit(module.extract(waveforms, lengths), module.real_frames(lengths))
     together, *apart = (module(waveforms, lengths) for module in modules)
     torch.testing.assert_close(together, torch.cat(apart, dim=2))
 
@@ -270,7 +277,7 @@ def test_padding_says_nothing_whatever_its_length() -> None:
     longer = torch.nn.functional.pad(waveforms, (0, 8000))
     short, long = frontend(8000, names=["mel"]), frontend(16_000, names=["mel"])
     for module, some in ((short, waveforms), (long, longer)):
-        module.normalizer.fit(module.extract(some), module.real_frames(lengths))
+        module.normalizer.fit(module.extract(some, lengths), module.real_frames(lengths))
     tight, loose = short(waveforms, lengths), long(longer, lengths)
     for clip, real in zip(range(6), short.real_frames(lengths).tolist(), strict=True):
         torch.testing.assert_close(tight[clip, ..., :real], loose[clip, ..., :real], rtol=0, atol=1e-4)

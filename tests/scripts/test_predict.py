@@ -2,6 +2,7 @@ import csv
 import io
 import json
 import runpy
+import signal
 import sys
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -20,6 +21,7 @@ from scripts.predict import Writer, find, main, show, told, write_each
 from ser.calibration import Calibration
 from ser.config import plain, register_schemas
 from ser.recognizer import Answer, Recognizer, add_calibration
+from ser.timeline import Listener, SoundStream
 from ser.train import run
 
 ROOT = Path(__file__).parents[2]
@@ -335,3 +337,162 @@ def test_a_glob_that_matches_a_folder_takes_its_sounds(tmp_path: Path) -> None:
     (tmp_path / "inside" / "a.wav").touch()
     (tmp_path / "inside" / "notes.txt").touch()
     assert find([f"{tmp_path}/*"]) == [tmp_path / "inside" / "a.wav"]
+
+
+@pytest.fixture
+def interview(tmp_path: Path) -> Path:
+    """7.2 s: a high tone, digital silence, a low tone; stereo at another rate."""
+    time = np.arange(3 * 44_100) / 44_100
+    high, low = (0.3 * np.sin(2 * np.pi * pitch * time) for pitch in (900, 200))
+    rest = 1.2 * 44_100
+    sound = np.concatenate([high, np.zeros(round(rest)), low])
+    soundfile.write(tmp_path / "[interview].wav", np.stack([sound, sound], 1), 44_100)
+    return tmp_path / "[interview].wav"
+
+
+SHORT = ("--timeline", "--window", "0.4", "--hop", "0.2")
+
+
+def test_a_timeline_is_a_table_on_screen(ask: Ask, interview: Path) -> None:
+    ended = ask(interview, *SHORT)
+    assert (ended.status, ended.err) == (0, "")
+    assert "[interview].wav: 0:07.2" in ended.told
+    lines = [[cell.strip() for cell in line.split("│")[1:-1]] for line in ended.out.splitlines() if "│" in line]
+    assert lines[0][:2] == ["0:00.0", lines[1][0]]
+    assert ["0:03.0", "0:04.2", "silence", ""] in lines
+    assert lines[-1][1] == "0:07.2"
+    assert {line[2] for line in lines} <= {*LABELS, "silence"}
+
+
+def test_a_timeline_as_csv_json_lines_and_picture(
+    ask: Ask, interview: Path, recognizer: Recognizer, tmp_path: Path
+) -> None:
+    files = ("--csv", tmp_path / "t.csv", "--jsonl", tmp_path / "t.jsonl", "--picture", tmp_path / "t.png")
+    ended = ask(interview, *SHORT, *files)
+    assert ended.status == 0
+    assert "│" not in ended.out
+    assert (tmp_path / "t.png").read_bytes()[:8] == b"\x89PNG\r\n\x1a\n"
+    table = rows(tmp_path / "t.csv")
+    assert list(table[0]) == [
+        "path", "start", "end", "emotion", "probability", *(f"p_{label}" for label in LABELS), "error"
+    ]  # fmt: skip
+    lines = [json.loads(line) for line in (tmp_path / "t.jsonl").read_text(encoding="utf-8").splitlines()]
+    assert [row["start"] for row in table] == ["0.000", *(row["end"] for row in table[:-1])]
+    assert table[-1]["end"] == "7.200"
+    for row, line in zip(table, lines, strict=True):
+        assert (row["path"], row["emotion"]) == (line["path"], line["emotion"])
+        assert (float(row["start"]), float(row["end"])) == pytest.approx((line["start"], line["end"]))
+        if row["emotion"] == "silence":
+            assert (row["start"], row["end"]) == ("3.000", "4.200")
+            assert row["probability"] == row["p_sad"] == ""
+            assert (line["probability"], line["probabilities"]) == (None, {})
+        else:
+            best = max(LABELS, key=lambda label: float(row[f"p_{label}"]))
+            assert (row["emotion"], row["probability"]) == (best, row[f"p_{best}"])
+            assert probabilities(row) == pytest.approx([line["probabilities"][label] for label in LABELS], abs=1e-6)
+    listener = Listener(recognizer, "", 0.4, 0.2)
+    for block in SoundStream(interview, recognizer.sample_rate):
+        listener.push(block)
+    assert [segment.emotion for segment in listener.finish().segments()] == [row["emotion"] for row in table]
+
+
+def test_bad_and_broken_files_among_timelines(ask: Ask, interview: Path, corpus: Path, tmp_path: Path) -> None:
+    bad, broken = tmp_path / "bad.wav", tmp_path / "broken.wav"
+    bad.write_text("no sound")
+    broken.write_bytes(interview.read_bytes()[: interview.stat().st_size // 2])
+    ended = ask(corpus / "sad/00.wav", bad, broken, interview, *SHORT, "--csv", tmp_path / "t.csv")
+    assert ended.status == 1
+    assert f"no answer {bad}: can't be read" in ended.told
+    assert f"no answer {broken}: breaks off after 3.6 s of 7.2 s" in ended.told
+    table = rows(tmp_path / "t.csv")
+    assert list(dict.fromkeys(row["path"] for row in table)) == [
+        str(corpus / "sad/00.wav"), str(bad), str(broken), str(interview)
+    ]  # fmt: skip
+    (error,) = (row for row in table if row["path"] == str(bad))
+    assert (error["start"], error["emotion"]) == ("0.000", "")
+    assert "can't be read" in error["error"]
+    of_broken = [row for row in table if row["path"] == str(broken)]
+    assert len(of_broken) > 1
+    assert [bool(row["error"]) for row in of_broken] == [False] * (len(of_broken) - 1) + [True]
+    assert of_broken[-1]["start"] == of_broken[-2]["end"]
+
+
+def test_a_timeline_can_abstain(ask: Ask, interview: Path, checkpoints: Path, tmp_path: Path) -> None:
+    path = tmp_path / "known.ckpt"
+    path.write_bytes((checkpoints / "best.ckpt").read_bytes())
+    add_calibration(path, Calibration(1.0, torch.tensor([1.0, 0.5]), torch.tensor([True, False])))
+    ended = ask(interview, *SHORT, "--abstain", "0.1", "--csv", tmp_path / "t.csv", checkpoint=path)
+    assert ended.status == 0
+    table = rows(tmp_path / "t.csv")
+    assert {row["emotion"] for row in table} == {"", "silence"}
+    assert all(float(row["probability"]) > 1 / 3 for row in table if not row["emotion"])
+
+
+@pytest.mark.parametrize(
+    ("words", "message"),
+    [
+        (("a.wav", "--window", "2"), "--window belongs to --timeline or --microphone"),
+        (("a.wav", "--picture", "a.png"), "--picture belongs to --timeline or --microphone"),
+        (("a.wav", "--timeline", "--window", "0.25"), "--window=0.25 must be a multiple of 0.1 s, and above 0"),
+        (("a.wav", "--timeline", "--hop", "nan"), "--hop=nan must be a multiple of 0.1 s"),
+        (("a.wav", "--timeline", "--hop", "0"), "--hop=0.0 must be a multiple of 0.1 s, and above 0"),
+        (("a.wav", "--timeline", "--hop", "4"), "--hop is 4.0; it must be at most the window, 3.0 s"),
+        (("a.wav", "--timeline", "--silence-db", "-3"), "--silence-db is -3.0; it must be above 0"),
+        (("a.wav", "--timeline", "--picture", "a.jpg"), "--picture is a.jpg; its name must end in .png"),
+        (("a.wav", "--timeline", "--microphone"), "not allowed with argument --timeline"),
+        (("a.wav", "--microphone"), "--microphone takes no files, but a.wav was given"),
+        ((), "give files, folders, globs, or - for a list on standard input; or --microphone"),
+        (("--timeline", "--batch-size", "0", "a.wav"), "--batch-size is 0; it must be 1 or more"),
+    ],
+)
+def test_options_that_are_not_allowed(ask: Ask, words: tuple[str, ...], message: str) -> None:
+    ended = ask(*words)
+    assert (ended.status, ended.out) == (2, "")
+    assert message in ended.err
+
+
+def test_a_window_that_the_network_does_not_hear(ask: Ask, interview: Path, tmp_path: Path) -> None:
+    ended = ask(interview, "--timeline", "--window", "2", "--csv", tmp_path / "t.csv")
+    assert ended.status == 1
+    assert ended.err.startswith("error: window=2.0 must lie between 0.1 and 0.")
+    assert not (tmp_path / "t.csv").exists()
+    ended = ask(interview, interview, "--timeline", "--picture", tmp_path / "t.png")
+    assert (ended.status, ended.err) == (1, "error: --picture draws one recording; 2 were given\n")
+
+
+def test_the_microphone_ends_with_a_timeline(ask: Ask, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    class Fake:
+        lost = 2
+
+        def __init__(self, sample_rate: int) -> None:
+            time = np.arange(sample_rate // 10) / sample_rate
+            self.blocks = [(0.3 * np.sin(2 * np.pi * 900 * time)).astype(np.float32)] * 12
+
+        def __enter__(self) -> "Fake":
+            return self
+
+        def __exit__(self, *_: object) -> None:
+            self.blocks.clear()
+
+        def read(self) -> np.ndarray:
+            if len(self.blocks) == 1:
+                signal.raise_signal(signal.SIGINT)
+            return self.blocks.pop()
+
+    monkeypatch.setattr(scripts.predict, "Microphone", Fake)
+    ended = ask("--microphone", "--window", "0.3", "--hop", "0.3", "--csv", tmp_path / "t.csv")
+    assert (ended.status, ended.err) == (0, "")
+    assert "what was heard: 0:01.2" in ended.told
+    assert "sound was lost 2 times" in ended.told
+    table = rows(tmp_path / "t.csv")
+    assert (table[0]["path"], table[0]["start"], table[-1]["end"]) == ("", "0.000", "1.200")
+
+
+def test_a_microphone_without_its_library_ends_in_one_line(
+    ask: Ask, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    monkeypatch.setitem(sys.modules, "sounddevice", None)
+    ended = ask("--microphone", "--csv", tmp_path / "t.csv")
+    assert (ended.status, ended.out) == (1, "")
+    assert ended.err == 'error: the microphone needs sounddevice: pip install "ser[microphone]"\n'
+    assert not (tmp_path / "t.csv").exists()

@@ -1,0 +1,158 @@
+"""What a model is and what it learnt from, each on one Markdown page: ``model_card.md`` and ``data_card.md``.
+
+The sections follow Mitchell et al. (2019), "Model Cards for Model Reporting", and Gebru et al. (2021), "Datasheets for
+Datasets". Everything said of a run comes from its results, what is said of a corpus as released from ``FACTS``.
+"""
+
+import re
+import shlex
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from jinja2 import Environment, PackageLoader, StrictUndefined
+from markupsafe import Markup
+
+from ser.corpora import FACTS, SIDES
+from ser.evaluation import MIN_SPEAKERS, SCORES
+
+MOST_ROWS = 8
+"""A group of more values, such as speakers, is told in one line."""
+
+LISTED = 20
+"""Clips that a list names at most; ``metrics.json`` has all."""
+
+# Underscores within a word, as in crema_d, emphasise nothing.
+_SPECIAL = re.compile(r"[\\`*\[\]<>|$~&]|(?<!\w)_|_(?!\w)")
+
+
+def plain(value: object) -> Markup:
+    r"""A value as Markdown that shows it letter by letter, in a sentence or in a cell of a table.
+
+    Letters that mean something to Markdown, HTML or TeX get a backslash (CommonMark 0.31, section 2.4), and any white
+    space becomes one space: ``a|b`` → ``a\|b``. What is Markdown already passes as it is.
+    """
+    if isinstance(value, Markup):
+        return value
+    return Markup(_SPECIAL.sub(r"\\\g<0>", " ".join(str(value).split())))
+
+
+def _score(value: float) -> str:
+    return f"{value:.3f}"
+
+
+def _interval(bounds: Sequence[float]) -> str:
+    return f"{bounds[0]:.3f} to {bounds[1]:.3f}"
+
+
+def _count(value: int) -> str:
+    return f"{value:,}"
+
+
+def _code(text: str) -> Markup:
+    """A code block by indentation, which nothing in it can end; it must not follow a list."""
+    return Markup("\n".join(f"    {line}" for line in text.splitlines()))
+
+
+# Every value goes through `plain`, so that HTML's escapes are not wanted.
+cards = Environment(
+    loader=PackageLoader("ser"),
+    autoescape=False,
+    finalize=plain,
+    undefined=StrictUndefined,
+    trim_blocks=True,
+    lstrip_blocks=True,
+    keep_trailing_newline=True,
+)
+cards.filters |= {"score": _score, "interval": _interval, "count": _count, "code": _code}
+
+
+def model_card(cfg: Mapping[str, Any], results: Mapping[str, Any]) -> str:
+    """The card of a run's model, as Markdown.
+
+    Args:
+        cfg: The composed choices.
+        results: What ``metrics.json`` holds, of a training.
+    """
+    groups = {name: values for name, values in results["groups"].items() if len(values) <= MOST_ROWS}
+    ranges = {
+        name: (len(values), min(group["uar"] for group in values.values()), max(g["uar"] for g in values.values()))
+        for name, values in results["groups"].items()
+        if name not in groups
+    }
+    learnt, tested = (
+        [name for name, corpus in results["data"].items() if corpus["clips"][side]] for side in ("train", "test")
+    )
+    return cards.get_template("model_card.md").render(
+        r=results,
+        cfg=cfg,
+        split=_split(cfg),
+        labels=results["confusion_matrix"]["labels"],
+        scores=SCORES,
+        groups=groups,
+        ranges=ranges,
+        min_speakers=MIN_SPEAKERS,
+        name=" + ".join(results["data"]),
+        tested=" + ".join(tested),
+        learnt=[FACTS[name] for name in learnt],
+        meanings=list(dict.fromkeys(FACTS[name].label for name in learnt)),
+        silent_classes=[label for label, line in results["classes"].items() if not line["predicted"]],
+        command=shlex.join(results["command"]) if results["command"] else None,
+    )
+
+
+def data_card(cfg: Mapping[str, Any], results: Mapping[str, Any]) -> str:
+    """The card of the clips that a run used, as Markdown.
+
+    Args:
+        cfg: The composed choices.
+        results: What ``metrics.json`` holds, of a training.
+    """
+    labels = results["confusion_matrix"]["labels"]
+    return cards.get_template("data_card.md").render(
+        r=results,
+        name=" + ".join(results["data"]),
+        split=_split(cfg),
+        unlabelled=_listing({label: _count(clips) for label, clips in results["labels"]["left_out"].items()}, ", "),
+        merged=[f"{emotion} → {label}" for emotion, label in (cfg["labels"]["merge"] or {}).items()],
+        corpora=[_corpus(name, told, labels) for name, told in results["data"].items()],
+        sides=SIDES,
+        listed=LISTED,
+    )
+
+
+def _split(cfg: Mapping[str, Any]) -> str:
+    """Its name and options."""
+    options = ", ".join(f"{option}={value}" for option, value in cfg["split"].items() if option != "name")
+    return f"{cfg['split']['name']} ({options})" if options else cfg["split"]["name"]
+
+
+def _listing(values: Mapping[str, str], between: str) -> str:
+    return between.join(f"{name}: {value}" for name, value in values.items())
+
+
+def _corpus(name: str, told: Mapping[str, Any], labels: Sequence[str]) -> dict[str, Any]:
+    """What the template asks of a corpus: facts, counts in words, and the rows of its table."""
+    counts = [(label, [told["clips"][side].get(label, 0) for side in SIDES]) for label in labels]
+    whole = [sum(told["clips"][side].values()) for side in SIDES]
+    counts.append((Markup("**all**"), whole))
+    rows = [(head, [_count(n) for n in (*ns, sum(ns))]) for head, ns in counts if sum(ns)]
+    hours = [told["hours"][side] for side in SIDES]
+    speakers = [told["speakers"][side] for side in (*SIDES, "all")]
+    rows.append((Markup("**hours**"), [f"{value:.2f}" for value in (*hours, sum(hours))]))
+    if speakers[-1]:
+        rows.append((Markup("**speakers**"), [_count(n) for n in speakers]))
+    return {
+        "name": name,
+        "facts": FACTS[name],
+        "told": told,
+        "clips": sum(whole),
+        "table": rows,
+        "sex": ", ".join(
+            f"{_count(own['speakers'])} {sex} ({_count(own['clips'])} clips)"
+            if own["speakers"]
+            else f"{sex} in {_count(own['clips'])} clips"
+            for sex, own in told["sex"].items()
+        ),
+        "native": sum(whole) - sum(n for remark, n in told["remarks"].items() if remark.startswith("resampled")),
+        "remarks": _listing({remark: _count(clips) for remark, clips in told["remarks"].items()}, "; "),
+    }

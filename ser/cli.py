@@ -1,0 +1,48 @@
+"""The command ``ser``: ``ser train …`` is ``python train.py …``, and ``ser NAME …`` is ``python scripts/NAME.py …``.
+
+In an installed package, ``conf/`` is ``ser/conf`` and ``scripts/`` is ``ser/commands``.
+"""
+
+import ast
+import re
+import sys
+from importlib import import_module
+from importlib.util import find_spec
+from pathlib import Path
+from pkgutil import iter_modules
+
+from ser import __version__
+
+
+def commands() -> dict[str, str]:
+    """What ``ser`` can do, by name, with the first line of each one's help."""
+    found = {"train": "Train, test and leave a run folder"}
+    for module in iter_modules(import_module("ser.commands").__path__, "ser.commands."):
+        spec = find_spec(module.name)
+        assert spec is not None
+        assert spec.origin is not None
+        told = ast.get_docstring(ast.parse(Path(spec.origin).read_text(encoding="utf-8"))) or ""
+        found[module.name.rpartition(".")[2]] = re.split(r":? ``|\n", told)[0]
+    return found
+
+
+def main() -> None:
+    """Hand the words after the first one to the command that it names."""
+    name, *words = sys.argv[1:] or ["--help"]
+    known = commands()
+    if name == "--version":
+        print(__version__)
+    elif name in ("-h", "--help"):
+        lines = [f"  {command:<12} {told}" for command, told in known.items()]
+        print("\n".join(["usage: ser COMMAND …", "", *lines, "", "ser COMMAND --help tells more."]))
+    elif name not in known:
+        sys.exit(f"error: ser {name} is not known; commands are {', '.join(known)}")
+    else:
+        sys.argv = [f"ser {name}", *words]
+        # Imported only now: the help of all commands need not wait for torch.
+        module = import_module("ser.train" if name == "train" else f"ser.commands.{name}")
+        module.main()
+
+
+if __name__ == "__main__":
+    main()

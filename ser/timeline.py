@@ -1,0 +1,471 @@
+"""A recording of any length, a block at a time → which emotion is heard when.
+
+``SoundStream`` or a microphone gives blocks of samples, a ``Listener`` hears them in windows that overlap, and what it
+heard becomes a ``Timeline`` and its ``Segment``s. ``docs/timeline.md`` has the formulas.
+"""
+
+import math
+import re
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from itertools import groupby
+from pathlib import Path
+
+import numpy as np
+import soundfile
+import torch
+from numpy.typing import NDArray
+
+from ser.audio import MIN_SECONDS, SILENCE_PEAK, AudioError, Recording, resampler
+from ser.errors import UserError
+from ser.recognizer import TOO_LOUD, Recognizer
+
+SILENCE = "silence"
+"""What a segment is called in which nobody speaks."""
+
+FRAMES = 10
+"""Frames a second of which the level is taken; windows and hops are whole numbers of them."""
+
+PIECES = 100
+"""Pieces a second of which power, minimum and maximum are kept."""
+
+WINDOW_SECONDS = 3.0
+"""About an utterance: CREMA-D's clips last 1.3 to 5 s, half of them 2.5 s or more."""
+
+HOP_SECONDS = 1.0
+
+SILENCE_DB = 35.0
+"""A frame this far below the recording's loud level is silent."""
+
+QUIETEST_DB = 20 * math.log10(SILENCE_PEAK)
+"""A frame below this level re full scale is silent in any recording."""
+
+NOISE_DB = 5.0
+"""A frame that is no louder than the noise between the words and this is silent."""
+
+LEAST_RANGE_DB = 10.0
+"""A frame that is within this of the loud level is never silent, however loud the noise is."""
+
+SPEECH_SHARE = 0.2
+"""A step is silence if fewer of its frames are loud."""
+
+BLOCK = 16_384
+"""Samples of each channel that are decoded at once."""
+
+UNKNOWN_FRAMES = 2**62
+"""A FLAC file whose header does not tell its length has more frames than this, as libsndfile counts."""
+
+UNKNOWN_BYTES = 0x7FFF0000
+"""A WAV header whose length of the sound is this or more was written before the length was known."""
+
+_DECLARED = re.compile(r"^\s*(?:data|SSND) : (\d+) \(should be (\d+)\)", re.MULTILINE)
+
+
+class BlockResampler:
+    """Resamples a recording that comes in blocks: joined, the results are those of the recording in one piece.
+
+    The resampler makes ``sample_rate / d`` samples out of every ``rate / d``, ``d`` their greatest common divisor, and
+    looks ``width`` samples to either side of these. So much is kept between blocks.
+
+    Args:
+        rate: Of what comes, in hertz.
+        sample_rate: Of what is wanted, in hertz.
+    """
+
+    def __init__(self, rate: int, sample_rate: int) -> None:
+        divisor = math.gcd(rate, sample_rate)
+        self.taken, self.made = rate // divisor, sample_rate // divisor
+        self.resample = resampler(rate, sample_rate)
+        self.context = 0 if rate == sample_rate else math.ceil(self.resample.width / self.taken)
+        self.kept = np.empty(0, np.float32)
+        self.done = 0  # groups of ``taken`` samples at the start of ``kept`` whose results were given
+
+    def __call__(self, samples: NDArray[np.float32], last: bool = False) -> NDArray[np.float32]:
+        """The next samples at the wanted rate, ``(time,)``.
+
+        Args:
+            samples: ``(time,)``; none will do.
+            last: Whether nothing follows.
+        """
+        if self.taken == self.made:
+            return samples
+        self.kept = np.concatenate([self.kept, samples])
+        ready = len(self.kept) // self.taken - self.context
+        if not len(self.kept) or (not last and ready <= self.done):
+            return np.empty(0, np.float32)
+        results = self.resample(torch.from_numpy(self.kept)).numpy()
+        results = results[self.done * self.made : None if last else ready * self.made]
+        start = max(ready - self.context, 0)
+        self.kept, self.done = self.kept[start * self.taken :], ready - start
+        return results
+
+
+class SoundStream:
+    """A sound file of any length, a block at a time, in bounded memory.
+
+    Iterating gives the samples of ``ser.audio.read_audio`` as float32 blocks ``(time,)`` with full scale at ±1.
+
+    Attributes:
+        seconds: Length by the file's header once it is open, None before.
+        broken: Where and why the file breaks off; None if it does not, as far as it was read.
+    """
+
+    def __init__(self, path: Path, sample_rate: int) -> None:
+        self.path, self.sample_rate = path, sample_rate
+        self.seconds: float | None = None
+        self.broken: str | None = None
+
+    def __iter__(self) -> Iterator[NDArray[np.float32]]:
+        """Open and decode.
+
+        Raises:
+            AudioError: The file is missing, can't be decoded from its start on, does not tell its length, has no
+                samples, is shorter than ``MIN_SECONDS``, or holds NaN or infinite samples.
+        """
+        self.broken = None
+        try:
+            file = soundfile.SoundFile(self.path)
+        except (OSError, TypeError, soundfile.SoundFileError) as error:  # TypeError: a name that ends in .raw
+            raise AudioError(f"{self.path}: can't be read: {error}") from error
+        with file:
+            rate = file.samplerate
+            if file.frames > UNKNOWN_FRAMES:  # libsndfile can't go on from block to block in it
+                raise AudioError(f"{self.path}: its header does not tell its length: write it to a file once more")
+            self.seconds = _declared_seconds(file)
+            resample = BlockResampler(rate, self.sample_rate)
+            frames = 0
+            while True:
+                try:
+                    block = file.read(BLOCK, dtype="float32", always_2d=True)
+                except soundfile.SoundFileError as error:
+                    if frames == 0:
+                        raise AudioError(f"{self.path}: can't be read: {error}") from error
+                    self.broken = f"{self.path}: breaks off after {frames / rate:.1f} s: {error}"
+                    break
+                if not np.isfinite(block).all():
+                    raise AudioError(f"{self.path}: holds NaN or infinite samples")
+                frames += len(block)
+                yield resample(block.mean(axis=1, dtype=np.float32))
+                if len(block) < BLOCK:
+                    break
+        if frames == 0:
+            raise AudioError(f"{self.path}: has no samples")
+        if frames < MIN_SECONDS * rate:
+            raise AudioError(f"{self.path}: lasts {frames / rate:.3f} s; at least {MIN_SECONDS} s is needed")
+        if self.broken is None and self.seconds - frames / rate > MIN_SECONDS:
+            self.broken = f"{self.path}: breaks off after {frames / rate:.1f} s of {self.seconds:.1f} s"
+        yield resample(np.empty(0, np.float32), last=True)
+
+
+def _declared_seconds(file: soundfile.SoundFile) -> float:
+    """What the header says; libsndfile puts its own count in ``frames`` and the header's number of bytes in its log."""
+    seconds: float = file.frames / file.samplerate
+    if declared := _DECLARED.search(file.extra_info):
+        said, found = map(int, declared.groups())
+        if found < said < UNKNOWN_BYTES:
+            seconds *= said / found
+    return seconds
+
+
+class Meter:
+    """Power and outline of a recording, gathered a block at a time.
+
+    Args:
+        sample_rate: In hertz.
+
+    Attributes:
+        samples: How many came.
+    """
+
+    def __init__(self, sample_rate: int) -> None:
+        self.sample_rate = sample_rate
+        self.samples = 0
+        self._rest = np.empty(0, np.float32)
+        self._pieces = np.empty((3, 60 * PIECES))  # one array that grows: many small ones would scatter in memory
+        self._count = 0
+
+    def push(self, samples: NDArray[np.float32]) -> None:
+        """Take the next samples ``(time,)``."""
+        self.samples += len(samples)
+        self._rest = np.concatenate([self._rest, samples])
+        start = self._count * self.sample_rate // PIECES
+        count = ((self.samples + 1) * PIECES - 1) // self.sample_rate  # pieces that end by now
+        edges = np.arange(self._count, count + 1) * self.sample_rate // PIECES - start
+        if count > self._count:
+            if count > self._pieces.shape[1]:
+                self._pieces = np.concatenate([self._pieces, np.empty((3, count))], axis=1)
+            self._pieces[:, self._count : count] = _measured(self._rest[: edges[-1]], edges[:-1])
+            self._rest, self._count = self._rest[edges[-1] :], count
+
+    def pieces(self) -> NDArray[np.float64]:
+        """Mean square, minimum and maximum of each piece so far, ``(3, piece)``; the last may be shorter."""
+        pieces = self._pieces[:, : self._count]
+        if not len(self._rest):
+            return pieces
+        return np.concatenate([pieces, _measured(self._rest, np.zeros(1, np.int64))], axis=1)
+
+    def levels(self) -> NDArray[np.float64]:
+        """Level of each frame so far in dB re full scale, ``(frame,)``; the last may be shorter."""
+        power = self.pieces()[0]
+        starts = np.arange(0, len(power), PIECES // FRAMES)
+        if not len(starts):
+            return np.empty(0)
+        sizes = np.diff(np.append(starts, len(power)))
+        return 10 * np.log10(np.maximum(np.add.reduceat(power, starts) / sizes, 1e-12))
+
+
+def _measured(samples: NDArray[np.float32], starts: NDArray[np.int64]) -> NDArray[np.float64]:
+    sizes = np.diff(np.append(starts, len(samples)))
+    wide = samples.astype(np.float64)
+    return np.stack(
+        [
+            np.add.reduceat(wide**2, starts) / sizes,
+            np.minimum.reduceat(wide, starts),
+            np.maximum.reduceat(wide, starts),
+        ]
+    )
+
+
+def silence_level(levels: NDArray[np.float64], silence_db: float = SILENCE_DB) -> float:
+    """The level in dB up to which frames of a recording are silent.
+
+    Args:
+        levels: Of its frames so far, in dB re full scale, ``(frame,)``.
+        silence_db: How far below the loud level a frame is silent, whatever the noise.
+    """
+    heard = levels[levels > QUIETEST_DB]
+    if not len(heard):
+        return QUIETEST_DB
+    noise, loud = np.percentile(heard, [10, 95])
+    return float(max(loud - silence_db, min(noise + NOISE_DB, loud - LEAST_RANGE_DB), QUIETEST_DB))
+
+
+def smooth(
+    windows: NDArray[np.float64], shares: NDArray[np.float64], steps: int, steps_per_window: int
+) -> NDArray[np.float64]:
+    """Mean over the windows that cover a step, each weighted by how much of it is loud.
+
+    Args:
+        windows: Probabilities ``(window, class)``; window ``i`` covers the steps from ``i`` on.
+        shares: Of each window's frames that are loud, 0 to 1, ``(window,)``.
+        steps: How many there are.
+        steps_per_window: That a window covers.
+
+    Returns:
+        ``(step, class)``; NaN where no window that covers a step has anything loud.
+    """
+    total = np.zeros((steps, windows.shape[1]))
+    weight = np.zeros((steps, 1))
+    for offset in range(steps_per_window):
+        covered = slice(offset, offset + len(windows))
+        inside = len(weight[covered])
+        total[covered] += shares[:inside, None] * windows[:inside]
+        weight[covered] += shares[:inside, None]
+    return np.divide(total, weight, out=np.full_like(total, np.nan), where=weight > 0)
+
+
+@dataclass(frozen=True)
+class Segment:
+    """A stretch of one emotion, or of silence.
+
+    Attributes:
+        start: In seconds.
+        end: In seconds.
+        emotion: Label, ``silence``, or None where the answer is less sure than was asked for.
+        probabilities: Mean over the segment's steps, by label; empty in silence.
+    """
+
+    start: float
+    end: float
+    emotion: str | None
+    probabilities: dict[str, float]
+
+    @property
+    def probability(self) -> float | None:
+        """Of the most probable label; None in silence."""
+        return max(self.probabilities.values(), default=None)
+
+
+@dataclass(frozen=True)
+class Timeline:
+    """What was heard in a recording.
+
+    Attributes:
+        labels: Emotions, in the order of the probabilities.
+        seconds: Length of the recording.
+        hop: Length of a step in seconds; the last may be shorter.
+        probabilities: ``(step, class)``, NaN in silence.
+        outline: Minimum and maximum of every hundredth of a second, ``(2, piece)``, full scale at ±1.
+    """
+
+    labels: list[str]
+    seconds: float
+    hop: float
+    probabilities: NDArray[np.float64]
+    outline: NDArray[np.float64]
+
+    def segments(self, least: float = 0.0) -> list[Segment]:
+        """Steps that touch and are told alike, joined.
+
+        Args:
+            least: Steps whose largest probability is below it are told no emotion.
+        """
+        found = []
+        told = [self._told(step, least) for step in self.probabilities]
+        for emotion, group in groupby(range(len(told)), key=lambda step: told[step]):
+            inside = list(group)
+            mean = self.probabilities[inside].mean(axis=0)
+            found.append(
+                Segment(
+                    inside[0] * self.hop,
+                    min((inside[-1] + 1) * self.hop, self.seconds),
+                    emotion,
+                    {} if np.isnan(mean[0]) else dict(zip(self.labels, mean.tolist(), strict=True)),
+                )
+            )
+        return found
+
+    def _told(self, step: NDArray[np.float64], least: float) -> str | None:
+        if np.isnan(step[0]):
+            return SILENCE
+        return self.labels[step.argmax()] if step.max() >= least else None
+
+
+class Listener:
+    """Hears a recording a block at a time and keeps what it found, 9 MB for each hour, not the sound.
+
+    Args:
+        recognizer: Who answers.
+        name: Of the recording, for messages.
+        window: Seconds of a window, a multiple of 0.1; at most what the recognizer hears. By default
+            ``WINDOW_SECONDS``, or what it hears if that is less.
+        hop: Seconds from one window to the next, a multiple of 0.1, at most ``window``. By default ``HOP_SECONDS``, or
+            the window if that is less.
+        silence_db: How far below the recording's loud level a frame is silent, whatever the noise.
+        batch_size: Windows that are answered at once.
+
+    Raises:
+        UserError: A number is out of its range.
+    """
+
+    def __init__(
+        self, recognizer: Recognizer, name: str, window: float | None = None, hop: float | None = None,
+        silence_db: float = SILENCE_DB, batch_size: int = 4,
+    ) -> None:  # fmt: skip
+        most = math.floor(recognizer.seconds * FRAMES)
+        self.window = min(round(WINDOW_SECONDS * FRAMES), most) if window is None else in_frames("window", window)
+        if not 1 <= self.window <= most:
+            raise UserError(
+                f"window={self.window / FRAMES} must lie between {1 / FRAMES} and {most / FRAMES}: this network hears "
+                f"{recognizer.seconds:.2f} s"
+            )
+        self.hop = min(round(HOP_SECONDS * FRAMES), self.window) if hop is None else in_frames("hop", hop)
+        if self.hop > self.window:
+            raise UserError(f"hop={hop} must be at most the window, {self.window / FRAMES} s")
+        if not 0 < silence_db < math.inf:
+            raise UserError(f"silence_db={silence_db} must be above 0")
+        self.recognizer, self.name, self.silence_db, self.batch_size = recognizer, name, silence_db, batch_size
+        self.meter = Meter(recognizer.sample_rate)
+        self._buffer = np.empty(0, np.float32)
+        self._cut = 0  # windows that were cut so far; the buffer starts where the next one does
+        self._waiting: list[NDArray[np.float32]] = []
+        self._answers: list[list[float]] = []
+
+    @property
+    def seconds(self) -> float:
+        """Heard so far."""
+        return self.meter.samples / self.recognizer.sample_rate
+
+    @property
+    def answered(self) -> int:
+        """Windows answered so far."""
+        return len(self._answers)
+
+    def push(self, samples: NDArray[np.float32]) -> None:
+        """Hear the next samples ``(time,)``, at the recognizer's rate, full scale at ±1.
+
+        Raises:
+            AudioError: The samples are so far beyond full scale that there is no answer.
+        """
+        self.meter.push(samples)
+        self._buffer = np.concatenate([self._buffer, samples])
+        while (size := self._sample(self.window)) <= len(self._buffer):
+            self._waiting.append(self._buffer[:size])
+            self._buffer = self._buffer[self._sample(self.hop) :]
+            self._cut += 1
+        if len(self._waiting) >= self.batch_size:
+            self._answer()
+
+    def latest(self, least: float = 0.0) -> Segment:
+        """The last window's answer; silence if its last hop is, by the levels so far. There must be one.
+
+        Args:
+            least: No emotion is told if the largest probability is below it.
+        """
+        end = (self.answered - 1) * self.hop + self.window
+        levels = self.meter.levels()
+        loud = levels[end - self.hop : end] > silence_level(levels, self.silence_db)
+        start = (self.answered - 1) * self.hop / FRAMES
+        if loud.mean() < SPEECH_SHARE:
+            return Segment(start, end / FRAMES, SILENCE, {})
+        probabilities = dict(zip(self.recognizer.labels, self._answers[-1], strict=True))
+        best = max(probabilities, key=probabilities.__getitem__)
+        return Segment(start, end / FRAMES, best if probabilities[best] >= least else None, probabilities)
+
+    def finish(self) -> Timeline:
+        """Answer what is left, a shorter window too, and tell all. Nothing may be pushed after it.
+
+        Raises:
+            AudioError: As in ``push``.
+        """
+        heard_to_the_end = self._cut and len(self._buffer) <= self._sample(self.window) - self._sample(self.hop)
+        if len(self._buffer) and not heard_to_the_end:
+            self._waiting.append(self._buffer)
+        self._answer()
+        levels = self.meter.levels()
+        loud = levels > silence_level(levels, self.silence_db)
+        starts = np.arange(0, len(loud), self.hop)
+        shares = np.array([loud[start : start + self.window].mean() for start in starts[: self.answered]])
+        probabilities = smooth(
+            np.array(self._answers).reshape(-1, len(self.recognizer.labels)),
+            shares,
+            len(starts),
+            math.ceil(self.window / self.hop),
+        )
+        probabilities[[loud[start : start + self.hop].mean() < SPEECH_SHARE for start in starts]] = np.nan
+        return Timeline(self.recognizer.labels, self.seconds, self.hop / FRAMES, probabilities, self.meter.pieces()[1:])
+
+    def _sample(self, frames: int) -> int:
+        """Samples from the start of the next window to ``frames`` after it; their number need not be whole."""
+        rate, start = self.recognizer.sample_rate, self._cut * self.hop
+        return (start + frames) * rate // FRAMES - start * rate // FRAMES
+
+    def _answer(self) -> None:
+        for first in range(0, len(self._waiting), self.batch_size):
+            part = self._waiting[first : first + self.batch_size]
+            probabilities = self.recognizer.probabilities([Recording(samples) for samples in part])
+            if not probabilities.isfinite().all():
+                raise AudioError(f"{self.name}: {TOO_LOUD}")
+            self._answers.extend(probabilities.tolist())
+        self._waiting = []
+
+
+def in_frames(name: str, seconds: float) -> int:
+    """Seconds as a whole number of frames.
+
+    Raises:
+        UserError: They are none, or not a multiple of 0.1.
+    """
+    frames = seconds * FRAMES
+    if not (math.isfinite(frames) and frames > 0.5 and abs(frames - round(frames)) < 1e-6):
+        raise UserError(f"{name}={seconds} must be a multiple of {1 / FRAMES} s, and above 0")
+    return round(frames)
+
+
+def bands(segments: Sequence[Segment]) -> dict[str, list[tuple[float, float]]]:
+    """Start and length in seconds of all segments of each emotion, and of silence; those not told are left out."""
+    found: dict[str, list[tuple[float, float]]] = {}
+    for segment in segments:
+        if segment.emotion is not None:
+            found.setdefault(segment.emotion, []).append((segment.start, segment.end - segment.start))
+    return found
