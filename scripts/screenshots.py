@@ -288,7 +288,11 @@ def _place(tab: str, shown: str | None) -> str:
 
 def main() -> None:
     """Read the options and write the pictures."""
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = argparse.ArgumentParser(
+        description=__doc__,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+        epilog="example: %(prog)s outputs/RUN --tabs images --tags confusion",
+    )
     parser.add_argument("logdir", type=Path, help="a run folder, or a folder of several")
     parser.add_argument("--out", type=Path, default=Path("outputs/screenshots"), help="folder for the pictures")
     parser.add_argument("--tabs", nargs="+", choices=TABS, default=list(TABS), metavar="TAB", help=", ".join(TABS))
