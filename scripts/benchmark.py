@@ -282,7 +282,7 @@ def epoch_cnn1d(rounds: int) -> Iterator[Row]:
     shape = (1, 314)
     kept, held = Kept(shape, 4948), Kept(shape, 261)
     ours = lightning_epoch(build("cnn1d", shape), kept, held, "32-true")
-    theirs = plain_epoch(build("cnn1d", shape).layers, kept, held)
+    theirs = plain_epoch(build("cnn1d", shape), kept, held)
     yield compare("epoch_cnn1d", "torch, a loop by hand", ours, theirs, (0.85, 0.95), rounds)
 
 

@@ -76,13 +76,14 @@ class Recognizer:
         """Build a recognizer from a run's ``checkpoints/best.ckpt`` or ``last.ckpt``, and nothing else.
 
         Raises:
-            UserError: It is not such a checkpoint, is broken, or was written by a newer version.
+            UserError: It is not such a checkpoint, is broken, or was written by a version that is too new or too old.
         """
         checkpoint = read_checkpoint(Path(path))
-        if checkpoint.get("format", 0) > CHECKPOINT_FORMAT:
+        if (version := checkpoint.get("format", 0)) != CHECKPOINT_FORMAT:
+            remedy = "install a newer one" if version > CHECKPOINT_FORMAT else "train it again"
             raise UserError(
-                f"{path} was written by ser {checkpoint.get('ser_version')}, in format {checkpoint['format']}; this "
-                f"version reads up to {CHECKPOINT_FORMAT}: install a newer one"
+                f"{path} was written by ser {checkpoint.get('ser_version')}, in format {version}; this version reads "
+                f"{CHECKPOINT_FORMAT}: {remedy}"
             )
         try:
             state = checkpoint["EmotionDataModule"]

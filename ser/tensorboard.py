@@ -93,7 +93,7 @@ class TensorBoard(Callback):
         self._show_clips(writer)
         network = _network(pl_module)
         inputs = self.data.make_batch(torch.tensor([0])).inputs.to(network.device)
-        writer.add_graph(network.layers, inputs)
+        writer.add_graph(network.layers, network.pictures(inputs))
 
     def on_train_epoch_start(self, trainer: Trainer, pl_module: LightningModule) -> None:  # noqa: ARG002
         """Write the learning rate that the epoch begins with, and start the clock."""
@@ -256,9 +256,9 @@ class TensorBoard(Callback):
     def _draw_epoch(self, trainer: Trainer, network: EmotionNetwork) -> None:
         self._drawn = self._last
         self._draw_confusion(trainer, network, "val", f"val, epoch {self._validated + 1}", self._validated)
-        first = next((layer for layer in network.layers.modules() if isinstance(layer, nn.Conv1d | nn.Conv2d)), None)
+        first = next((layer for layer in network.layers.modules() if isinstance(layer, nn.Conv2d)), None)
         if first is not None and (writer := _writer(trainer)) is not None:
-            weights = first.weight.detach()[:, 0].float().cpu().numpy()
+            weights = first.weight.detach()[:, 0].squeeze(1).float().cpu().numpy()
             title = f"filters of the first convolution, epoch {self._last + 1}"
             _add_figure(writer, "train/first_layer", filters_figure(weights, title), self._last)
 

@@ -359,14 +359,16 @@ def refused(path: Path, message: str = "") -> None:
     assert message in str(caught.value)
 
 
-def test_a_checkpoint_of_a_newer_version_is_refused(trained: Run, tmp_path: Path) -> None:
-    def renew(kept: dict[str, Any]) -> None:
-        kept.update(format=CHECKPOINT_FORMAT + 1, ser_version="99.0")
+def test_a_checkpoint_of_another_version_is_refused(trained: Run, tmp_path: Path) -> None:
+    for version, remedy in ((CHECKPOINT_FORMAT + 1, "install a newer one"), (CHECKPOINT_FORMAT - 1, "train it again")):
 
-    refused(
-        changed(trained.checkpoint, tmp_path / "new.ckpt", renew),
-        f"written by ser 99.0, in format {CHECKPOINT_FORMAT + 1}; this version reads up to {CHECKPOINT_FORMAT}",
-    )
+        def change(kept: dict[str, Any], version: int = version) -> None:
+            kept.update(format=version, ser_version="99.0")
+
+        refused(
+            changed(trained.checkpoint, tmp_path / "other.ckpt", change),
+            f"written by ser 99.0, in format {version}; this version reads {CHECKPOINT_FORMAT}: {remedy}",
+        )
 
 
 @pytest.mark.parametrize("key", ["epoch", "EmotionDataModule", "network", "hyper_parameters", "state_dict"])
@@ -388,10 +390,8 @@ def test_a_checkpoint_with_other_weights_or_of_an_unknown_network_is_refused(tra
     refused(changed(trained.checkpoint, tmp_path / "other.ckpt", lambda kept: kept.update(network="Other")), "Other")
 
 
-def test_an_older_checkpoint_without_calibration_answers_at_temperature_1(trained: Run, tmp_path: Path) -> None:
-    path = changed(
-        trained.checkpoint, tmp_path / "old.ckpt", lambda kept: (kept.pop("calibration"), kept.pop("format"))
-    )
+def test_a_checkpoint_without_calibration_answers_at_temperature_1(trained: Run, tmp_path: Path) -> None:
+    path = changed(trained.checkpoint, tmp_path / "old.ckpt", lambda kept: kept.pop("calibration"))
     old = Recognizer.load(path)
     assert old.calibration.temperature == 1
     with pytest.raises(UserError, match="not calibrated"):

@@ -32,7 +32,7 @@ class Cnn1d(EmotionNetwork):
         layers: list[nn.Module] = []
         for outputs, kernel in zip(self.channels, self.kernels, strict=True):
             # ReLU after pooling is the same function as before it, on half the numbers.
-            layers += [nn.Conv1d(inputs, outputs, kernel), nn.MaxPool1d(2), nn.ReLU()]
+            layers += [nn.Conv2d(inputs, outputs, (1, kernel)), nn.MaxPool2d((1, 2)), nn.ReLU()]
             inputs, size = outputs, convolved(size, kernel, pool=True)
         layers += [nn.Flatten(), nn.Linear(inputs * size, 64), nn.ReLU(), *self.head(dropout, num_classes)]
         self.layers = self.build(layers)
