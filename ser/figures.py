@@ -63,7 +63,7 @@ def groups_figure(groups: dict[str, Any], uar: float) -> Figure:
         groups: As ``ser.evaluation.evaluate`` gives them, at least one; speakers are drawn without their names.
         uar: Of the whole test set, 0 to 1.
     """
-    heights = {name: max(1.5, (0.1 if name == "speaker" else 0.24) * len(values)) for name, values in groups.items()}
+    heights = {name: max(0.5, (0.1 if name == "speaker" else 0.24) * len(values)) for name, values in groups.items()}
     figure = Figure(figsize=(7.5, 0.7 + sum(heights.values()) + 0.35 * len(groups)), layout="constrained")
     panels = figure.subplots(len(groups), 1, sharex=True, squeeze=False, height_ratios=list(heights.values()))
     for axes, (name, values) in zip(panels[:, 0], groups.items(), strict=True):
@@ -72,9 +72,10 @@ def groups_figure(groups: dict[str, Any], uar: float) -> Figure:
         scores = [values[value]["uar"] for value in shown]
         low, high = zip(*(values[value]["intervals"]["uar"] for value in shown), strict=True)
         axes.hlines(rows, low, high, color="#7a8ba6")
-        axes.plot(scores, rows, "o", color="#1f4e8c", markersize=3 if name == "speaker" else 5)
+        axes.plot(scores, rows, "o", color="#2f72c4", markersize=3 if name == "speaker" else 5)
         axes.axvline(uar, color="black", linewidth=0.8, linestyle="--")
         labels = [] if name == "speaker" else [_plain(f"{value} ({values[value]['clips']:,} clips)") for value in shown]
+        axes.set_ylim(-0.7, len(shown) - 0.3)
         axes.set_yticks(list(rows) if labels else [], labels)
         axes.set_title(f"{name}, {len(shown)}" if name == "speaker" else name, loc="left", fontsize="medium")
     panels[-1, 0].set(xlabel="UAR with its 95 % interval; dashed: all test clips", xlim=(0, 1))

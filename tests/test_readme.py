@@ -68,9 +68,13 @@ def clips(tmp_path_factory: pytest.TempPathFactory) -> Path:
     corpus = folder / "data/crema_d"
     corpus.mkdir()
     rows = ["path,emotion,speaker"]
+    votes = [",A,D,F,H,N,S,fileName"]
     for clip in demo.read(folder / "data/demo"):
         if clip.speaker in ("9001", "9002", "9003", "9004", "9005", "9006"):
             shutil.copy(clip.path, corpus)
+            letter = clip.name.split("_")[2][0]
+            counts = ",".join("7" if letter == column else "0" for column in "ADFHNS")
+            votes.append(f"1{len(votes):05},{counts},{clip.name}")
             own = folder / "my_clips" / clip.emotion / clip.path.name
             own.parent.mkdir(parents=True, exist_ok=True)
             shutil.copy(clip.path, own)
@@ -78,6 +82,7 @@ def clips(tmp_path_factory: pytest.TempPathFactory) -> Path:
         else:
             _as_ravdess(clip, folder / "data/ravdess")
             _as_emodb(clip, folder / "data/emodb")
+    (corpus / "tabulatedVotes.csv").write_text("\n".join(votes))
     (folder / "my_clips.csv").write_text("\n".join(rows))
     return folder
 
