@@ -75,7 +75,11 @@ class WaveformBank:
 def gather(
     samples: Tensor, starts: Tensor, lengths: Tensor, length: int, random_crop: bool = False
 ) -> tuple[Tensor, Tensor]:
-    """The same for clips that begin at ``starts`` ``(batch,)`` of ``samples`` ``(total time,)``."""
+    """The same for clips that begin at ``starts`` ``(batch,)`` of ``samples`` ``(total time,)``.
+
+    On a CPU clip by clip, elsewhere in one indexing: there a copy of each would wait for the last, here the indices
+    would be more work than the samples.
+    """
     surplus = (lengths - length).clamp_min(0)
     if random_crop:
         draw = torch.rand(len(starts), device=samples.device)
@@ -83,13 +87,17 @@ def gather(
     else:
         starts = starts + surplus // 2
     lengths = lengths.clamp_max(length)
-    time = torch.arange(length, device=samples.device)
-    real = time < lengths[:, None]
-    picked = samples[(starts[:, None] + time).clamp_max(samples.shape[0] - 1)]
-    waveforms = picked.to(torch.float32)
-    if picked.dtype == torch.int16:
+    if samples.device.type == "cpu" and not torch.compiler.is_exporting():
+        waveforms = torch.zeros(len(starts), length)
+        for row, start, size in zip(waveforms, starts.tolist(), lengths.tolist(), strict=True):
+            row[:size] = samples[start : start + size]
+    else:
+        time = torch.arange(length, device=samples.device)
+        waveforms = samples[(starts[:, None] + time).clamp_max(samples.shape[0] - 1)].to(torch.float32)
+        waveforms = waveforms * (time < lengths[:, None])
+    if samples.dtype == torch.int16:
         waveforms *= INT16_SCALE
-    return waveforms * real, lengths
+    return waveforms, lengths
 
 
 def decode(paths: Sequence[Path], sample_rate: int) -> list[Recording | AudioError]:
