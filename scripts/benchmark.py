@@ -119,6 +119,7 @@ def features_report(rounds: int) -> Iterator[Row]:
         rounds,
     )  # fmt: skip
     cores = os.cpu_count() or 1
+    os.environ |= dict.fromkeys(("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS"), "1")  # of the children
     with multiprocessing.get_context("spawn").Pool(cores) as pool:
         yield compare(
             "features_report", f"librosa, {cores} processes", ours, lambda: pool.map(librosa_features, sounds, 4),

@@ -1,5 +1,7 @@
 """Waveforms → what a network reads: the one path that training, testing and prediction share."""
 
+from concurrent.futures import ThreadPoolExecutor
+
 import torch
 from torch import Tensor, nn
 
@@ -101,8 +103,16 @@ class Frontend(nn.Module):
         """Waveforms ``(batch, length)`` of ``lengths`` real samples → features ``(batch, row, frame)``, unscaled."""
         if waveforms.device.type != "cpu" or torch.compiler.is_exporting():
             return self.features(waveforms)
-        # One at a time: what a clip needs stays in the cache, and its padding can be left out.
-        return torch.cat([self._without_padding(*clip) for clip in zip(waveforms, lengths.tolist(), strict=True)])
+        # One at a time: what a clip needs stays in the cache, and its padding can be left out. A thread takes whole
+        # clips: one is too little work to be shared out, and the last digits would depend on how it is.
+        threads = torch.get_num_threads()
+        if threads == 1:
+            return torch.cat(list(map(self._without_padding, waveforms, lengths.tolist())))
+        try:
+            with ThreadPoolExecutor(threads, initializer=torch.set_num_threads, initargs=(1,)) as pool:
+                return torch.cat(list(pool.map(self._without_padding, waveforms, lengths.tolist())))
+        finally:
+            torch.set_num_threads(threads)
 
     def _without_padding(self, waveform: Tensor, real: int) -> Tensor:
         """What ``self.features`` makes of ``waveform`` ``(time,)``, which is 0 from sample ``real`` on; a batch of one.
