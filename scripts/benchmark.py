@@ -171,11 +171,10 @@ class Stopwatch(Callback):
         self.seconds = time.perf_counter() - self.started
 
 
-class Kept(nn.Module):
+class Kept:
     """Kept features and targets, as the data module keeps them."""
 
     def __init__(self, shape: tuple[int, ...], count: int) -> None:
-        super().__init__()
         generator = torch.Generator().manual_seed(0)
         self.inputs = torch.randn(count, *shape, generator=generator)
         self.targets = torch.randint(len(LABELS), (count,), generator=generator)
@@ -221,7 +220,9 @@ def train_paper2d(rounds: int) -> Iterator[Row]:
     keras = keras_epoch(kept) if installed("keras", "tensorflow") else None
     if keras:
         yield compare("train_paper2d_fp32", "Keras 3 on TensorFlow", single, keras, (1.2, 1.5), rounds)
-    yield compare("train_paper2d_fp32", "torch, eager", single, eager_epoch(kept), (2, 2.5), rounds)
+    yield compare(
+        "train_paper2d_fp32", "torch, eager", single, plain_epoch(eager_network(), kept, None), (2, 2.5), rounds
+    )
     if keras and torch.cpu._is_avx512_bf16_supported():
         yield compare("train_paper2d_bf16", "Keras 3 on TensorFlow, fp32", half, keras, (1.8, 2.5), rounds)
 
@@ -252,15 +253,14 @@ def keras_epoch(kept: Kept) -> Callable[[], object]:
     return lambda: model.fit(inputs, targets, batch_size=128, epochs=1, verbose=0)
 
 
-def eager_epoch(kept: Kept) -> Callable[[], None]:
-    """An epoch of the same layers as one writes them in torch without a thought of speed."""
-    network = nn.Sequential(
+def eager_network() -> nn.Sequential:
+    """The same layers as one writes them in torch without a thought of speed."""
+    return nn.Sequential(
         nn.Conv2d(1, 16, (12, 6)), nn.ReLU(), nn.MaxPool2d(2),
         nn.Conv2d(16, 24, (8, 12)), nn.ReLU(), nn.MaxPool2d(2),
         nn.Conv2d(24, 24, (5, 7)), nn.ReLU(),
         nn.Flatten(), nn.Linear(13_104, 64), nn.ReLU(), nn.Dropout(0.2), nn.Linear(64, len(LABELS)),
     )  # fmt: skip
-    return plain_epoch(network, kept, None)
 
 
 def plain_epoch(network: nn.Module, kept: Kept, held: Kept | None) -> Callable[[], None]:

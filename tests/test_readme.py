@@ -40,6 +40,7 @@ ELSEWHERE = {
     "tensorboard --logdir": "tests/scripts/test_screenshots.py",
     "python scripts/screenshots.py": "tests/scripts/test_screenshots.py",
     "python scripts/download.py": "tests/test_download.py, with a server of its own",
+    "python scripts/benchmark.py": "tests/scripts/test_benchmark.py",
     "python scripts/predict.py outputs/RUN/checkpoints/best.ckpt --microphone": "tests/test_microphone.py",
 }
 """What is not run here, and where it is."""
