@@ -1,6 +1,7 @@
 """Any sound file → one mono waveform at the wanted rate, with a defined answer for everything odd."""
 
 import hashlib
+import math
 from dataclasses import dataclass
 from functools import lru_cache
 from pathlib import Path
@@ -19,6 +20,15 @@ MIN_SECONDS = 0.1
 
 SILENCE_PEAK = 1e-4
 """A clip whose largest sample is below this (-80 dB re full scale) is called silent."""
+
+RATES = (1_000, 1_000_000)
+"""Lowest and highest rate in hertz; a header with another one is damaged, or the file is no sound."""
+
+LARGEST_KERNEL = 100_000_000
+"""Numbers in a resampling kernel, 400 MB. From 24,414 Hz, a rate of some corpora, to 16,000 Hz it has 98 million."""
+
+UNKNOWN_FRAMES = 2**62
+"""A FLAC file whose header does not tell its length has more frames than this, as libsndfile counts."""
 
 _ONE_AT_A_TIME = Lock()
 
@@ -61,16 +71,20 @@ def read_audio(path: Path, sample_rate: int) -> Recording:
     clip is kept; each is told in the remarks.
 
     Raises:
-        AudioError: The file is missing or broken, has no samples, is shorter than ``MIN_SECONDS``, or holds NaN or
-            infinite samples.
+        AudioError: The file is missing or broken, has no samples, is shorter than ``MIN_SECONDS``, holds NaN or
+            infinite samples, or its header does not tell its length or tells more than memory holds; or its rate can't
+            be used, as ``check_rate`` says.
     """
     try:
         with soundfile.SoundFile(path) as file:
+            check_header(file, path, sample_rate)
             exact = file.subtype == "PCM_16" and file.channels == 1 and file.samplerate == sample_rate
             rate = file.samplerate
             sound = file.read(dtype="int16" if exact else "float32", always_2d=True)
     except (OSError, TypeError, soundfile.SoundFileError) as error:  # TypeError: a name that ends in .raw
         raise AudioError(f"{path}: can't be read: {error}") from error
+    except MemoryError as error:
+        raise AudioError(f"{path}: its header tells more samples than memory holds: {error}") from error
     return _recording(str(path), sound, rate, sample_rate)
 
 
@@ -78,12 +92,14 @@ def from_samples(samples: NDArray[np.float32], rate: float, sample_rate: int) ->
     """The same for samples in memory, ``(time,)`` or ``(channel, time)`` with full scale at ±1.
 
     Raises:
-        AudioError: They have another shape, are too few, or hold NaN or infinite values; or ``rate`` is not above 0.
+        AudioError: They have another shape, are too few, or hold NaN or infinite values; or ``rate`` can't be used, as
+            ``check_rate`` says.
     """
-    if samples.ndim not in (1, 2) or 0 in samples.shape or not 0 < rate < 1e9:
+    if samples.ndim not in (1, 2) or 0 in samples.shape or not 0 < rate < math.inf:
         raise AudioError(
             f"samples of shape {samples.shape} at {rate} Hz: (time,) or (channel, time) is wanted, over 0 Hz"
         )
+    check_rate("the samples", round(rate), sample_rate)
     return _recording("the samples", samples.reshape(-1, samples.shape[-1]).T, round(rate), sample_rate)
 
 
@@ -123,6 +139,35 @@ def _fingerprint(samples: NDArray[np.int16] | NDArray[np.float32]) -> str:
         if np.array_equal(scaled, whole) and whole.min() >= -32768 and whole.max() <= 32767:
             samples = whole.astype(np.int16)
     return hashlib.blake2b(samples.tobytes(), digest_size=16).hexdigest()
+
+
+def check_header(file: soundfile.SoundFile, path: Path, sample_rate: int) -> None:
+    """Refuse an open file by what its header tells.
+
+    Raises:
+        AudioError: It does not tell its length, or its rate can't be used.
+    """
+    check_rate(str(path), file.samplerate, sample_rate)
+    if file.frames > UNKNOWN_FRAMES:  # libsndfile can't read it block by block, nor tell how much to make room for
+        raise AudioError(f"{path}: its header does not tell its length: write it to a file once more")
+
+
+def check_rate(name: str, rate: int, sample_rate: int) -> None:
+    """Refuse a rate that can't be brought to ``sample_rate`` hertz in reasonable memory.
+
+    Raises:
+        AudioError: It is not within ``RATES``, or its greatest common divisor with ``sample_rate`` is so small that the
+            kernel would have more numbers than ``LARGEST_KERNEL``.
+    """
+    low, high = RATES
+    if not low <= rate <= high:
+        raise AudioError(f"{name}: its rate is {rate:,} Hz; from {low:,} to {high:,} Hz can be used")
+    divisor = math.gcd(rate, sample_rate)
+    if rate // divisor * (sample_rate // divisor) > LARGEST_KERNEL:
+        raise AudioError(
+            f"{name}: from its {rate:,} Hz to {sample_rate:,} Hz would take too much memory, for the two have no "
+            f"common divisor but {divisor}: resample it to {sample_rate:,} Hz with another program"
+        )
 
 
 def resampler(rate: int, sample_rate: int) -> Resample:

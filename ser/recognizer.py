@@ -80,7 +80,9 @@ class Recognizer:
         """
         checkpoint = read_checkpoint(Path(path))
         if (version := checkpoint.get("format", 0)) != CHECKPOINT_FORMAT:
-            remedy = "install a newer one" if version > CHECKPOINT_FORMAT else "train it again"
+            remedy = (
+                "install a newer one" if isinstance(version, int) and version > CHECKPOINT_FORMAT else "train it again"
+            )
             raise UserError(
                 f"{path} was written by ser {checkpoint.get('ser_version')}, in format {version}; this version reads "
                 f"{CHECKPOINT_FORMAT}: {remedy}"
@@ -97,7 +99,18 @@ class Recognizer:
             labels = list(state["labels"])
             if len(labels) != checkpoint["hyper_parameters"]["num_classes"]:
                 raise ValueError(f"{len(labels)} labels")
-        except (LookupError, TypeError, RuntimeError, ValueError, AttributeError) as error:
+            # An answer about silence shows whether all this goes together.
+            silence = np.zeros(config.sample_rate, np.float32)
+            cls(network, frontend, labels, config.sample_rate, calibration)(silence, config.sample_rate)
+        except (
+            LookupError,
+            TypeError,
+            RuntimeError,
+            ValueError,
+            AttributeError,
+            ArithmeticError,
+            MemoryError,
+        ) as error:
             raise UserError(f"{path} does not hold what a run's checkpoint holds: {error!r}") from error
         try:
             network, frontend = network.to(device), frontend.to(device)

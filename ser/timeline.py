@@ -16,7 +16,7 @@ import soundfile
 import torch
 from numpy.typing import NDArray
 
-from ser.audio import MIN_SECONDS, SILENCE_PEAK, AudioError, Recording, resampler
+from ser.audio import MIN_SECONDS, SILENCE_PEAK, AudioError, Recording, check_header, resampler
 from ser.errors import UserError
 from ser.recognizer import TOO_LOUD, Recognizer
 
@@ -51,9 +51,6 @@ SPEECH_SHARE = 0.2
 
 BLOCK = 16_384
 """Samples of each channel that are decoded at once."""
-
-UNKNOWN_FRAMES = 2**62
-"""A FLAC file whose header does not tell its length has more frames than this, as libsndfile counts."""
 
 UNKNOWN_BYTES = 0x7FFF0000
 """A WAV header whose length of the sound is this or more was written before the length was known."""
@@ -120,7 +117,8 @@ class SoundStream:
 
         Raises:
             AudioError: The file is missing, can't be decoded from its start on, does not tell its length, has no
-                samples, is shorter than ``MIN_SECONDS``, or holds NaN or infinite samples.
+                samples, is shorter than ``MIN_SECONDS``, or holds NaN or infinite samples; or its rate can't be used,
+                as ``ser.audio.check_rate`` says.
         """
         self.broken = None
         try:
@@ -128,9 +126,8 @@ class SoundStream:
         except (OSError, TypeError, soundfile.SoundFileError) as error:  # TypeError: a name that ends in .raw
             raise AudioError(f"{self.path}: can't be read: {error}") from error
         with file:
+            check_header(file, self.path, self.sample_rate)
             rate = file.samplerate
-            if file.frames > UNKNOWN_FRAMES:  # libsndfile can't go on from block to block in it
-                raise AudioError(f"{self.path}: its header does not tell its length: write it to a file once more")
             self.seconds = _declared_seconds(file)
             resample = BlockResampler(rate, self.sample_rate)
             frames = 0

@@ -414,3 +414,45 @@ def test_real_clips_are_int16_and_exact(oddities: Path) -> None:
 def test_samples_of_a_shape_without_sound_are_refused(shape: tuple[int, ...]) -> None:
     with pytest.raises(AudioError, match="shape"):
         from_samples(np.zeros(shape, np.float32), 16_000, 16_000)
+
+
+def damaged(path: Path, edits: dict[int, bytes]) -> Path:
+    """The file with some of its bytes changed, by place."""
+    content = bytearray(path.read_bytes())
+    for place, changed in edits.items():
+        content[place : place + len(changed)] = changed
+    path.write_bytes(content)
+    return path
+
+
+@pytest.mark.parametrize("rate", [0, 1, 999, 1_000_001, 2**31 - 1, 2**32 - 1])
+def test_a_header_with_an_absurd_rate_is_refused(rate: int, tmp_path: Path) -> None:
+    path = damaged(saved(tmp_path / "a.wav", tone(440)), {24: rate.to_bytes(4, "little")})
+    with pytest.raises(AudioError, match=r"a\.wav: (its rate is|can't be read)"):
+        read_audio(path, RATE)
+
+
+def test_a_rate_without_a_common_divisor_that_would_fill_memory_is_refused(tmp_path: Path) -> None:
+    path = damaged(saved(tmp_path / "a.wav", tone(440)), {24: (999_983).to_bytes(4, "little")})
+    with pytest.raises(AudioError, match=r"common divisor but 1: resample it to 16,000 Hz"):
+        read_audio(path, RATE)
+    with pytest.raises(AudioError, match="common divisor but 1"):
+        from_samples(np.zeros(999_983, np.float32), 999_983, RATE)
+
+
+def test_a_flac_stream_that_does_not_tell_its_length_is_refused(tmp_path: Path) -> None:
+    whole = saved(tmp_path / "a.flac", tone(440))
+    content = whole.read_bytes()
+    assert content[:4] == b"fLaC"
+    path = damaged(whole, {21: bytes([content[21] & 0xF0]) + bytes(4)})  # 36 bits of STREAMINFO
+    with pytest.raises(AudioError, match="does not tell its length"):
+        read_audio(path, RATE)
+
+
+def test_a_header_that_tells_more_than_memory_holds_is_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def full(*args: Any, **options: Any) -> None:
+        raise MemoryError("Unable to allocate 275. GiB")
+
+    monkeypatch.setattr(soundfile.SoundFile, "read", full)
+    with pytest.raises(AudioError, match="more samples than memory holds: Unable to allocate"):
+        read_audio(saved(tmp_path / "a.wav", tone(440)), RATE)

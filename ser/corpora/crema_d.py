@@ -88,7 +88,7 @@ def _table(name: str, root: Path, metadata: Path | None) -> Path | None:
 def _with_actors(clips: list[Clip], table: Path) -> list[Clip]:
     known: dict[str, dict[str, Any]] = {}
     for row in _rows(table, ("ActorID", "Age", "Sex", "Race", "Ethnicity")):
-        if not row["Age"].isdecimal():
+        if not (row["Age"].isdecimal() and len(row["Age"]) < 4):
             raise CorpusError(f"{table}: actor {row['ActorID']} has the age {row['Age']!r}; whole years are wanted")
         known[row["ActorID"]] = {
             "age": int(row["Age"]),

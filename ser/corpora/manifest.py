@@ -26,8 +26,8 @@ def read(root: Path) -> list[Clip]:
     of it. Other columns are ignored, and a value may be empty. The file is UTF-8, with or without a byte order mark.
 
     Raises:
-        CorpusError: A column or a value is missing, a file stands twice, a split has another name or an age is not a
-            number; with the line.
+        CorpusError: A column or a value is missing, a file stands twice, a split has another name, an age is not a
+            number or a path can't be one; with the line.
     """
     clips: dict[Path, Clip] = {}
     try:
@@ -67,6 +67,16 @@ def _first(clip: Clip, clips: dict[Path, Clip], manifest: Path) -> str | None:
     return None if name is None else min(seen)  # copies that go round in a circle belong together all the same
 
 
+def _place(manifest: Path, line: int, name: str) -> Path:
+    """Where ``name`` lies, after checking that the system takes it for a path."""
+    try:
+        place = manifest.parent / Path(name).expanduser()
+        place.resolve()
+    except (OSError, RuntimeError, ValueError) as error:  # too long, ~nobody, a zero byte
+        raise CorpusError(f"{manifest}, line {line}: {name[:80]!r} can't be a path: {error}") from error
+    return place
+
+
 def _clip(manifest: Path, line: int, row: dict[str, str]) -> Clip:
     for column in ("path", "emotion"):
         if not row[column]:
@@ -78,11 +88,14 @@ def _clip(manifest: Path, line: int, row: dict[str, str]) -> Clip:
     for column in LOWER:
         known[column] = known[column] and known[column].lower()
     age = row.get("age") or None
-    if age is not None and not age.isdecimal():
+    if age is not None and not (age.isdecimal() and len(age) < 4):
         raise CorpusError(f"{manifest}, line {line}: age is {age!r}; it can be whole years or empty")
+    path = _place(manifest, line, row["path"])
+    if known["original"] is not None:
+        _place(manifest, line, known["original"])
     return Clip(
         name=row["path"],
-        path=manifest.parent / Path(row["path"]).expanduser(),
+        path=path,
         emotion=row["emotion"].lower(),
         age=None if age is None else int(age),
         **known,

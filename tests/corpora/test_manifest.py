@@ -197,3 +197,17 @@ def test_copies_of_one_another_have_one_original(tmp_path: Path) -> None:
 def test_who_speaks_is_read_in_lower_case(tmp_path: Path) -> None:
     (tmp_path / "m.csv").write_text("path,emotion,sex\na.wav,sad,Female\nb.wav,sad,female\n")
     assert {clip.sex for clip in read(tmp_path / "m.csv")} == {"female"}
+
+
+@pytest.mark.parametrize("name", ["~no_such_user/a.wav", "a\0b.wav"])
+@pytest.mark.parametrize("column", ["path", "original"])
+def test_what_can_not_be_a_path_is_an_error_with_its_line(tmp_path: Path, name: str, column: str) -> None:
+    row = f"{name},sad,b.wav" if column == "path" else f"a.wav,sad,{name}"
+    message = refusal(manifest(tmp_path, "path,emotion,original", "c.wav,sad,d.wav", row))
+    assert "line 3" in message
+    assert "can't be a path" in message or "can't be read" in message
+
+
+@pytest.mark.parametrize("age", ["1000", "9" * 5000])
+def test_an_age_of_more_than_three_digits_is_refused(tmp_path: Path, age: str) -> None:
+    assert "whole years" in refusal(manifest(tmp_path, "path,emotion,age", f"a.wav,sad,{age}"))
