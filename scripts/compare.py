@@ -31,7 +31,9 @@ def main() -> None:
         found = compare(
             read_answers(options.run_a / "predictions.csv"), read_answers(options.run_b / "predictions.csv")
         )
-    except UserError as error:
+        if options.json:
+            options.json.write_text(json.dumps(found, indent=2) + "\n", encoding="utf-8")
+    except (UserError, OSError) as error:
         sys.exit(f"error: {error}")
     table = Table(title="Paired difference on the same test clips, B - A")
     for column in ("score", "A", "B", "B - A", "95 % interval", "p"):
@@ -50,8 +52,6 @@ def main() -> None:
     console = Console()
     console.print(table)
     console.print(f"Interval by a bootstrap, p by a randomisation test, both over {found['over']}.", soft_wrap=True)
-    if options.json:
-        options.json.write_text(json.dumps(found, indent=2) + "\n", encoding="utf-8")
 
 
 if __name__ == "__main__":

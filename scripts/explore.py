@@ -17,6 +17,7 @@ from rich.console import Console
 from rich.markup import escape
 from rich.table import Table
 
+from ser.audio import open_sound
 from ser.bank import WaveformBank, decode_clips, fingerprints
 from ser.config import compose_words
 from ser.corpora import SIDES, read_corpora
@@ -48,7 +49,7 @@ def main() -> None:
     try:
         cfg = compose_words(options.words)
         explore(cfg, options.out, options.clip, options.at)
-    except (UserError, HydraException) as error:
+    except (UserError, HydraException, OSError) as error:
         sys.exit(f"error: {error}")
 
 
@@ -69,8 +70,8 @@ def explore(cfg: dict[str, Any], out: Path, emotion: str | None = None, place: i
         draw(found, cfg, out)
     if emotion is not None:
         position, clip, _ = first_clip(found, emotion, place)
-        sound, rate = soundfile.read(clip.path, dtype="float32")
-        soundfile.write(out / "clip.wav", sound, rate)
+        with open_sound(clip.path, cfg["features"]["sample_rate"]) as file:
+            soundfile.write(out / "clip.wav", file.read(dtype="float32"), file.samplerate)
         console.print(f"place {position}: {escape(clip.name)}, {escape(clip.emotion)} → {out / 'clip.wav'}")
     console.print(f"clips.csv and pictures: {escape(str(out))}", soft_wrap=True)
 

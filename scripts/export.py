@@ -27,6 +27,7 @@ def main() -> None:
     options = parser.parse_args()
     try:
         recognizer = Recognizer.load(options.checkpoint)
+        options.file.parent.mkdir(parents=True, exist_ok=True)
         difference = export(recognizer, options.file)
     except (UserError, OSError) as error:
         sys.exit(f"error: {error}")

@@ -260,21 +260,21 @@ def main() -> None:
     parser.add_argument("paths", nargs="+", type=Path, help="run folders, or folders that hold them")
     parser.add_argument("--out", type=Path, help="folder for the tables; by default the first path")
     options = parser.parse_args()
-    try:
-        boards = gather(find_runs(options.paths))
-    except UserError as error:
-        sys.exit(f"error: {error}")
     first = options.paths[0]
     out = options.out or (first.parent if first.is_file() else first)
-    out.mkdir(parents=True, exist_ok=True)
-    (out / "index.html").write_text(page(boards, out), encoding="utf-8")
-    (out / "leaderboard.md").write_text(markdown(boards), encoding="utf-8")
-    with (out / "leaderboard.csv").open("w", newline="", encoding="utf-8") as file:
-        writer = csv.writer(file)
-        writer.writerow(["corpus", "split", "hash", *COLUMNS])
-        for board in boards:
-            head = [board.corpus, board.split["name"], board.split["hash"]]
-            writer.writerows([*head, *line.values()] for line in table(board, boards))
+    try:
+        boards = gather(find_runs(options.paths))
+        out.mkdir(parents=True, exist_ok=True)
+        (out / "index.html").write_text(page(boards, out), encoding="utf-8")
+        (out / "leaderboard.md").write_text(markdown(boards), encoding="utf-8")
+        with (out / "leaderboard.csv").open("w", newline="", encoding="utf-8") as file:
+            writer = csv.writer(file)
+            writer.writerow(["corpus", "split", "hash", *COLUMNS])
+            for board in boards:
+                head = [board.corpus, board.split["name"], board.split["hash"]]
+                writer.writerows([*head, *line.values()] for line in table(board, boards))
+    except (UserError, OSError) as error:
+        sys.exit(f"error: {error}")
     console = Console()
     by_corpus: dict[str, int] = defaultdict(int)
     for board in boards:

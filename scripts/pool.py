@@ -15,13 +15,27 @@ from pathlib import Path
 from statistics import mean, stdev
 from typing import Any
 
-from omegaconf import OmegaConf
-
 from ser.errors import UserError
 from ser.evaluation import SCORES, Answers, join, read_answers
-from ser.results import console, find_runs, scored, show, write
+from ser.results import check_results, console, find_runs, read_choices, scored, show, write
 
 FOLDED = ("kfold", "loso")
+
+_HELD: dict[str, type | tuple[type, ...]] = {
+    "dataset.clips": int,
+    "dataset.speakers": int,
+    "parameters": dict,
+    "precision": str,
+    "labels": dict,
+    "split.fold": (int, str),
+    "split.leakage": str,
+    "checkpoint.tested": str,
+    "checkpoint.epoch": (int, str),
+    "seconds": (int, float),
+    "versions": dict,
+    "git": object,
+}
+"""What a fold's ``metrics.json`` tells beside what all tell."""
 
 
 def recipes(runs: Sequence[dict[str, Any]]) -> list[list[dict[str, Any]]]:
@@ -32,9 +46,10 @@ def recipes(runs: Sequence[dict[str, Any]]) -> list[list[dict[str, Any]]]:
     """
     same: dict[str, list[dict[str, Any]]] = defaultdict(list)
     for run in runs:
-        if run["split"]["name"] in FOLDED and run["split"]["fold"] != "pooled":
-            choices = _choices(run)
-            choices["split"].pop("fold")
+        if run["split"]["name"] in FOLDED and run["split"].get("fold") != "pooled":
+            check_results(run, run["file"], _HELD)
+            choices = read_choices(Path(run["file"]).parent)
+            choices["split"].pop("fold", None)
             same[json.dumps(choices, sort_keys=True)].append(run)
     if not same:
         raise UserError(
@@ -42,12 +57,6 @@ def recipes(runs: Sequence[dict[str, Any]]) -> list[list[dict[str, Any]]]:
             "-m split=kfold split.fold=0,1,2,3,4"
         )
     return list(same.values())
-
-
-def _choices(run: dict[str, Any]) -> dict[str, Any]:
-    choices = OmegaConf.to_container(OmegaConf.load(Path(run["file"]).with_name("config.yaml")))
-    assert isinstance(choices, dict)
-    return {str(key): value for key, value in choices.items()}
 
 
 def pool(runs: Sequence[dict[str, Any]]) -> tuple[dict[str, Any], Answers]:
@@ -120,7 +129,7 @@ def main() -> None:
             )
             taken.add(folder)
             folder.mkdir(parents=True, exist_ok=True)
-            choices = _choices(runs[0])
+            choices = read_choices(Path(runs[0]["file"]).parent)
             choices["split"]["fold"] = "pooled"
             write(folder, choices, results, answers)
             show(results, folder)
@@ -128,7 +137,7 @@ def main() -> None:
                 values = [fold[score] for fold in results["folds"]]
                 spread = f" ± {stdev(values):.3f}" if len(values) > 1 else ""
                 console.print(f"{score} over {len(values)} folds: mean {mean(values):.3f}{spread}")
-    except UserError as error:
+    except (UserError, OSError) as error:
         sys.exit(f"error: {error}")
 
 

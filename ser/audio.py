@@ -2,6 +2,7 @@
 
 import hashlib
 import math
+import os
 from dataclasses import dataclass
 from functools import lru_cache
 from pathlib import Path
@@ -75,16 +76,15 @@ def read_audio(path: Path, sample_rate: int) -> Recording:
             infinite samples, or its header does not tell its length or tells more than memory holds; or its rate can't
             be used, as ``check_rate`` says.
     """
-    try:
-        with soundfile.SoundFile(path) as file:
-            check_header(file, path, sample_rate)
-            exact = file.subtype == "PCM_16" and file.channels == 1 and file.samplerate == sample_rate
-            rate = file.samplerate
+    with open_sound(path, sample_rate) as file:
+        exact = file.subtype == "PCM_16" and file.channels == 1 and file.samplerate == sample_rate
+        rate = file.samplerate
+        try:
             sound = file.read(dtype="int16" if exact else "float32", always_2d=True)
-    except (OSError, TypeError, soundfile.SoundFileError) as error:  # TypeError: a name that ends in .raw
-        raise AudioError(f"{path}: can't be read: {error}") from error
-    except MemoryError as error:
-        raise AudioError(f"{path}: its header tells more samples than memory holds: {error}") from error
+        except soundfile.SoundFileError as error:
+            raise AudioError(f"{path}: can't be read: {error}") from error
+        except (MemoryError, ValueError) as error:
+            raise AudioError(f"{path}: its header tells more samples than memory holds: {error}") from error
     return _recording(str(path), sound, rate, sample_rate)
 
 
@@ -141,15 +141,28 @@ def _fingerprint(samples: NDArray[np.int16] | NDArray[np.float32]) -> str:
     return hashlib.blake2b(samples.tobytes(), digest_size=16).hexdigest()
 
 
-def check_header(file: soundfile.SoundFile, path: Path, sample_rate: int) -> None:
-    """Refuse an open file by what its header tells.
+def open_sound(path: Path, sample_rate: int) -> soundfile.SoundFile:
+    """Open a sound file that is to be brought to ``sample_rate`` hertz.
 
     Raises:
-        AudioError: It does not tell its length, or its rate can't be used.
+        AudioError: It is missing, or its header is broken, does not tell its length, or tells a rate that can't be
+            used, as ``check_rate`` says.
     """
-    check_rate(str(path), file.samplerate, sample_rate)
-    if file.frames > UNKNOWN_FRAMES:  # libsndfile can't read it block by block, nor tell how much to make room for
-        raise AudioError(f"{path}: its header does not tell its length: write it to a file once more")
+    try:
+        try:
+            file = soundfile.SoundFile(path)
+        except UnicodeEncodeError:  # a name that is not UTF-8
+            file = soundfile.SoundFile(os.fsencode(path))
+    except (OSError, TypeError, ValueError, soundfile.SoundFileError) as error:  # TypeError: a name that ends in .raw
+        raise AudioError(f"{path}: can't be read: {error}") from error
+    try:
+        check_rate(str(path), file.samplerate, sample_rate)
+        if file.frames > UNKNOWN_FRAMES:  # libsndfile can't read it block by block, nor tell how much to make room for
+            raise AudioError(f"{path}: its header does not tell its length: write it to a file once more")
+    except AudioError:
+        file.close()
+        raise
+    return file
 
 
 def check_rate(name: str, rate: int, sample_rate: int) -> None:

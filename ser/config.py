@@ -5,7 +5,8 @@ import sys
 import time
 from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import Any
+from types import UnionType
+from typing import Any, Union, get_args, get_origin, get_type_hints
 
 import torch
 from hydra import compose, initialize_config_dir
@@ -14,8 +15,10 @@ from hydra.experimental.callback import Callback
 from lightning import Trainer
 from omegaconf import DictConfig, OmegaConf
 
+from ser.audio import RATES
 from ser.augment import Augment
 from ser.callbacks import read_checkpoint
+from ser.corpora import SEVERAL
 from ser.datamodule import EmotionDataModule
 from ser.errors import UserError
 from ser.features import FEATURES, FeatureConfig, FeatureSet
@@ -34,6 +37,9 @@ GIVEN_TO_DATAMODULE = ("augment", "strict", "seed", "device", "target", "recordi
 
 PRECISIONS = ("auto", "32-true", "bf16-mixed", "16-mixed", None)
 """Features are always computed in single precision, so a network's weights are in it, too."""
+
+WORDS = {int: "a whole number", float: "a number", str: "text", bool: "true or false", type(None): "null"}
+"""What the types of options are called."""
 
 AMPLE_FRAMES = 1000
 """Enough for every network, to try its layers on before the clips' lengths are known."""
@@ -85,13 +91,15 @@ def compose_words(words: Sequence[str]) -> dict[str, Any]:
 
     Raises:
         HydraException: A word is none of ``conf/``'s.
-        ConfigError: A group was given a list.
+        ConfigError: A group was given a list, or an option a value of another type.
     """
     register_schemas()
     with initialize_config_dir(str(CONF), version_base="1.3"):
         cfg = compose("config", list(words))
     refuse_lists(words, cfg)
-    return plain(cfg)
+    choices = plain(cfg)
+    check_types(choices)
+    return choices
 
 
 def refuse_lists(overrides: Sequence[str], cfg: DictConfig) -> None:
@@ -114,16 +122,59 @@ def refuse_lists(overrides: Sequence[str], cfg: DictConfig) -> None:
             )
 
 
+def check_types(cfg: dict[str, Any]) -> None:
+    """Refuse values of other types than the constructors' own, such as a word for a number.
+
+    Raises:
+        ConfigError: A value has another type, or a seed or a rate is out of its range.
+    """
+    network = NETWORKS[cfg["model"]["name"]]
+    known: dict[str, dict[str, Any]] = {
+        "": {
+            "seed": int,
+            "early_stopping_patience": int | None,
+            "figure_every_n_epochs": int,
+            "ckpt_path": str | None,
+        },
+        "dataset": {"root": str | None, "metadata": str | None, "strict": bool},
+        "datamodule": get_type_hints(EmotionDataModule.__init__),
+        "augment": get_type_hints(Augment.__init__),
+        "model": {**get_type_hints(EmotionNetwork.__init__), **get_type_hints(network.__init__)},
+        "trainer": get_type_hints(Trainer.__init__),
+    }
+    for group, hints in known.items():
+        several = group == "dataset" and cfg["dataset"]["name"] == SEVERAL  # its metadata is by corpus
+        for name, value in (cfg[group] if group else cfg).items():
+            if name in hints and not several and not _fits(value, hints[name]):
+                allowed = [WORDS[kind] for kind in get_args(hints[name]) or (hints[name],) if kind in WORDS]
+                option = f"{group}.{name}" if group else name
+                raise ConfigError(f"{option}={value!r} must be {' or '.join(allowed)}")
+    if not 0 <= cfg["seed"] < 2**32:
+        raise ConfigError(f"seed={cfg['seed']} must lie between 0 and {2**32 - 1}")
+    low, high = RATES
+    if not low <= cfg["features"]["sample_rate"] <= high:
+        raise ConfigError(f"features.sample_rate={cfg['features']['sample_rate']} must lie between {low} and {high} Hz")
+
+
+def _fits(value: object, hint: Any) -> bool:
+    """Whether ``value`` has the type ``hint``; of numbers, text and truths only, for others check themselves."""
+    kinds = get_args(hint) if get_origin(hint) in (Union, UnionType) else (hint,)
+    if not set(kinds) <= set(WORDS):
+        return True
+    return type(value) in kinds or (type(value) is int and float in kinds)
+
+
 def check_choices(cfg: dict[str, Any]) -> None:
     """Refuse choices that can't work, before any data is read.
 
     Raises:
-        ConfigError: The network reads features of another dimension, or the checkpoint to go on from or to test is
-            not there.
+        ConfigError: A value has another type than it must, the network reads features of another dimension or can't be
+            built with its numbers, or the checkpoint to go on from or to test is not there.
         FeatureError: The features can't be had with these numbers.
         ShapeError: The network's layers don't fit the features' rows, however many frames there are.
         UserError: A number of the network or of the augmentation is out of its range.
     """
+    check_types(cfg)
     features = FeatureSet(FeatureConfig(**cfg["features"]))
     network = NETWORKS[cfg["model"]["name"]]
     if network.dimensions != features.dimensions:
@@ -136,8 +187,13 @@ def check_choices(cfg: dict[str, Any]) -> None:
             f"with the network go features={', '.join(names)}{' or several of them' if network.dimensions == 1 else ''}"
         )
     ample = (1, features.rows, AMPLE_FRAMES) if features.dimensions == 2 else (1, features.rows * AMPLE_FRAMES)
-    with torch.device("meta"):
-        network(ample, num_classes=2, **network_settings(cfg))
+    try:
+        with torch.device("meta"):
+            network(ample, num_classes=2, **network_settings(cfg))
+    except UserError:
+        raise
+    except (ValueError, RuntimeError) as error:  # torch's own, such as of dropout=7
+        raise ConfigError(f"model={cfg['model']['name']} can't be built with these numbers: {error}") from error
     Augment(**cfg["augment"])
     if cfg["ckpt_path"] is not None:
         _check_resumption(cfg)
@@ -171,6 +227,24 @@ def _check_resumption(cfg: dict[str, Any]) -> None:
 def network_settings(cfg: dict[str, Any]) -> dict[str, Any]:
     """What the network's constructor takes from ``model.``."""
     return {name: value for name, value in cfg["model"].items() if name != "name"}
+
+
+class MakeFolder(Callback):
+    """A folder of results that can't be made is an error in words; Hydra would end with a traceback."""
+
+    def on_run_start(self, config: DictConfig, **kwargs: Any) -> None:  # noqa: ARG002
+        """Make the run's folder."""
+        self._make("hydra.run.dir", config.hydra.run.dir)
+
+    def on_multirun_start(self, config: DictConfig, **kwargs: Any) -> None:  # noqa: ARG002
+        """Make the sweep's folder."""
+        self._make("hydra.sweep.dir", config.hydra.sweep.dir)
+
+    def _make(self, option: str, folder: str) -> None:
+        try:
+            Path(folder).mkdir(parents=True, exist_ok=True)
+        except OSError as error:
+            sys.exit(f"error: {option}={folder} can't be made: {error}")
 
 
 class RefuseEmptySweep(Callback):

@@ -9,6 +9,7 @@ from collections import Counter
 from collections.abc import Mapping, Sequence
 from importlib.metadata import version
 from pathlib import Path
+from types import NoneType
 from typing import Any
 
 import numpy as np
@@ -16,10 +17,12 @@ import torch
 from lightning import Trainer
 from lightning.pytorch.loggers import Logger, TensorBoardLogger
 from omegaconf import OmegaConf
+from omegaconf.errors import OmegaConfBaseException
 from rich.console import Console
 from rich.markup import escape
 from rich.table import Table
 from torchmetrics import MetricCollection
+from yaml import YAMLError
 
 from ser.callbacks import read_checkpoint
 from ser.cards import data_card, model_card
@@ -36,6 +39,25 @@ from ser.splits import Leakage
 PACKAGES = ("ser", "torch", "torchaudio", "lightning", "torchmetrics", "hydra-core", "numpy", "soundfile")
 
 SYNTHETIC_CAUTION = "The corpus is synthetic: no person speaks in it, and the score says nothing about people."
+
+_HELD: dict[str, type | tuple[type, ...]] = {
+    "row": (str, NoneType),
+    "dataset.name": str,
+    "split.name": str,
+    "split.hash": str,
+    "split.clips.test": int,
+    "split.test_speakers": int,
+    "split.test_speakers_heard_before": (int, NoneType),
+    "features": str,
+    "model": str,
+    "seed": (int, NoneType),
+    "command": (list, NoneType),
+    "classes": dict,
+    **{f"test.{score}": (float, int) for score in SCORES},
+}
+"""What every ``metrics.json`` tells, and as what."""
+
+_MISSING = object()
 
 console = Console()
 
@@ -306,8 +328,10 @@ def write(
         else:
             logger.log_hyperparams(_flat(cfg))
         logger.finalize("success")
-    # Last, since a folder with it counts as done.
-    (folder / "metrics.json").write_text(json.dumps(results, indent=2) + "\n", encoding="utf-8")
+    # Last and in one step, since a folder with it counts as done.
+    temporary = folder / "metrics.tmp"
+    temporary.write_text(json.dumps(results, indent=2) + "\n", encoding="utf-8")
+    temporary.replace(folder / "metrics.json")
 
 
 def _flat(cfg: dict[str, Any], prefix: str = "") -> dict[str, Any]:
@@ -327,28 +351,64 @@ def find_runs(paths: Sequence[Path]) -> list[dict[str, Any]]:
     files = sorted({file for path in paths for file in ([path] if path.is_file() else path.rglob("metrics.json"))})
     if not files:
         raise UserError(f"no metrics.json below {', '.join(map(str, paths))}: give run folders, or a sweep's folder")
-    runs = []
-    for file in files:
-        try:
-            runs.append({**json.loads(file.read_text(encoding="utf-8")), "file": str(file)})
-        except (OSError, ValueError, TypeError) as error:
-            raise UserError(f"{file} is not a run's metrics.json: {error}") from error
-    return runs
+    return [{**_read_results(file), "file": str(file)} for file in files]
+
+
+def _read_results(file: Path) -> dict[str, Any]:
+    """What a ``metrics.json`` holds, after checking that it is a run's: other programs write files of that name."""
+    try:
+        results: dict[str, Any] = json.loads(file.read_text(encoding="utf-8"))
+    except (OSError, ValueError, RecursionError) as error:
+        raise UserError(f"{file} is not a run's metrics.json, or broken: {error}; move it away") from error
+    check_results(results, str(file), _HELD)
+    return results
+
+
+def check_results(results: Any, file: str, held: Mapping[str, type | tuple[type, ...]]) -> None:
+    """Check that ``results`` tell all of ``held``, dotted names → types.
+
+    Raises:
+        UserError: They don't; the message names ``file``.
+    """
+    for name, kind in held.items():
+        value = results
+        for key in name.split("."):
+            value = value.get(key, _MISSING) if isinstance(value, dict) else _MISSING
+        if not isinstance(value, kind) or value is _MISSING:
+            raise UserError(
+                f"{file} is not a metrics.json of this version, for it does not tell {name}: move it away, "
+                "or run it again"
+            )
+
+
+def read_choices(folder: Path) -> dict[str, Any]:
+    """The composed choices of a run, its ``config.yaml``.
+
+    Raises:
+        UserError: It is not there, or broken.
+    """
+    file = folder / "config.yaml"
+    try:
+        choices = OmegaConf.to_container(OmegaConf.load(file))
+    except (OSError, ValueError, YAMLError, OmegaConfBaseException) as error:
+        raise UserError(f"{file} can't be read as a run's choices: {error}") from error
+    if not isinstance(choices, dict) or not isinstance(choices.get("split"), dict):
+        raise UserError(f"{file} can't be read as a run's choices: it has no split")
+    return {str(key): value for key, value in choices.items()}
 
 
 def results_of(folder: Path, cfg: dict[str, Any]) -> dict[str, Any] | None:
     """What ``metrics.json`` of ``folder`` holds, or None where no run has ended there.
 
     Raises:
-        UserError: A run with other choices has ended there.
+        UserError: A run with other choices has ended there, or one of its files is broken.
     """
-    metrics, choices = folder / "metrics.json", folder / "config.yaml"
+    metrics = folder / "metrics.json"
     if not metrics.is_file():
         return None
-    if not choices.is_file() or OmegaConf.to_container(OmegaConf.load(choices)) != cfg:
+    if not (folder / "config.yaml").is_file() or read_choices(folder) != cfg:
         raise UserError(f"{folder} holds a run with other choices: set hydra.run.dir= or hydra.sweep.dir= to a new one")
-    results: dict[str, Any] = json.loads(metrics.read_text(encoding="utf-8"))
-    return results
+    return _read_results(metrics)
 
 
 def _raters_line(raters: dict[str, Any]) -> str:

@@ -16,7 +16,7 @@ import soundfile
 import torch
 from numpy.typing import NDArray
 
-from ser.audio import MIN_SECONDS, SILENCE_PEAK, AudioError, Recording, check_header, resampler
+from ser.audio import MIN_SECONDS, SILENCE_PEAK, AudioError, Recording, open_sound, resampler
 from ser.errors import UserError
 from ser.recognizer import TOO_LOUD, Recognizer
 
@@ -121,12 +121,7 @@ class SoundStream:
                 as ``ser.audio.check_rate`` says.
         """
         self.broken = None
-        try:
-            file = soundfile.SoundFile(self.path)
-        except (OSError, TypeError, soundfile.SoundFileError) as error:  # TypeError: a name that ends in .raw
-            raise AudioError(f"{self.path}: can't be read: {error}") from error
-        with file:
-            check_header(file, self.path, self.sample_rate)
+        with open_sound(self.path, self.sample_rate) as file:
             rate = file.samplerate
             self.seconds = _declared_seconds(file)
             resample = BlockResampler(rate, self.sample_rate)
@@ -159,7 +154,7 @@ def _declared_seconds(file: soundfile.SoundFile) -> float:
     seconds: float = file.frames / file.samplerate
     if declared := _DECLARED.search(file.extra_info):
         said, found = map(int, declared.groups())
-        if found < said < UNKNOWN_BYTES:
+        if 0 < found < said < UNKNOWN_BYTES:
             seconds *= said / found
     return seconds
 

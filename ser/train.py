@@ -11,11 +11,13 @@ from typing import Any
 import hydra
 import torch
 from hydra.core.hydra_config import HydraConfig
+from hydra.errors import CompactHydraException
 from hydra.types import RunMode
 from hydra.utils import instantiate
 from lightning import Trainer, seed_everything
 from lightning.pytorch.callbacks import Callback, EarlyStopping, RichProgressBar
 from lightning.pytorch.loggers import Logger
+from lightning.pytorch.utilities.exceptions import MisconfigurationException
 from omegaconf import DictConfig
 from rich.markup import escape
 
@@ -46,9 +48,9 @@ def main(cfg: DictConfig) -> None:
     try:
         refuse_lists(job.overrides.task, cfg)
         run(plain(cfg), Path(job.runtime.output_dir), command=[*started_as("train.py"), *job.overrides.task])
-    except UserError as error:
+    except (UserError, OSError) as error:
         if job.mode == RunMode.MULTIRUN:
-            raise  # Hydra runs the other jobs first
+            raise CompactHydraException(f"error: {error}") from error  # Hydra runs the other jobs, then prints it
         sys.exit(f"error: {error}")
 
 
@@ -83,15 +85,17 @@ def run(cfg: dict[str, Any], folder: Path, command: Sequence[str] = ()) -> dict[
     if cfg["trainer"]["enable_progress_bar"] is not False:
         callbacks.append(RichProgressBar())
     logger: Logger = instantiate(cfg["logger"], save_dir=folder)
-    trainer = Trainer(
-        **{
-            **cfg["trainer"],
-            "logger": [logger, history := History()],
-            "callbacks": callbacks,
-            "default_root_dir": folder,
-            "precision": resolve_precision(cfg["trainer"]["precision"], cfg["trainer"]["accelerator"]),
-        }
-    )
+    settings = {
+        **cfg["trainer"],
+        "logger": [logger, history := History()],
+        "callbacks": callbacks,
+        "default_root_dir": folder,
+        "precision": resolve_precision(cfg["trainer"]["precision"], cfg["trainer"]["accelerator"]),
+    }
+    try:
+        trainer = Trainer(**settings)
+    except (MisconfigurationException, ValueError, TypeError) as error:
+        raise UserError(f"trainer.: Lightning refuses these options: {error}") from error
 
     data, left_out = load_data(cfg, trainer.strategy.root_device)
     network = NETWORKS[cfg["model"]["name"]](data.input_shape, len(data.labels), **network_settings(cfg))

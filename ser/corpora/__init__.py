@@ -103,7 +103,7 @@ def read_corpora(dataset: Mapping[str, Any]) -> list[Clip]:
             ``names``, and ``roots`` and ``metadata`` by corpus.
 
     Raises:
-        CorpusError: A corpus is not there or is not what its name says, or ``names`` lists too few or one twice.
+        CorpusError: A corpus is not there or is not what its name says, a clip's path is not UTF-8, or ``names`` lists too few or one twice.
     """
     if dataset["name"] != SEVERAL:
         return _read(dataset["name"], dataset["root"], dataset.get("metadata"))
@@ -127,6 +127,12 @@ def _read(name: str, root: str | None, metadata: str | None, option: str = "data
         clips = crema_d.read(place, Path(metadata).expanduser())
     else:
         raise CorpusError(f"dataset.metadata={metadata}: only crema_d has tables beside its clips, not {name}")
+    for clip in clips:
+        try:
+            f"{clip.path}{clip.emotion}".encode()
+        except UnicodeEncodeError:
+            shown = str(clip.path).encode("utf-8", "backslashreplace").decode()
+            raise CorpusError(f"{shown}: its name is not UTF-8, and tables of results are: rename it") from None
     return [replace(clip, corpus=name) for clip in clips]
 
 
