@@ -103,7 +103,8 @@ def read_corpora(dataset: Mapping[str, Any]) -> list[Clip]:
             ``names``, and ``roots`` and ``metadata`` by corpus.
 
     Raises:
-        CorpusError: A corpus is not there or is not what its name says, a clip's path is not UTF-8, or ``names`` lists too few or one twice.
+        CorpusError: A corpus is not there or is not what its name says, a clip's path is not UTF-8, or ``names`` lists
+            too few or one twice.
     """
     if dataset["name"] != SEVERAL:
         return _read(dataset["name"], dataset["root"], dataset.get("metadata"))
