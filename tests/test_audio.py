@@ -456,3 +456,15 @@ def test_a_header_that_tells_more_than_memory_holds_is_refused(tmp_path: Path, m
     monkeypatch.setattr(soundfile.SoundFile, "read", full)
     with pytest.raises(AudioError, match="more samples than memory holds: Unable to allocate"):
         read_audio(saved(tmp_path / "a.wav", tone(440)), RATE)
+
+
+def test_a_name_that_is_not_utf_8_is_read(write_wav: Write) -> None:
+    path = write_wav("a.wav")
+    odd = path.rename(path.with_name(os.fsdecode(b"\xff\xe9.wav")))
+    assert len(read_audio(odd, RATE).samples) == RATE
+
+
+@pytest.mark.parametrize("rate", [0.3, 999.4, 1e8])
+def test_samples_in_memory_at_an_absurd_rate_are_refused(rate: float) -> None:
+    with pytest.raises(AudioError, match="its rate is"):
+        from_samples(np.zeros(RATE, np.float32), rate, RATE)

@@ -8,7 +8,7 @@ from hydra import compose, initialize_config_dir
 from hydra.errors import ConfigCompositionException
 from omegaconf import OmegaConf
 
-from ser.config import ConfigError, check_choices, plain, refuse_lists, register_schemas
+from ser.config import ConfigError, MakeFolder, check_choices, plain, refuse_lists, register_schemas
 from ser.corpora import READERS, SEVERAL
 from ser.errors import UserError
 from ser.features import FEATURES
@@ -407,3 +407,45 @@ def test_several_corpora_and_their_places_can_be_given_on_the_command_line() -> 
     assert cfg["dataset"]["names"] == ["crema_d", "ravdess"]
     assert cfg["dataset"]["roots"] == {"crema_d": "/corpora/crema"}
     assert cfg["dataset"]["metadata"] == {"crema_d": "/corpora/tables"}
+
+
+@pytest.mark.parametrize(
+    ("override", "told"),
+    [
+        ("seed=x", "seed='x' must be a whole number"),
+        ("seed=1.5", "seed=1.5 must be a whole number"),
+        ("seed=-1", "seed=-1 must lie between 0 and"),
+        ("early_stopping_patience=x", "must be a whole number or null"),
+        ("dataset.root=2024", "dataset.root=2024 must be text or null"),
+        ("datamodule.batch_size=x", "datamodule.batch_size='x' must be a whole number"),
+        ("datamodule.batch_size=true", "datamodule.batch_size=True must be a whole number"),
+        ("datamodule.max_seconds=x", "must be a number or null"),
+        ("model.learning_rate=x", "model.learning_rate='x' must be a number"),
+        ("trainer.max_epochs=many", "trainer.max_epochs='many' must be a whole number or null"),
+        ("features.sample_rate=0", "features.sample_rate=0 must lie between"),
+        ("model.dropout=7", "can't be built with these numbers"),
+    ],
+)
+def test_a_value_of_another_type_or_out_of_range_is_refused(override: str, told: str) -> None:
+    with pytest.raises(ConfigError) as caught:
+        check_choices(composed(override))
+    assert told in str(caught.value)
+
+
+def test_a_whole_number_will_do_for_a_number_and_null_where_it_may_be() -> None:
+    words = (
+        "model.learning_rate=1",
+        "datamodule.max_seconds=3",
+        "early_stopping_patience=null",
+        "trainer.max_time=null",
+    )
+    check_choices(composed(*words))
+
+
+def test_a_folder_that_can_not_be_made_ends_in_words(tmp_path: Path) -> None:
+    (tmp_path / "file").touch()
+    cfg = OmegaConf.create({"hydra": {"run": {"dir": f"{tmp_path}/file/a"}, "sweep": {"dir": f"{tmp_path}/b/c"}}})
+    with pytest.raises(SystemExit, match=r"error: hydra\.run\.dir=.* can't be made"):
+        MakeFolder().on_run_start(cfg)
+    MakeFolder().on_multirun_start(cfg)
+    assert (tmp_path / "b/c").is_dir()

@@ -426,3 +426,25 @@ def test_integers_are_heard_at_the_scale_of_their_type(recognizer: Recognizer) -
     expected = recognizer(sound / np.float32(32768), 16_000)
     assert recognizer(sound, 16_000) == expected
     assert recognizer(torch.from_numpy(sound), 16_000) == expected
+
+
+@pytest.mark.parametrize(
+    ("part", "key", "value"),
+    [
+        ("", "format", "1"),
+        ("EmotionDataModule", "length", "x"),
+        ("EmotionDataModule", "length", -1),
+        ("EmotionDataModule", "length", 10**30),
+        ("EmotionDataModule", "length", True),
+        ("EmotionDataModule", "labels", [{}, "happy", "sad"]),
+        ("calibration", "temperature", []),
+        ("calibration", "temperature", 10**400),
+    ],
+)
+def test_a_checkpoint_with_values_that_give_no_answer_is_refused(
+    trained: Run, tmp_path: Path, part: str, key: str, value: Any
+) -> None:
+    def change(kept: dict[str, Any]) -> None:
+        (kept[part] if part else kept)[key] = value
+
+    refused(changed(trained.checkpoint, tmp_path / "odd.ckpt", change))

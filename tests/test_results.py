@@ -6,7 +6,8 @@ import pytest
 
 from ser import results
 from ser.corpora import SYNTHETIC
-from ser.results import show
+from ser.errors import UserError
+from ser.results import check_results, find_runs, read_choices, show
 
 RESULTS: dict[str, Any] = {
     "dataset": {"name": "folder", "synthetic": False, "skipped": [], "remarks": {}},
@@ -112,3 +113,35 @@ def test_a_score_of_synthetic_sound_is_shown_with_a_caution_and_no_other(monkeyp
     assert {"demo"} == SYNTHETIC
     assert lines(shown(monkeypatch, dataset={"synthetic": True}), "synthetic", "says nothing about people")
     assert not lines(shown(monkeypatch), "synthetic")
+
+
+def test_metrics_of_another_program_or_cut_off_are_refused(tmp_path: Path) -> None:
+    for name, text, why in (
+        ("cut", '{"row": null, "data', "or broken"),
+        ("empty", "", "or broken"),
+        ("list", "[]", "does not tell row"),
+        ("other", '{"accuracy": 0.9}', "does not tell row"),
+    ):
+        (tmp_path / name).mkdir()
+        (tmp_path / name / "metrics.json").write_text(text)
+        with pytest.raises(UserError, match=f"{name}/metrics.json is not a .*{why}"):
+            find_runs([tmp_path / name])
+
+
+def test_what_results_hold_is_checked_by_name_and_type() -> None:
+    held = {"split.hash": str, "seed": (int, type(None)), "git": object}
+    good = {"split": {"hash": "x"}, "seed": None, "git": None}
+    check_results(good, "a file", held)
+    for changes, name in (({"split": {}}, "split.hash"), ({"split": None}, "split.hash"), ({"seed": "1"}, "seed")):
+        with pytest.raises(UserError, match=f"^a file .* does not tell {name}:"):
+            check_results(good | changes, "a file", held)
+    with pytest.raises(UserError, match="does not tell git"):
+        check_results({"split": {"hash": "x"}, "seed": 1}, "a file", held)
+
+
+@pytest.mark.parametrize("content", [b"split: [", b"\xff\xfe", b"- a list", b"a: ${", b"split: 1", b"", None])
+def test_choices_that_can_not_be_read_are_refused(tmp_path: Path, content: bytes | None) -> None:
+    if content is not None:
+        (tmp_path / "config.yaml").write_bytes(content)
+    with pytest.raises(UserError, match=r"config\.yaml can't be read as a run's choices"):
+        read_choices(tmp_path)

@@ -454,3 +454,22 @@ def test_the_picture_has_what_was_heard() -> None:
     assert [text.get_text() for text in figure.legends[0].get_texts()] == [r"a\$", "b", SILENCE]
     assert below.xaxis.get_major_formatter()(3661.5, 0) == "61:01.5"
     figure.savefig(io.BytesIO())
+
+
+def test_a_wav_whose_sound_was_cut_off_whole_is_refused(tmp_path: Path) -> None:
+    path = tmp_path / "a.wav"
+    soundfile.write(path, noise(2, 0.2, 16_000), 16_000, subtype="ULAW")
+    path.write_bytes(path.read_bytes()[:58])  # the header, which tells of more, and no sample
+    with pytest.raises(AudioError, match="has no samples"):
+        list(SoundStream(path, 16_000))
+
+
+@pytest.mark.parametrize("rate", [1, 999_983])
+def test_a_rate_that_can_not_be_used_is_refused(tmp_path: Path, rate: int) -> None:
+    path = tmp_path / "a.wav"
+    soundfile.write(path, noise(2, 0.2, 16_000), 16_000)
+    header = bytearray(path.read_bytes())
+    header[24:28] = rate.to_bytes(4, "little")
+    path.write_bytes(header)
+    with pytest.raises(AudioError, match="its rate is 1 Hz" if rate == 1 else "no common divisor but 1"):
+        list(SoundStream(path, 16_000))

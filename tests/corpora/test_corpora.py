@@ -1,3 +1,4 @@
+import os
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -298,3 +299,9 @@ def test_a_root_or_metadata_of_a_corpus_that_is_not_listed_is_refused(option: st
 def test_one_of_several_that_is_not_known_or_not_there_is_named(unknown: str) -> None:
     with pytest.raises(CorpusError, match=unknown):
         read_corpora(several(["crema_d", unknown]))
+
+
+def test_a_clip_whose_name_is_not_utf_8_is_named_with_what_to_do(tmp_path: Path) -> None:
+    root = lay(tmp_path / "mine", "sad/a.wav", "happy/b.wav", os.fsdecode(b"happy/\xff.wav"))
+    with pytest.raises(CorpusError, match=r"happy/\\udcff\.wav: its name is not UTF-8, .*: rename it"):
+        read_corpora({"name": "folder", "root": str(root)})

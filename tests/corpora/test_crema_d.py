@@ -370,3 +370,9 @@ def test_tables_in_the_parent_are_found_from_within_the_folder(tmp_path: Path, m
     monkeypatch.chdir(tmp_path / "AudioWAV")
     (clip,) = read(Path())
     assert (clip.age, clip.sex, clip.race) == (30, "male", None)
+
+
+def test_an_age_of_more_than_three_digits_is_refused(root: Path) -> None:
+    tables(root)
+    table(root / ACTORS, ACTOR_ROWS[0], f"1001,{'9' * 5000},Male,Asian,Hispanic")
+    assert "whole years are wanted" in refusal(root)
