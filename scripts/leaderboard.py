@@ -2,7 +2,7 @@
 
 One table for each corpus and split, told apart by the split's hash: figures of different tables are about other test
 clips, and so can't be compared. Runs that differ only in seed make one row, mean ± standard deviation over seeds. Folds
-come in as ``scripts/pool.py`` leaves them.
+come in as ``scripts/pool.py`` leaves them. Jobs of a sweep that failed or are missing stand in a table of their own.
 """
 
 import argparse
@@ -10,19 +10,21 @@ import csv
 import os
 import statistics
 import sys
-from collections import defaultdict
+from collections import Counter, defaultdict
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 from rich.console import Console
+from rich.markup import escape
 from rich.table import Table
 
 from ser.errors import UserError
 from ser.evaluation import SCORES
 from ser.report import index_page
 from ser.results import find_runs
+from ser.sweeps import PLAN, JobState, differing_words, job_states, read_plan
 
 PUBLISHED = {
     "energy": (0.4487, 0.4364, 0.4369),
@@ -50,6 +52,9 @@ NOT_PART_OF_A_ROW = (
     *("trainer.enable_progress_bar=", "ckpt_path=", "dataset=", "report=", "model=", "features="),
 )
 """Overrides that don't make a run another row, or that its results name anyway."""
+
+JOB_COLUMNS = ("job", "words", "state", "why")
+"""Of the table of jobs without results."""
 
 NONE = "–"
 
@@ -219,11 +224,51 @@ def _raters(board: Board) -> list[dict[str, str]]:
     return []
 
 
+@dataclass
+class Jobs:
+    """The jobs of one sweep.
+
+    Attributes:
+        sweep: Its folder.
+        states: What became of each.
+    """
+
+    sweep: Path
+    states: list[JobState]
+
+    @property
+    def title(self) -> str:
+        """How many finished, failed and are missing."""
+        counts = Counter(job.state for job in self.states)
+        told = ", ".join(f"{counts[state]} {state}" for state in ("finished", "failed", "missing"))
+        return f"{self.sweep}: {len(self.states)} jobs, {told}"
+
+    def lines(self) -> list[list[str]]:
+        """Of each job without results: its folder, the words that tell it from the others, its state and why."""
+        words = differing_words([job.job for job in self.states])
+        return [
+            [job.job.folder, told, job.state, job.remark]
+            for job, told in zip(self.states, words, strict=True)
+            if job.state != "finished"
+        ]
+
+
+def find_jobs(paths: Sequence[Path]) -> list[Jobs]:
+    """The sweeps below ``paths`` with jobs that failed or are missing.
+
+    Raises:
+        UserError: A sweep's list of jobs is broken.
+    """
+    sweeps = sorted({file.parent for path in paths for file in path.rglob(PLAN)})
+    found = [Jobs(sweep, job_states(sweep, read_plan(sweep))) for sweep in sweeps]
+    return [jobs for jobs in found if jobs.lines()]
+
+
 def _used(lines: Sequence[dict[str, str]]) -> list[str]:
     return [column for column in COLUMNS if any(line[column] != NONE for line in lines)]
 
 
-def markdown(boards: Sequence[Board]) -> str:
+def markdown(boards: Sequence[Board], sweeps: Sequence[Jobs] = ()) -> str:
     """All tables as Markdown."""
     parts = []
     for board in boards:
@@ -232,15 +277,20 @@ def markdown(boards: Sequence[Board]) -> str:
         rule = ["---" if column in ("run", "remarks") else "---:" for column in columns]
         cells = [columns, rule, *([line[column] for column in columns] for line in lines)]
         parts.append(f"**{board.title}**\n\n" + "\n".join(f"| {' | '.join(line)} |" for line in cells) + "\n")
+    for jobs in sweeps:
+        rows = [[cell.replace("|", "\\|") for cell in line] for line in jobs.lines()]
+        cells = [list(JOB_COLUMNS), ["---"] * len(JOB_COLUMNS), *rows]
+        parts.append(f"**{jobs.title}**\n\n" + "\n".join(f"| {' | '.join(line)} |" for line in cells) + "\n")
     return "\n".join(parts)
 
 
-def page(boards: Sequence[Board], out: Path) -> str:
+def page(boards: Sequence[Board], out: Path, sweeps: Sequence[Jobs] = ()) -> str:
     """All tables as a page of their own, with links to the runs' pages as seen from the folder ``out``."""
     tables = []
     for board in boards:
         lines = table(board, boards)
         tables.append((board.title, _used(lines), [[line[column] for column in _used(lines)] for line in lines]))
+    tables += [(jobs.title, list(JOB_COLUMNS), jobs.lines()) for jobs in sweeps]
     runs = []
     for run in (run for board in boards for row in board.rows.values() for run in row.runs):
         report = Path(run["file"]).with_name("report.html")
@@ -263,10 +313,12 @@ def main() -> None:
     first = options.paths[0]
     out = options.out or (first.parent if first.is_file() else first)
     try:
-        boards = gather(find_runs(options.paths))
+        sweeps = find_jobs(options.paths)
+        ended = any(path.is_file() or any(path.rglob("metrics.json")) for path in options.paths)
+        boards = gather(find_runs(options.paths) if ended or not sweeps else [])
         out.mkdir(parents=True, exist_ok=True)
-        (out / "index.html").write_text(page(boards, out), encoding="utf-8")
-        (out / "leaderboard.md").write_text(markdown(boards), encoding="utf-8")
+        (out / "index.html").write_text(page(boards, out, sweeps), encoding="utf-8")
+        (out / "leaderboard.md").write_text(markdown(boards, sweeps), encoding="utf-8")
         with (out / "leaderboard.csv").open("w", newline="", encoding="utf-8") as file:
             writer = csv.writer(file)
             writer.writerow(["corpus", "split", "hash", *COLUMNS])
@@ -291,6 +343,13 @@ def main() -> None:
             console.print(
                 f"{corpus}: rows of different tables aren't comparable, for their splits differ", soft_wrap=True
             )
+    for jobs in sweeps:
+        screen = Table(title=escape(jobs.title))
+        for column in JOB_COLUMNS:
+            screen.add_column(column)
+        for cells in jobs.lines():
+            screen.add_row(*map(escape, cells))
+        console.print(screen)
     console.print(f"written to {out / 'leaderboard.md'}, .csv and index.html", soft_wrap=True)
 
 

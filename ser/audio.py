@@ -53,6 +53,7 @@ class Recording:
         seconds: How long the file is.
         rate: Of the file, in samples a second.
         channels: Of the file.
+        content: Digest of the file's bytes, where a cache is in use.
     """
 
     samples: NDArray[np.int16] | NDArray[np.float32]
@@ -63,6 +64,7 @@ class Recording:
     seconds: float = 0.0
     rate: int = 0
     channels: int = 1
+    content: str | None = None
 
 
 def read_audio(path: Path, sample_rate: int) -> Recording:

@@ -1,48 +1,58 @@
 """All waveforms of a run in one contiguous tensor, gathered a batch at a time on whatever device holds it."""
 
-from collections.abc import Mapping, Sequence
+import io
+import json
+import warnings
+from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from functools import partial
 from pathlib import Path
+from typing import Any, BinaryIO
 
 import numpy as np
 import torch
 from torch import Tensor
 
 from ser.audio import AudioError, Recording, read_audio
+from ser.cache import cached, code, contents, digest_of, read_array
 from ser.corpora import Clip
 
 INT16_SCALE = 1 / 32768
 
+DECODED_AT_ONCE = 256
+"""Files."""
+
+WIDENED_AT_ONCE = 1 << 24
+"""Bytes."""
+
 
 class WaveformBank:
-    """Clips of any lengths end to end: samples and offsets, with no padding kept.
+    """Clips of any lengths end to end, with no padding kept.
+
+    Waveforms that are slices of one array, as those of ``decode_clips`` are, stay where they are; others are copied.
 
     Attributes:
         samples: ``(total time,)``, int16 where every clip is exact in it, else float32 with full scale at ±1.
-        offsets: ``(clips + 1,)`` int64; clip ``i`` is ``samples[offsets[i]:offsets[i + 1]]``.
+        starts: Where each clip begins, ``(clips,)`` int64.
+        lengths: Samples of each clip, ``(clips,)`` int64.
     """
 
     def __init__(self, waveforms: Sequence[np.ndarray]) -> None:
-        dtype = np.int16 if all(waveform.dtype == np.int16 for waveform in waveforms) else np.float32
-        lengths = [len(waveform) for waveform in waveforms]
-        offsets = np.concatenate([[0], np.cumsum(lengths, dtype=np.int64)])
-        samples = np.empty(offsets[-1], dtype)
-        for waveform, start, end in zip(waveforms, offsets[:-1], offsets[1:], strict=True):
-            if waveform.dtype == dtype:
-                samples[start:end] = waveform
-            else:
-                np.multiply(waveform, np.float32(INT16_SCALE), out=samples[start:end])
-        self.samples = torch.from_numpy(samples)
-        self.offsets = torch.from_numpy(offsets)
+        lengths = np.array([len(waveform) for waveform in waveforms], np.int64)
+        samples = _shared(waveforms)
+        if samples is not None:
+            starts = np.array([_address(waveform) for waveform in waveforms]) - _address(samples)
+            starts //= samples.itemsize
+        else:
+            packer = Packer(_in_memory)
+            starts = np.array([packer.add(waveform) for waveform in waveforms], np.int64)
+            samples = packer.samples()
+        self.samples = as_tensor(samples)
+        self.starts = torch.from_numpy(starts)
+        self.lengths = torch.from_numpy(lengths)
 
     def __len__(self) -> int:
-        return len(self.offsets) - 1
-
-    @property
-    def lengths(self) -> Tensor:
-        """Samples of each clip, ``(clips,)`` int64."""
-        return self.offsets.diff()
+        return len(self.lengths)
 
     @property
     def device(self) -> torch.device:
@@ -52,7 +62,8 @@ class WaveformBank:
     def to(self, device: torch.device) -> "WaveformBank":
         """Move the bank to ``device`` in place, and return it."""
         self.samples = self.samples.to(device)
-        self.offsets = self.offsets.to(device)
+        self.starts = self.starts.to(device)
+        self.lengths = self.lengths.to(device)
         return self
 
     def gather(self, clips: Tensor, length: int, random_crop: bool = False) -> tuple[Tensor, Tensor]:
@@ -68,8 +79,68 @@ class WaveformBank:
         Returns:
             Waveforms ``(batch, length)`` with full scale at ±1, and the samples of each that are real ``(batch,)``.
         """
-        starts = self.offsets[clips]
-        return gather(self.samples, starts, self.offsets[clips + 1] - starts, length, random_crop)
+        return gather(self.samples, self.starts[clips], self.lengths[clips], length, random_crop)
+
+
+def as_tensor(array: np.ndarray) -> Tensor:
+    """``array``'s memory as a tensor; that of a file which is mapped must only be read."""
+    with warnings.catch_warnings():
+        warnings.filterwarnings("ignore", "The given NumPy array is not writable")
+        return torch.from_numpy(array)
+
+
+def _shared(waveforms: Sequence[np.ndarray]) -> np.ndarray | None:
+    """The array that all of ``waveforms`` are slices of, if they are."""
+    whole = waveforms[0].base if len(waveforms) else None
+    if not isinstance(whole, np.ndarray) or whole.ndim != 1 or not whole.flags.c_contiguous:
+        return None
+    alike = all(w.base is whole and w.dtype == whole.dtype and w.flags.c_contiguous for w in waveforms)
+    return whole if alike else None
+
+
+def _address(array: np.ndarray) -> int:
+    return int(array.__array_interface__["data"][0])
+
+
+class Packer:
+    """Writes waveforms end to end as they come: int16 as long as that is exact, from then on float32.
+
+    Args:
+        begin: dtype's name → a new binary file for it. What was written to the first one is read once more when int16
+            no longer will do.
+    """
+
+    def __init__(self, begin: Callable[[str], BinaryIO]) -> None:
+        self.begin = begin
+        self.file = begin("int16")
+        self.dtype: type = np.int16
+        self.length = 0
+
+    def add(self, waveform: np.ndarray) -> int:
+        """Write ``waveform`` ``(time,)``, and return the sample that it starts at."""
+        if waveform.dtype != np.int16 and self.dtype == np.int16:
+            self._widen()
+        start = self.length
+        self.file.write(np.ascontiguousarray(self._scaled(waveform)).data)
+        self.length += len(waveform)
+        return start
+
+    def samples(self) -> np.ndarray:
+        """What was written to memory, ``(total time,)``."""
+        assert isinstance(self.file, io.BytesIO)
+        return np.frombuffer(self.file.getbuffer(), self.dtype)
+
+    def _scaled(self, waveform: np.ndarray) -> np.ndarray:
+        if waveform.dtype == self.dtype:
+            return waveform
+        return np.multiply(waveform, np.float32(INT16_SCALE), dtype=np.float32)
+
+    def _widen(self) -> None:
+        narrow, self.file, self.dtype = self.file, self.begin("float32"), np.float32
+        narrow.seek(0)
+        while block := narrow.read(WIDENED_AT_ONCE):
+            self.file.write(self._scaled(np.frombuffer(block, np.int16)).data)
+        narrow.close()
 
 
 def gather(
@@ -106,10 +177,88 @@ def decode(paths: Sequence[Path], sample_rate: int) -> list[Recording | AudioErr
         return list(pool.map(partial(_read_or_error, sample_rate=sample_rate), paths))
 
 
-def decode_clips(clips: Sequence[Clip], sample_rate: int) -> dict[str, Recording | AudioError]:
-    """The same for clips, by their names."""
-    outcomes = decode([clip.path for clip in clips], sample_rate)
-    return {clip.name: outcome for clip, outcome in zip(clips, outcomes, strict=True)}
+def _in_memory(dtype: str) -> io.BytesIO:  # noqa: ARG001
+    return io.BytesIO()
+
+
+def decode_clips(
+    clips: Sequence[Clip], sample_rate: int, cache: Path | None = None, mapped: bool = False
+) -> dict[str, Recording | AudioError]:
+    """Read the files of clips, at most ``DECODED_AT_ONCE`` apart from the one array that holds all their samples.
+
+    Args:
+        clips: With names of their own.
+        sample_rate: Hertz.
+        cache: Keep the samples in this folder, and take them from there if the same files were decoded before.
+        mapped: Leave them there, for the system to read as they are wanted, rather than bring them into memory.
+
+    Returns:
+        By clip's name its recording, whose samples are a slice of that array, or why it can't be used.
+
+    Raises:
+        CacheError: The cache can't be written to, or an entry is damaged.
+    """
+    paths = [clip.path for clip in clips]
+    if cache is None:
+        digests: Sequence[str | None] = [None] * len(clips)
+        packer = Packer(_in_memory)
+        packed: Sequence[Packed | AudioError | None] = _pack(paths, sample_rate, packer)
+        samples = packer.samples()
+    else:
+        digests = contents(paths)
+        depends_on = {
+            "sample_rate": sample_rate,
+            "clips": len(clips),
+            "contents": digest_of(digests),
+            "code": code("audio.py", "bank.py"),
+        }
+        entry = cached(cache, "waveforms", depends_on, partial(_write, paths=paths, sample_rate=sample_rate))
+        packed, samples = _read(entry, mapped)
+    outcomes: dict[str, Recording | AudioError] = {}
+    for i, (clip, found) in enumerate(zip(clips, packed, strict=True)):
+        if isinstance(found, AudioError):
+            outcomes[clip.name] = found
+        elif found is None:  # could not be read when the cache was made; what is wrong is told anew
+            outcomes[clip.name] = _read_or_error(clip.path, sample_rate)
+        else:
+            start, length, about = found
+            about = {**about, "remarks": tuple(about["remarks"]), "content": digests[i]}
+            outcomes[clip.name] = Recording(samples[start : start + length], **about)
+    return outcomes
+
+
+Packed = tuple[int, int, dict[str, Any]]
+"""First sample of a clip, how many there are, and the other attributes of its ``Recording``."""
+
+
+def _pack(paths: Sequence[Path], sample_rate: int, packer: Packer) -> list[Packed | AudioError]:
+    packed: list[Packed | AudioError] = []
+    for first in range(0, len(paths), DECODED_AT_ONCE):
+        for outcome in decode(paths[first : first + DECODED_AT_ONCE], sample_rate):
+            if isinstance(outcome, AudioError):
+                packed.append(outcome)
+                continue
+            about = {name: value for name, value in vars(outcome).items() if name not in ("samples", "content")}
+            packed.append((packer.add(outcome.samples), len(outcome.samples), about))
+    return packed
+
+
+def _write(folder: Path, paths: Sequence[Path], sample_rate: int) -> None:
+    """Make a cache's entry: ``samples.DTYPE`` and ``recordings.json``."""
+    packer = Packer(lambda dtype: (folder / f"samples.{dtype}").open("w+b"))
+    packed = _pack(paths, sample_rate, packer)
+    packer.file.close()
+    if packer.dtype != np.int16:
+        (folder / "samples.int16").unlink()
+    kept = [None if isinstance(found, AudioError) else found for found in packed]
+    (folder / "recordings.json").write_text(json.dumps(kept))
+
+
+def _read(entry: Path, mapped: bool) -> tuple[list[Packed | None], np.ndarray]:
+    (file,) = entry.glob("samples.*")
+    packed = json.loads((entry / "recordings.json").read_text())
+    length = sum(found[1] for found in packed if found is not None)
+    return packed, read_array(file, (length,), file.suffix[1:], mapped)
 
 
 def _read_or_error(path: Path, sample_rate: int) -> Recording | AudioError:

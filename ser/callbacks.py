@@ -1,70 +1,110 @@
 """What happens during a run beside training."""
 
-import shutil
-import warnings
-from collections.abc import Mapping
+import io
+import time
+from collections.abc import Sequence
 from pathlib import Path
 from pickle import UnpicklingError
 from typing import Any
 
 import torch
 from lightning import LightningModule, Trainer
-from lightning.pytorch.callbacks import Callback, ModelCheckpoint
-from lightning.pytorch.loggers import Logger
+from lightning.fabric.plugins.io import TorchCheckpointIO
+from lightning.pytorch.callbacks import Callback, EarlyStopping, ModelCheckpoint
+from lightning.pytorch.loggers import CSVLogger
+from lightning.pytorch.trainer.states import TrainerFn
 from torch import Tensor
 
 from ser.errors import UserError
+from ser.files import replacing
+
+RANK_STEP = 2_654_435_761
+"""Between the seeds of processes, modulo 2³², for torch reads no more of a seed on a CPU: so far apart that no epoch of
+one is an epoch of another. It is 2³² by the golden ratio (Knuth, The Art of Computer Programming 3, 6.4)."""
 
 
 class EpochSeed(Callback):
-    """Seed torch anew for each epoch, so that a resumed run draws what the unbroken one would have drawn."""
+    """Seed torch anew for each epoch, so that a resumed run draws what the unbroken one would have drawn.
+
+    Where several processes train one network, each draws its own, rank 0 what one process alone would draw.
+    """
 
     def __init__(self, seed: int) -> None:
         self.seed = seed
 
     def on_train_epoch_start(self, trainer: Trainer, pl_module: LightningModule) -> None:  # noqa: ARG002
-        """Dropout and augmentation of epoch ``n`` depend on the seed and ``n`` alone."""
-        torch.manual_seed(self.seed * 1_000_003 + trainer.current_epoch)
+        """Dropout and augmentation of epoch ``n`` depend on the seed, ``n`` and the rank alone."""
+        torch.manual_seed(self.seed * 1_000_003 + trainer.current_epoch + trainer.global_rank * RANK_STEP)
 
 
 class Checkpoint(ModelCheckpoint):
-    """One checkpoint in the run folder, which a resumed run takes along into its own.
+    """One checkpoint in the run folder, written at the end of epochs.
+
+    ``best`` is written before ``last``. A run that is killed between the two goes on from the older ``last``, finds the
+    same epoch to be the best once more, and writes the same ``best``.
 
     Args:
         folder: Where it lies.
         name: ``best``, by macro F1 on validation, or ``last``, after every epoch.
-        resumed_from: The folder of the checkpoint that this run goes on from.
     """
 
-    def __init__(self, folder: Path, name: str, resumed_from: Path | None) -> None:
+    def __init__(self, folder: Path, name: str) -> None:
         monitor = "val/macro_f1" if name == "best" else None
-        super().__init__(folder, name, monitor, mode="max", enable_version_counter=False)
-        self.resumed_from = resumed_from
+        super().__init__(
+            folder, name, monitor, mode="max", save_on_train_epoch_end=True, enable_version_counter=False
+        )  # fmt: skip
 
     def load_state_dict(self, state_dict: dict[str, Any]) -> None:
-        """Copy the checkpoint named in the state into this run's folder, and go on from the state.
+        """Go on from the state, wherever the run folder lies by now."""
+        if state_dict["best_model_path"]:
+            here = f"{self.dirpath}/{self.filename}{self.FILE_EXTENSION}"
+            moved = {"dirpath": self.dirpath, "best_model_path": here, "kth_best_model_path": here}
+            super().load_state_dict({**state_dict, **moved, "best_k_models": {here: state_dict["best_model_score"]}})
 
-        Where it is gone, a warning says so, and only the epochs to come are compared.
+
+class Patience(EarlyStopping):
+    """Stops a training whose macro F1 on validation has not risen for ``patience`` epochs."""
+
+    def __init__(self, patience: int) -> None:
+        super().__init__("val/macro_f1", mode="max", patience=patience)
+
+    def load_state_dict(self, state_dict: dict[str, Any]) -> None:
+        """Go on from the state, with the patience of this run."""
+        super().load_state_dict({**state_dict, "patience": self.patience})
+
+    def on_fit_start(self, trainer: Trainer, pl_module: LightningModule) -> None:  # noqa: ARG002
+        """Train no further where that was decided before the run was killed; Lightning keeps no note of it."""
+        trainer.should_stop = trainer.should_stop or self.wait_count >= self.patience
+
+    def on_fit_end(self, trainer: Trainer, pl_module: LightningModule) -> None:  # noqa: ARG002
+        """Count the last epoch as ended, as Lightning does where training goes on or all epochs were seen."""
+        progress: Any = trainer.fit_loop.epoch_progress.current
+        progress.completed = progress.processed
+
+
+class CheckpointFiles(TorchCheckpointIO):
+    """Writes checkpoints in one step; Lightning's own writes to another disk, and copies from there."""
+
+    def save_checkpoint(self, checkpoint: dict[str, Any], path: str | Path, storage_options: Any = None) -> None:  # noqa: ARG002
+        """Write ``checkpoint``.
+
+        Raises:
+            WriteError: It can't be; the checkpoint that was there is still there.
         """
-        if self.resumed_from is None or state_dict["dirpath"] == self.dirpath:
-            super().load_state_dict(state_dict)
-            return
-        name = Path(state_dict["best_model_path"]).name
-        if not name:
-            return
-        kept = self.resumed_from / name
-        if not kept.is_file():
-            warnings.warn(f"{kept} is gone: the best of the epochs to come is kept", stacklevel=2)
-            return
-        assert self.dirpath is not None
-        here = Path(self.dirpath) / name
-        here.parent.mkdir(parents=True, exist_ok=True)
-        if kept.resolve() != here:
-            shutil.copyfile(kept, here)
-        path = str(here)
-        score = state_dict["best_model_score"]
-        moved = {"dirpath": self.dirpath, "best_model_path": path, "kth_best_model_path": path}
-        super().load_state_dict({**state_dict, **moved, "best_k_models": {path: score}})
+        write_checkpoint(Path(path), checkpoint)
+
+
+def write_checkpoint(path: Path, checkpoint: dict[str, Any]) -> None:
+    """Write plain data and tensors to ``path`` in one step.
+
+    Raises:
+        WriteError: It can't be written; what was there is still there.
+    """
+    into = io.BytesIO()  # torch's own writer of files has no words for a full disk
+    torch.save(checkpoint, into)
+    with replacing(path) as unfinished:
+        unfinished.parent.mkdir(parents=True, exist_ok=True)
+        unfinished.write_bytes(into.getbuffer())
 
 
 def read_checkpoint(path: Path) -> dict[str, Any]:
@@ -85,49 +125,96 @@ def read_checkpoint(path: Path) -> dict[str, Any]:
     return checkpoint
 
 
-class History(Logger):
-    """Keeps what is logged by epoch, in memory.
+class History(Callback):
+    """Keeps what a run finds, epoch by epoch, in memory and in the checkpoints; a resumed run tells all of it.
+
+    Args:
+        command: What was typed; a resumed run keeps what was typed to start it.
 
     Attributes:
-        epochs: Epoch, from 1 → values by tag.
+        command: The same.
+        epochs: Epoch, from 1 → values of training and validation by tag.
+        confusion: Side → counts ``(true, predicted)`` of its last epoch.
     """
 
-    def __init__(self) -> None:
-        super().__init__()
+    def __init__(self, command: Sequence[str] = ()) -> None:
+        self.command = list(command)
         self.epochs: dict[int, dict[str, float]] = {}
+        self.confusion: dict[str, Tensor] = {}
+        self._began = time.perf_counter()
 
     @property
-    def name(self) -> str:
-        """Lightning asks for one."""
-        return "history"
+    def seconds(self) -> float:
+        """How long the run has taken, without what came to nothing when it was killed."""
+        return time.perf_counter() - self._began
 
     @property
-    def version(self) -> str:
-        """Lightning asks for one."""
-        return ""
+    def latest(self) -> dict[str, float]:
+        """The last value of each tag."""
+        return {tag: value for _, values in sorted(self.epochs.items()) for tag, value in values.items()}
 
-    def log_hyperparams(self, *args: Any, **kwargs: Any) -> None:
-        """They are kept elsewhere."""
+    def on_validation_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
+        """Keep what validation found."""
+        if not trainer.sanity_checking:
+            self._keep(trainer, pl_module, "val")
 
-    def log_metrics(self, metrics: Mapping[str, float], step: int | None = None) -> None:
-        """Keep the values of training and validation."""
-        values = {tag: float(value) for tag, value in metrics.items() if tag.startswith(("train/", "val/"))}
-        if values and step is not None:
-            self.epochs.setdefault(int(step) + 1, {}).update(values)
+    def on_save_checkpoint(self, trainer: Trainer, pl_module: LightningModule, checkpoint: dict[str, Any]) -> None:
+        """Keep what training found, whose scores are known when checkpoints are written, and put all into this one."""
+        self._keep(trainer, pl_module, "train")
+        checkpoint["history"] = {
+            "command": self.command,
+            "epochs": {epoch: dict(values) for epoch, values in self.epochs.items()},
+            "confusion": dict(self.confusion),
+            "seconds": self.seconds,
+        }
+
+    def on_load_checkpoint(self, trainer: Trainer, pl_module: LightningModule, checkpoint: dict[str, Any]) -> None:  # noqa: ARG002
+        """Go on from a checkpoint. A table of Lightning's CSV logger, which it begins anew, gets the epochs before."""
+        if trainer.state.fn != TrainerFn.FITTING:
+            return
+        history = checkpoint["history"]
+        self.command, self.epochs, self.confusion = history["command"], history["epochs"], history["confusion"]
+        self._began = time.perf_counter() - history["seconds"]
+        for logger in trainer.loggers:
+            if isinstance(logger, CSVLogger):
+                for epoch, values in sorted(self.epochs.items()):
+                    logger.log_metrics({"epoch": epoch - 1, **values}, step=epoch - 1)
+
+    def _keep(self, trainer: Trainer, pl_module: LightningModule, side: str) -> None:
+        found = {tag: float(value) for tag, value in trainer.callback_metrics.items() if tag.startswith(f"{side}/")}
+        self.epochs.setdefault(trainer.current_epoch + 1, {}).update(found)
+        self.confusion[side] = getattr(pl_module, f"{side}_details")["confusion"].compute().cpu()
+
+
+def gather(rows: dict[str, Tensor]) -> dict[str, Tensor]:
+    """Rows of all processes on each of them, in the order of their clips; every process must call it.
+
+    Args:
+        rows: ``clips``, indices ``(row,)``, and what is known of each, ``(row, …)``, on the host.
+    """
+    parts: list[Any] = [rows]
+    if torch.distributed.is_available() and torch.distributed.is_initialized():
+        parts = [None] * torch.distributed.get_world_size()
+        torch.distributed.all_gather_object(parts, rows)
+    joined = {name: torch.cat([part[name] for part in parts]) for name in rows}
+    order = joined["clips"].argsort(stable=True)
+    return {name: values[order] for name, values in joined.items()}
 
 
 class TestAnswers(Callback):
-    """Keeps what the network says of each test clip.
+    """Keeps what the network says of each test clip, on every process what all have found.
 
     Attributes:
         logits: ``(clip, class)``, after the test.
-        clips: Indices into the data module's clips, ``(clip,)``.
+        clips: Indices into the data module's clips, ``(clip,)``, from low to high.
     """
 
     __test__ = False
 
     def __init__(self) -> None:
         self._answers: list[dict[str, Tensor]] = []
+        self.logits = torch.empty(0, 0)
+        self.clips = torch.empty(0, dtype=torch.long)
 
     def on_test_epoch_start(self, trainer: Trainer, pl_module: LightningModule) -> None:  # noqa: ARG002
         """Start from nothing."""
@@ -145,12 +232,8 @@ class TestAnswers(Callback):
         """Keep the batch's answers on the host."""
         self._answers.append({name: value.cpu() for name, value in outputs.items()})
 
-    @property
-    def logits(self) -> Tensor:
-        """``(clip, class)``."""
-        return torch.cat([answers["logits"] for answers in self._answers])
-
-    @property
-    def clips(self) -> Tensor:
-        """``(clip,)``."""
-        return torch.cat([answers["clips"] for answers in self._answers])
+    def on_test_epoch_end(self, trainer: Trainer, pl_module: LightningModule) -> None:  # noqa: ARG002
+        """Put all answers together."""
+        rows = gather({name: torch.cat([answers[name] for answers in self._answers]) for name in ("logits", "clips")})
+        self.logits, self.clips = rows["logits"], rows["clips"]
+        self._answers.clear()

@@ -39,6 +39,8 @@ def main() -> None:
         sys.exit(f"error: ser {name} is not known; commands are {', '.join(known)}")
     else:
         sys.argv = [f"ser {name}", *words]
+        if name == "train":  # what Lightning starts for further devices: python -m ser.train WORDS
+            sys.modules["__main__"].__spec__ = find_spec("ser.train")
         # Imported only now: the help of all commands need not wait for torch.
         module = import_module("ser.train" if name == "train" else f"ser.commands.{name}")
         module.main()

@@ -2,7 +2,6 @@
 
 import inspect
 import sys
-import time
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from types import UnionType
@@ -17,11 +16,11 @@ from omegaconf import DictConfig, OmegaConf
 
 from ser.audio import RATES
 from ser.augment import Augment
-from ser.callbacks import read_checkpoint
 from ser.corpora import SEVERAL
 from ser.datamodule import EmotionDataModule
 from ser.errors import UserError
 from ser.features import FEATURES, FeatureConfig, FeatureSet
+from ser.files import check_writable
 from ser.labels import Labels
 from ser.models import NETWORKS, EmotionNetwork
 from ser.splits import SPLITS
@@ -31,7 +30,7 @@ HERE = Path(__file__).resolve().parent
 CONF = HERE / "conf" if (HERE / "conf").is_dir() else HERE.parent / "conf"
 """Inside an installed package, or beside ``ser/`` in a checkout."""
 
-GIVEN_TO_TRAINER = ("logger", "callbacks", "default_root_dir")
+GIVEN_TO_TRAINER = ("logger", "callbacks", "default_root_dir", "plugins", "use_distributed_sampler")
 GIVEN_TO_DATAMODULE = ("augment", "strict", "seed", "device", "target", "recordings")
 """Arguments that a run fills in itself, and so no options."""
 
@@ -168,8 +167,8 @@ def check_choices(cfg: dict[str, Any]) -> None:
     """Refuse choices that can't work, before any data is read.
 
     Raises:
-        ConfigError: A value has another type than it must, the network reads features of another dimension or can't be
-            built with its numbers, or the checkpoint to go on from or to test is not there.
+        ConfigError: A value has another type than it must, or the network reads features of another dimension or can't
+            be built with its numbers.
         FeatureError: The features can't be had with these numbers.
         ShapeError: The network's layers don't fit the features' rows, however many frames there are.
         UserError: A number of the network or of the augmentation is out of its range.
@@ -195,8 +194,6 @@ def check_choices(cfg: dict[str, Any]) -> None:
     except (ValueError, RuntimeError) as error:  # torch's own, such as of dropout=7
         raise ConfigError(f"model={cfg['model']['name']} can't be built with these numbers: {error}") from error
     Augment(**cfg["augment"])
-    if cfg["ckpt_path"] is not None:
-        _check_resumption(cfg)
     if cfg["trainer"]["precision"] not in PRECISIONS:
         raise ConfigError(
             f"trainer.precision={cfg['trainer']['precision']} must be one of {', '.join(map(str, PRECISIONS))}"
@@ -205,32 +202,13 @@ def check_choices(cfg: dict[str, Any]) -> None:
         raise ConfigError(f"test_checkpoint={cfg['test_checkpoint']!r} must be 'best' or 'last'")
 
 
-def _check_resumption(cfg: dict[str, Any]) -> None:
-    if not Path(cfg["ckpt_path"]).is_file():
-        raise ConfigError(
-            f"ckpt_path={cfg['ckpt_path']} is not a file: give a run's checkpoints/last.ckpt to go on from it"
-        )
-    checkpoint = read_checkpoint(Path(cfg["ckpt_path"]))
-    seen, planned, wanted = checkpoint["epoch"] + 1, checkpoint["max_epochs"], cfg["trainer"]["max_epochs"]
-    if cfg["model"]["schedule"] == "onecycle" and wanted != planned:
-        raise ConfigError(
-            f"trainer.max_epochs={wanted}, and the checkpoint's one-cycle learning rate is laid out over {planned} "
-            f"epochs: go on with trainer.max_epochs={planned}, or start anew"
-        )
-    if wanted is not None and 0 <= wanted <= seen:
-        raise ConfigError(
-            f"ckpt_path={cfg['ckpt_path']} has seen {seen} epochs, and trainer.max_epochs={wanted}: that run is done; "
-            "with model.schedule=constant a larger trainer.max_epochs goes on"
-        )
-
-
 def network_settings(cfg: dict[str, Any]) -> dict[str, Any]:
     """What the network's constructor takes from ``model.``."""
     return {name: value for name, value in cfg["model"].items() if name != "name"}
 
 
 class MakeFolder(Callback):
-    """A folder of results that can't be made is an error in words; Hydra would end with a traceback."""
+    """A folder of results that can't be made or written to is an error in words; Hydra would end with a traceback."""
 
     def on_run_start(self, config: DictConfig, **kwargs: Any) -> None:  # noqa: ARG002
         """Make the run's folder."""
@@ -242,23 +220,6 @@ class MakeFolder(Callback):
 
     def _make(self, option: str, folder: str) -> None:
         try:
-            Path(folder).mkdir(parents=True, exist_ok=True)
+            check_writable(Path(folder))
         except OSError as error:
-            sys.exit(f"error: {option}={folder} can't be made: {error}")
-
-
-class RefuseEmptySweep(Callback):
-    """A sweep that ran nothing is an error; Hydra would end it without a word."""
-
-    def on_multirun_start(self, config: DictConfig, **kwargs: Any) -> None:  # noqa: ARG002
-        """Note the time; a second of it is spared for file systems with coarse clocks."""
-        self.started = time.time() - 1
-
-    def on_multirun_end(self, config: DictConfig, **kwargs: Any) -> None:  # noqa: ARG002
-        """Look for what Hydra writes as a job starts."""
-        written = Path(config.hydra.sweep.dir).rglob(".hydra/config.yaml")
-        if not any(path.stat().st_mtime >= self.started for path in written):
-            sys.exit(
-                f"the sweep over {' '.join(config.hydra.overrides.task)} has no jobs: "
-                "a glob() that matches no choice leaves none; see the files of conf/"
-            )
+            sys.exit(f"error: {option}={folder} can't be made or written to: {error.strerror or error}")

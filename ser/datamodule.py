@@ -2,24 +2,27 @@
 
 import warnings
 from collections.abc import Mapping, Sequence
+from pathlib import Path
 from typing import Any
 
 import torch
 from lightning import LightningDataModule
 from torch import Tensor
-from torch.utils.data import DataLoader, Sampler
+from torch.utils.data import DataLoader
 
 from ser.audio import AudioError, Recording
 from ser.augment import Augment
-from ser.bank import WaveformBank, decode
+from ser.bank import WaveformBank, as_tensor, decode_clips
+from ser.cache import cached, code, digest_of, read_array
 from ser.corpora import SIDES, Clip
 from ser.corpora.clip import person
 from ser.errors import UserError
 from ser.features import FeatureConfig, Frontend
 from ser.models import Batch
+from ser.samplers import EpochSampler, dealt, share_of
 from ser.splits import Split
 
-BANKS = ("device", "memory")
+BANKS = ("device", "memory", "mmap")
 
 TARGETS = ("emotion", "votes")
 
@@ -34,26 +37,6 @@ class DataError(UserError):
     """Clips that a run can't use; the message names them and gives the remedy."""
 
 
-class EpochSampler(Sampler[int]):
-    """A permutation that depends on the seed and the epoch alone, so that a resumed run goes on with the same one."""
-
-    def __init__(self, size: int, seed: int) -> None:
-        self.size = size
-        self.seed = seed
-        self.epoch = 0
-
-    def __len__(self) -> int:
-        return self.size
-
-    def __iter__(self) -> Any:
-        generator = torch.Generator().manual_seed(self.seed * 1_000_003 + self.epoch)
-        return iter(torch.randperm(self.size, generator=generator).tolist())
-
-    def set_epoch(self, epoch: int) -> None:
-        """Called by Lightning before each epoch."""
-        self.epoch = epoch
-
-
 class EmotionDataModule(LightningDataModule):
     """Owns clips, waveforms, features and their normaliser.
 
@@ -64,15 +47,17 @@ class EmotionDataModule(LightningDataModule):
         split: The clips of each side.
         features: The feature set.
         augment: What happens to normalised training features.
-        batch_size: Clips a step.
+        batch_size: Clips a step, of all devices together.
         max_seconds: Pad or crop every clip to this; a longer one is cropped at random in training, about its middle
             otherwise. None pads to the longest clip.
-        bank: Where waveforms and kept features lie: ``device``, with the network, or ``memory``, with the host.
+        bank: Where waveforms and kept features lie: ``device``, with the network; ``memory``, with the host; or
+            ``mmap``, in files of the cache that are read as they are needed, for corpora larger than memory.
         device: That the network trains on, and so where features are computed.
         target: What training clips are trained towards: their ``emotion``, or the shares of the raters' ``votes``.
             Scores are always about the emotion.
-        recordings: Clip's name → what ``decode`` gave at the features' rate; None to decode in ``setup``, which also
-            lets go of them.
+        recordings: Clip's name → what ``decode_clips`` gave at the features' rate, with the same cache; None to decode
+            in ``setup``, which also lets go of them.
+        cache: A folder where decoded waveforms and kept features stay from run to run, ``ser.cache``; None for none.
         keep_features: Compute features that don't change from epoch to epoch once, and keep them.
         strict: Make a clip that can't be used an error, rather than leave it out and list it.
         seed: Orders the training clips.
@@ -95,6 +80,7 @@ class EmotionDataModule(LightningDataModule):
         batch_size: int = 128,
         max_seconds: float | None = None,
         bank: str = "device",
+        cache: str | None = None,
         keep_features: bool = True,
         strict: bool = False,
         seed: int = 0,
@@ -105,6 +91,8 @@ class EmotionDataModule(LightningDataModule):
         super().__init__()
         if bank not in BANKS:
             raise DataError(f"datamodule.bank={bank!r} must be one of {', '.join(BANKS)}")
+        if bank == "mmap" and cache is None:
+            raise DataError("datamodule.bank=mmap reads from files of a cache: give datamodule.cache=FOLDER, too")
         if target not in TARGETS:
             raise DataError(f"dataset.target={target!r} must be one of {', '.join(TARGETS)}")
         if batch_size < 1:
@@ -123,6 +111,8 @@ class EmotionDataModule(LightningDataModule):
         self.max_seconds = max_seconds
         self.device = torch.device(device)
         self.home = self.device if bank == "device" else torch.device("cpu")
+        self.mapped = bank == "mmap"
+        self.cache = None if cache is None else Path(cache)
         self.keep_features = keep_features
         self.strict = strict
         self.seed = seed
@@ -158,17 +148,12 @@ class EmotionDataModule(LightningDataModule):
         training = self._indices(self._positions["train"])
         self._random_crop = int(self.bank.lengths[training].max()) > self.frontend.length
         self._features: Tensor | None = None
-        everything = self._indices(range(len(self.clips)))
         if self.keep_features:
-            self._features = self._extract(everything)
+            self._features = self._keep(recordings)
         if self.config.normalize == "standard":
-            raw = self._features[training] if self._features is not None else self._extract(training)
-            self.frontend.normalizer.fit(raw, self._real_frames(training))
+            parts = training.split(CHUNK)
+            self.frontend.normalizer.fit((self._extract(part), self._real_frames(part)) for part in parts)
             self.fitted_on = self.side("train")
-        if self._features is not None:
-            for chunk in everything.split(CHUNK):
-                scaled = self.frontend.normalizer(self._features[chunk].to(self.device), self._real_frames(chunk))
-                self._features[chunk] = scaled.to(self.home)
 
     @property
     def input_shape(self) -> tuple[int, ...]:
@@ -180,23 +165,41 @@ class EmotionDataModule(LightningDataModule):
         return [self.clips[i] for i in self._positions[name]]
 
     def train_dataloader(self) -> DataLoader[int]:
-        """Shuffled anew each epoch."""
-        positions = self._positions["train"]
-        return DataLoader(
-            positions,  # type: ignore[arg-type]
-            self.batch_size,
-            sampler=EpochSampler(len(positions), self.seed),
-            drop_last=len(positions) % self.batch_size == 1,  # a batch norm can't learn from a single clip
-            generator=torch.Generator(),  # so that beginning an epoch draws nothing from the global generator
-        )
+        """This process's share, shuffled anew each epoch."""
+        return self.loader("train", *self._place())
 
     def val_dataloader(self) -> DataLoader[int]:
-        """In order of name."""
-        return DataLoader(self._positions["val"], self.batch_size)  # type: ignore[arg-type]
+        """This process's share, in order of name."""
+        return self.loader("val", *self._place())
 
     def test_dataloader(self) -> DataLoader[int]:
-        """In order of name."""
-        return DataLoader(self._positions["test"], self.batch_size)  # type: ignore[arg-type]
+        """This process's share, in order of name."""
+        return self.loader("test", *self._place())
+
+    def check_deal(self, ranks: int) -> None:
+        """Check, before they are started, that the clips can be dealt out to so many processes.
+
+        Raises:
+            UserError: They can't.
+        """
+        for side in SIDES:
+            self.loader(side, 0, ranks)
+
+    def loader(self, side: str, rank: int = 0, ranks: int = 1) -> DataLoader[int]:
+        """The share of a side that process ``rank`` of ``ranks`` gets; all of it if there is but one.
+
+        Raises:
+            UserError: The clips can't be dealt out to so many.
+        """
+        positions, share = self._positions[side], share_of(self.batch_size, ranks)
+        if side != "train":
+            return DataLoader(dealt(positions, rank, ranks), share)  # type: ignore[arg-type]
+        return DataLoader(
+            positions,  # type: ignore[arg-type]
+            share,
+            sampler=EpochSampler(len(positions), self.seed, self.batch_size, rank, ranks),
+            generator=torch.Generator(),  # so that beginning an epoch draws nothing from the global generator
+        )
 
     def on_after_batch_transfer(self, batch: Tensor, dataloader_idx: int) -> Batch:  # noqa: ARG002
         """Indices of clips ``(batch,)`` → network input, on the device that the indices are on."""
@@ -205,11 +208,10 @@ class EmotionDataModule(LightningDataModule):
 
     def make_batch(self, clips: Tensor, training: bool = False) -> Batch:
         """Network input of some clips; cropped at random and augmented if ``training``."""
-        if self._features is not None and not (training and self._random_crop):
-            features = self._features[clips.to(self.home)].to(self.device)
-        else:
-            waveforms, lengths = self._gather(clips, random_crop=training and self._random_crop)
-            features = self.frontend.normalized(waveforms, lengths)
+        here = clips.to(self.home)
+        features = self.frontend.normalizer(
+            self._extract(here, random_crop=training and self._random_crop), self._real_frames(here)
+        )
         if training:
             features = self.augment.train()(features)
         soft = self._soft[clips] if training and self._soft is not None else None
@@ -243,11 +245,12 @@ class EmotionDataModule(LightningDataModule):
         self.skipped.clear()
         ordered: Sequence[tuple[str, Clip]] = [(side, clip) for side in SIDES for clip in getattr(self.split, side)]
         if self._recordings is None:
-            outcomes = decode([clip.path for _, clip in ordered], self.config.sample_rate)
+            decoded = decode_clips([clip for _, clip in ordered], self.config.sample_rate, self.cache, self.mapped)
+            outcomes = list(decoded.values())
         else:
             outcomes = [self._recordings[clip.name] for _, clip in ordered]
             self._recordings = None
-        recordings = []
+        recordings: list[Recording] = []
         positions: dict[str, list[int]] = {side: [] for side in SIDES}
         for (side, clip), outcome in zip(ordered, outcomes, strict=True):
             if isinstance(outcome, AudioError):
@@ -272,6 +275,10 @@ class EmotionDataModule(LightningDataModule):
             warnings.warn(f"silent clips, which are kept: {len(silent)}, such as {silent[0]}", stacklevel=2)
         self._positions = positions
         return recordings
+
+    def _place(self) -> tuple[int, int]:
+        """Which process this is, and of how many."""
+        return (self.trainer.global_rank, self.trainer.world_size) if self.trainer else (0, 1)
 
     def _votes(self) -> Tensor:
         """Share of the votes that each class got, ``(clip, class)``; the emotion itself where no class got one.
@@ -311,17 +318,43 @@ class EmotionDataModule(LightningDataModule):
     def _indices(self, positions: Sequence[int]) -> Tensor:
         return torch.tensor(positions, device=self.home)
 
-    def _gather(self, clips: Tensor, random_crop: bool = False) -> tuple[Tensor, Tensor]:
-        waveforms, lengths = self.bank.gather(clips.to(self.home), self.frontend.length, random_crop)
-        return waveforms.to(self.device), lengths.to(self.device)
+    def _extract(self, clips: Tensor, random_crop: bool = False) -> Tensor:
+        """Unscaled features of clips ``(batch, row, frame)``, on the network's device; kept ones where they will do."""
+        if self._features is not None and not random_crop:
+            return self._features[self._kept[clips]].to(self.device)
+        waveforms, lengths = self.bank.gather(clips, self.frontend.length, random_crop)
+        return self.frontend.extract(waveforms.to(self.device), lengths.to(self.device))
 
-    def _extract(self, clips: Tensor) -> Tensor:
-        """Unscaled features of clips, cropped about their middle; ``(clip, row, frame)``, where the bank is."""
-        rows, frames = self.frontend.features.rows, self.frontend.features.frames(self.frontend.length)
-        features = torch.empty(len(clips), rows, frames, device=self.home)
-        for part, into in zip(clips.split(CHUNK), features.split(CHUNK), strict=True):
-            into.copy_(self.frontend.extract(*self._gather(part)))
-        return features
+    def _keep(self, recordings: Sequence[Recording]) -> Tensor:
+        """Unscaled features of all clips, cropped about their middle; ``(clip, row, frame)``, where the bank is.
+
+        They are in the order of the clips' names, so that all folds of a corpus share a cache's entry.
+        """
+        order = sorted(range(len(self.clips)), key=lambda i: self.clips[i].name)
+        self._kept = self._indices(order).argsort()
+        shape = (len(order), self.frontend.features.rows, self.frontend.features.frames(self.frontend.length))
+        parts = (self._extract(part) for part in self._indices(order).split(CHUNK))
+        if self.cache is None:
+            features = torch.empty(shape, device=self.home)
+            for part, into in zip(parts, features.split(CHUNK), strict=True):
+                into.copy_(part)
+            return features
+        about = {
+            **{name: value for name, value in vars(self.config).items() if name != "normalize"},
+            "length": self.frontend.length,
+            "device": self.device.type,
+            "clips": len(order),
+            "contents": digest_of([recordings[i].content for i in order]),
+            "code": code("audio.py", "bank.py", "features"),
+        }
+
+        def make(folder: Path) -> None:
+            with (folder / "features").open("wb") as file:
+                for part in parts:
+                    file.write(part.cpu().contiguous().numpy().data)
+
+        entry = cached(self.cache, "features", about, make)
+        return as_tensor(read_array(entry / "features", shape, "float32", self.mapped)).to(self.home)
 
     def _real_frames(self, clips: Tensor) -> Tensor:
         lengths = self.bank.lengths[clips].clamp_max(self.frontend.length)

@@ -1,6 +1,8 @@
 """Scores of a classification, by torchmetrics."""
 
-from torchmetrics import MetricCollection
+import torch
+from torch import Tensor
+from torchmetrics import Metric, MetricCollection
 from torchmetrics.classification import (
     MulticlassAccuracy,
     MulticlassConfusionMatrix,
@@ -8,6 +10,32 @@ from torchmetrics.classification import (
     MulticlassPrecision,
     MulticlassRecall,
 )
+
+
+class MeanLoss(Metric):
+    """Mean over clips, of all processes together.
+
+    Lightning's own mean rounds the clips of each process to a whole number, and torchmetrics' ``MeanMetric`` leaves out
+    clips whose loss is not a number, or with ``nan_strategy="disable"`` the weights.
+    """
+
+    full_state_update = False
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.total: Tensor
+        self.clips: Tensor
+        self.add_state("total", torch.tensor(0.0), dist_reduce_fx="sum")
+        self.add_state("clips", torch.tensor(0), dist_reduce_fx="sum")
+
+    def update(self, loss: Tensor, clips: int) -> None:
+        """Add a batch: its mean ``loss``, a scalar, and how many ``clips`` it has."""
+        self.total += loss * clips
+        self.clips += clips
+
+    def compute(self) -> Tensor:
+        """The mean, a scalar."""
+        return self.total / self.clips
 
 
 def scores(num_classes: int, prefix: str = "") -> MetricCollection:

@@ -3,7 +3,6 @@
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import torch
@@ -12,7 +11,7 @@ from torch import Tensor
 from ser.audio import AudioError, Recording, from_samples, read_audio
 from ser.bank import WaveformBank, decode
 from ser.calibration import Calibration
-from ser.callbacks import read_checkpoint
+from ser.callbacks import read_checkpoint, write_checkpoint
 from ser.errors import UserError
 from ser.features import FeatureConfig, Frontend
 from ser.models import CHECKPOINT_FORMAT, NETWORKS, EmotionNetwork
@@ -182,9 +181,9 @@ def _as_floats(samples: np.ndarray | Tensor) -> np.ndarray:
 
 
 def add_calibration(path: Path, calibration: Calibration) -> None:
-    """Write ``calibration`` into a checkpoint, in one step."""
-    checkpoint: dict[str, Any] = read_checkpoint(path)
-    checkpoint["calibration"] = calibration.state_dict()
-    temporary = path.with_suffix(".tmp")
-    torch.save(checkpoint, temporary)
-    temporary.replace(path)
+    """Write ``calibration`` into a checkpoint, in one step.
+
+    Raises:
+        UserError: The checkpoint is broken, or can't be written to; it is as it was.
+    """
+    write_checkpoint(path, {**read_checkpoint(path), "calibration": calibration.state_dict()})

@@ -97,14 +97,15 @@ def _clip(answers: Answers, row: int, sounds: Mapping[str, Path]) -> dict[str, A
         "answer": answers.labels[answers.predicted[row]],
         "probability": answers.probabilities[row].max(),
         "sound": _sound(sounds[name]) if name in sounds else None,
+        "named": name in sounds,
     }
 
 
 def _sound(path: Path) -> str | None:
-    """A FLAC in a data URL, or None where the file is gone."""
+    """A FLAC in a data URL, or None where the file is gone, as on a drive that was taken out since."""
     try:
         samples = read_audio(path, PLAYED_RATE).samples[: PLAYED_SECONDS * PLAYED_RATE]
-    except AudioError:
+    except (AudioError, OSError):
         return None
     into = io.BytesIO()
     soundfile.write(into, samples, PLAYED_RATE, format="FLAC", subtype="PCM_16")

@@ -24,13 +24,14 @@ from rich.table import Table
 from torchmetrics import MetricCollection
 from yaml import YAMLError
 
-from ser.callbacks import read_checkpoint
+from ser.callbacks import History, read_checkpoint
 from ser.cards import data_card, model_card
 from ser.corpora import SIDES, SYNTHETIC, Clip
 from ser.datamodule import EmotionDataModule
 from ser.errors import UserError
 from ser.evaluation import SCORES, Answers, cross_entropy, evaluate, write_answers
 from ser.figures import confusion_figure, groups_figure
+from ser.files import replacing
 from ser.metrics import details, scores
 from ser.models import EmotionNetwork
 from ser.report import report_page
@@ -107,12 +108,11 @@ def collect(
     cfg: dict[str, Any],
     data: EmotionDataModule,
     network: EmotionNetwork,
-    logged: dict[str, float],
+    history: History,
+    found: Mapping[str, float],
     tested: Path,
     best_val_macro_f1: float,
     precision: str,
-    command: Sequence[str],
-    seconds: float,
 ) -> dict[str, Any]:
     """Everything that ``metrics.json`` holds, as plain data.
 
@@ -120,12 +120,11 @@ def collect(
         cfg: The composed choices.
         data: After the run.
         network: After the test.
-        logged: The values of the last epoch and of the test, by tag.
+        history: Of all epochs.
+        found: The values of the test, by tag.
         tested: The checkpoint that was tested.
         best_val_macro_f1: Of the best checkpoint, 0 to 1.
         precision: What training computed in, in Lightning's words; the test is in single precision.
-        command: What was typed.
-        seconds: How long the run took.
     """
     name = cfg["dataset"]["name"]
     leakage = data.split.leakage()
@@ -170,22 +169,26 @@ def collect(
             "epoch": read_checkpoint(tested)["epoch"] + 1,
             "best_val_macro_f1": best_val_macro_f1,
         },
-        "test": _tagged(logged, "test/"),
-        "last_epoch": {
-            side: {**_tagged(logged, f"{side}/"), "classes": by_class, "confusion_matrix": counts}
-            for side, (by_class, counts) in {
-                "train": by_class(network.train_details, data.labels),
-                "val": by_class(network.val_details, data.labels),
-            }.items()
-        },
+        "test": _tagged(found, "test/"),
+        "last_epoch": {side: _last_epoch(history, side, data.labels) for side in ("train", "val")},
         "classes": classes,
         "most_confusing": sorted(classes, key=lambda label: classes[label]["f1"]),
         "confusion_matrix": {"labels": data.labels, "counts": confusion},
-        "seconds": round(seconds, 1),
+        "seconds": round(history.seconds, 1),
         "versions": versions(),
         "git": git_revision(),
-        "command": list(command) or None,
+        "command": history.command or None,
+        "history": [{"epoch": epoch, **values} for epoch, values in sorted(history.epochs.items())],
     }
+
+
+def _last_epoch(history: History, side: str, labels: Sequence[str]) -> dict[str, Any]:
+    counts = history.confusion[side]
+    true, predicted = torch.cartesian_prod(*[torch.arange(len(labels))] * 2).repeat_interleave(counts.flatten(), 0).T
+    described = details(len(labels))
+    described.update(predicted, true)
+    classes, confusion = by_class(described, labels)
+    return {**_tagged(history.latest, f"{side}/"), "classes": classes, "confusion_matrix": confusion}
 
 
 def _data(data: EmotionDataModule) -> dict[str, Any]:
@@ -258,8 +261,8 @@ def _parameters(network: EmotionNetwork) -> int:
     return sum(parameter.numel() for parameter in network.parameters())
 
 
-def _tagged(logged: dict[str, float], prefix: str) -> dict[str, float]:
-    return {tag.removeprefix(prefix): value for tag, value in logged.items() if tag.startswith(prefix)}
+def _tagged(values: Mapping[str, float], prefix: str) -> dict[str, float]:
+    return {tag.removeprefix(prefix): value for tag, value in values.items() if tag.startswith(prefix)}
 
 
 def versions() -> dict[str, str]:
@@ -304,42 +307,59 @@ def write(
         answers: What the network said of each test clip.
         loggers: Get the hyper-parameters with the final scores.
         sounds: Where the test clips lie, by name, for the report page.
+
+    Raises:
+        WriteError: The folder can't be written to, or the disk is full. There is no ``metrics.json`` then, and no file
+            is half written.
     """
-    OmegaConf.save(OmegaConf.create(cfg), folder / "config.yaml")
-    write_answers(folder / "predictions.csv", answers)
+    page = report_page(cfg, results, answers, sounds or {})
+    write_choices(folder, cfg)
+    with replacing(folder / "predictions.csv") as file:
+        write_answers(file, answers)
     labels, counts = results["confusion_matrix"]["labels"], results["confusion_matrix"]["counts"]
-    with (folder / "confusion_matrix.csv").open("w", newline="", encoding="utf-8") as file:
-        table = csv.writer(file)
+    with replacing(folder / "confusion_matrix.csv") as file, file.open("w", newline="", encoding="utf-8") as lines:
+        table = csv.writer(lines)
         table.writerow(["true \\ predicted", *labels])
         table.writerows([label, *row] for label, row in zip(labels, counts, strict=True))
     title = f"{results['features']} → {results['model']}, test accuracy {results['test']['accuracy']:.3f}"
-    confusion_figure(np.array(counts), labels, title).savefig(folder / "confusion_matrix.png", dpi=150)
+    with replacing(folder / "confusion_matrix.png") as file:
+        confusion_figure(np.array(counts), labels, title).savefig(file, dpi=150)
     if results["groups"]:
-        groups_figure(results["groups"], results["test"]["uar"]).savefig(folder / "groups.png", dpi=150)
-    page = report_page(cfg, results, answers, sounds or {})
-    (folder / "report.html").write_text(page, encoding="utf-8")
+        with replacing(folder / "groups.png") as file:
+            groups_figure(results["groups"], results["test"]["uar"]).savefig(file, dpi=150)
+    texts = {"report.html": page}
     if "data" in results:
-        (folder / "model_card.md").write_text(model_card(cfg, results), encoding="utf-8")
-        (folder / "data_card.md").write_text(data_card(cfg, results), encoding="utf-8")
+        texts |= {"model_card.md": model_card(cfg, results), "data_card.md": data_card(cfg, results)}
+    for name, text in texts.items():
+        with replacing(folder / name) as file:
+            file.write_text(text, encoding="utf-8")
     final = {f"final/{name}": value for name, value in results["test"].items()}
     for logger in loggers:
         if isinstance(logger, TensorBoardLogger):
-            logger.log_hyperparams(_flat(cfg), final)
+            logger.log_hyperparams(flat(cfg), final)
         else:
-            logger.log_hyperparams(_flat(cfg))
+            logger.log_hyperparams(flat(cfg))
         logger.finalize("success")
-    # Last and in one step, since a folder with it counts as done.
-    temporary = folder / "metrics.tmp"
-    temporary.write_text(json.dumps(results, indent=2) + "\n", encoding="utf-8")
-    temporary.replace(folder / "metrics.json")
+    with replacing(folder / "metrics.json") as file:  # the last of all, since a folder with it counts as done
+        file.write_text(json.dumps(results, indent=2) + "\n", encoding="utf-8")
 
 
-def _flat(cfg: dict[str, Any], prefix: str = "") -> dict[str, Any]:
+def write_choices(folder: Path, cfg: dict[str, Any]) -> None:
+    """Write ``config.yaml``, the composed choices of a run, for ``read_choices``.
+
+    Raises:
+        WriteError: The folder can't be written to, or the disk is full.
+    """
+    with replacing(folder / "config.yaml") as file:
+        OmegaConf.save(OmegaConf.create(cfg), file)
+
+
+def flat(cfg: dict[str, Any], prefix: str = "") -> dict[str, Any]:
     """Nested choices → ``group.name: value``."""
-    flat: dict[str, Any] = {}
+    named: dict[str, Any] = {}
     for key, value in cfg.items():
-        flat |= _flat(value, f"{prefix}{key}.") if isinstance(value, dict) else {prefix + key: value}
-    return flat
+        named |= flat(value, f"{prefix}{key}.") if isinstance(value, dict) else {prefix + key: value}
+    return named
 
 
 def find_runs(paths: Sequence[Path]) -> list[dict[str, Any]]:

@@ -10,8 +10,10 @@ import torch
 from lightning import LightningModule, Trainer
 from lightning.pytorch.callbacks import Callback
 from lightning.pytorch.loggers import TensorBoardLogger
+from lightning.pytorch.trainer.states import TrainerFn
 from numpy.typing import NDArray
 from omegaconf import OmegaConf
+from tensorboard.compat.proto.event_pb2 import Event, SessionLog
 from tensorboard.compat.proto.summary_pb2 import Summary
 from tensorboard.compat.proto.tensor_pb2 import TensorProto
 from tensorboard.compat.proto.tensor_shape_pb2 import TensorShapeProto
@@ -21,6 +23,7 @@ from torch.utils.hooks import RemovableHandle
 from torch.utils.tensorboard import SummaryWriter
 from torch.utils.tensorboard.summary import audio
 
+from ser.callbacks import gather
 from ser.corpora import SIDES
 from ser.datamodule import EmotionDataModule
 from ser.errors import UserError
@@ -79,11 +82,18 @@ class TensorBoard(Callback):
         self._began = self._seconds = 0.0
         self._clips = 0
         self._embeddings: list[Tensor] = []
+        self._tested: list[Tensor] = []
         self._hook: RemovableHandle | None = None
 
+    def on_load_checkpoint(self, trainer: Trainer, pl_module: LightningModule, checkpoint: dict[str, Any]) -> None:  # noqa: ARG002
+        """Let TensorBoard forget what a run that goes on had written after its checkpoint."""
+        if trainer.state.fn == TrainerFn.FITTING and (writer := _writer(trainer)) is not None:
+            begun = Event(session_log=SessionLog(status=SessionLog.START))
+            writer._get_file_writer().add_event(begun, checkpoint["epoch"] + 1)
+
     def on_train_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
-        """Lay out the charts, and show what goes in."""
-        if (writer := _writer(trainer)) is None:
+        """Lay out the charts, and show what goes in; a run that goes on has done so."""
+        if (writer := _writer(trainer)) is None or trainer.ckpt_path is not None:
             return
         writer.add_custom_scalars(_layout())
         if not self.every_n_epochs:
@@ -134,15 +144,26 @@ class TensorBoard(Callback):
     def on_test_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
         """Listen to what the last layer reads."""
         self._embeddings.clear()
-        if self.every_n_epochs and _writer(trainer) is not None:
+        self._tested.clear()
+        # On every process, for each has some of the clips.
+        if self.every_n_epochs and any(isinstance(logger, TensorBoardLogger) for logger in trainer.loggers):
             last = [layer for layer in _network(pl_module).layers.modules() if isinstance(layer, nn.Linear)][-1]
             self._hook = last.register_forward_pre_hook(lambda _, inputs: self._embeddings.append(inputs[0].cpu()))
+
+    def on_test_batch_end(
+        self, trainer: Trainer, pl_module: LightningModule, outputs: Any, batch: Batch, batch_idx: int,  # noqa: ARG002
+        dataloader_idx: int = 0,  # noqa: ARG002
+    ) -> None:  # fmt: skip
+        """Note which clips the last layer has just read."""
+        self._tested.append(batch.clips.cpu())
 
     def on_test_epoch_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
         """Draw the test's confusion matrix."""
         if self._hook is not None:
             self._hook.remove()
             self._hook = None
+            rows = gather({"clips": torch.cat(self._tested), "embeddings": torch.cat(self._embeddings)})
+            self._embeddings = [rows["embeddings"]]
         if self.every_n_epochs:
             self._draw_confusion(trainer, _network(pl_module), "test", "test", trainer.current_epoch)
 

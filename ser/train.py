@@ -1,8 +1,9 @@
 """One run, from choices to a run folder."""
 
 import logging
+import signal
 import sys
-import time
+import threading
 import warnings
 from collections.abc import Sequence
 from pathlib import Path
@@ -11,53 +12,72 @@ from typing import Any
 import hydra
 import torch
 from hydra.core.hydra_config import HydraConfig
-from hydra.errors import CompactHydraException
 from hydra.types import RunMode
 from hydra.utils import instantiate
 from lightning import Trainer, seed_everything
-from lightning.pytorch.callbacks import Callback, EarlyStopping, RichProgressBar
+from lightning.pytorch.callbacks import Callback, RichProgressBar
 from lightning.pytorch.loggers import Logger
-from lightning.pytorch.utilities.exceptions import MisconfigurationException
+from lightning.pytorch.utilities.exceptions import MisconfigurationException, SIGTERMException
+from lightning.pytorch.utilities.rank_zero import rank_zero_only
 from omegaconf import DictConfig
 from rich.markup import escape
 
 from ser.augment import Augment
 from ser.bank import decode_clips, fingerprints
 from ser.calibration import Calibration, calibrate, calibration_error
-from ser.callbacks import Checkpoint, EpochSeed, History, TestAnswers
+from ser.callbacks import Checkpoint, CheckpointFiles, EpochSeed, History, Patience, TestAnswers
 from ser.config import CONF, check_choices, network_settings, plain, refuse_lists, register_schemas
 from ser.corpora import read_corpora
 from ser.datamodule import EmotionDataModule
 from ser.errors import UserError
 from ser.evaluation import Answers, answers_about, cross_entropy, evaluate
 from ser.features import FeatureConfig
+from ser.files import file_error, remove_unfinished
 from ser.labels import Labels
 from ser.models import NETWORKS, EmotionNetwork
+from ser.ranks import LostRankError, check_ranks, together
 from ser.recognizer import add_calibration
-from ser.results import announce, collect, console, results_of, show, started_as, write
+from ser.results import announce, collect, console, results_of, show, started_as, write, write_choices
+from ser.resuming import check_resumption, resumed
 from ser.splits import split_clips
+from ser.sweeps import register_launchers, run_apart
 from ser.tensorboard import TensorBoard
 
 register_schemas()
+register_launchers()
 
 
 @hydra.main(config_path=str(CONF), config_name="config", version_base="1.3")
-def main(cfg: DictConfig) -> None:
-    """Run what was typed."""
+def main(cfg: DictConfig) -> float:
+    """Run what was typed.
+
+    Returns:
+        The best macro F1 on validation, 0 to 1, for Hydra's sweepers; ``ser.sweeps`` says what becomes of an error.
+    """
     job = HydraConfig.get()
+    folder, command = Path(job.runtime.output_dir), [*started_as("train.py"), *job.overrides.task]
     try:
         refuse_lists(job.overrides.task, cfg)
-        run(plain(cfg), Path(job.runtime.output_dir), command=[*started_as("train.py"), *job.overrides.task])
+        choices = resumed(plain(cfg), job.overrides.task)
+        if job.mode == RunMode.MULTIRUN and job.runtime.choices["hydra/launcher"] == "joblib":
+            results = run_apart(folder, run, choices, folder, command)
+        else:
+            results = run(choices, folder, command)
+    except SIGTERMException:  # Lightning's, which would end with status 0, as if all were done
+        sys.exit(128 + signal.SIGTERM)
     except (UserError, OSError) as error:
         if job.mode == RunMode.MULTIRUN:
-            raise CompactHydraException(f"error: {error}") from error  # Hydra runs the other jobs, then prints it
+            raise
         sys.exit(f"error: {error}")
+    return float(results["checkpoint"]["best_val_macro_f1"])
 
 
 def run(cfg: dict[str, Any], folder: Path, command: Sequence[str] = ()) -> dict[str, Any]:
     """Build, fit, test, and write the run folder.
 
-    A folder that holds the results of the same choices is left as it is, so that a sweep that was cut off goes on.
+    A folder that holds the results of the same choices is left as it is, so that a sweep that was cut off goes on. A
+    folder that holds a checkpoint and no results goes on from the last whole epoch, as one that is named by
+    ``ckpt_path`` does.
 
     Args:
         cfg: The composed choices, ``conf/config.yaml`` and what it draws in, as plain data.
@@ -65,71 +85,101 @@ def run(cfg: dict[str, Any], folder: Path, command: Sequence[str] = ()) -> dict[
         command: What was typed, to be told in the results.
 
     Returns:
-        What ``metrics.json`` holds.
+        What ``metrics.json`` holds; in the other processes of a run on several devices only a part of ``checkpoint``.
 
     Raises:
-        UserError: A choice can't work or data can't be used; the message gives the remedy.
+        UserError: A choice can't work, data can't be used, or a file can't be written; the message gives the remedy.
     """
-    started = time.perf_counter()
+    check_choices(cfg)
+    ckpt_path, cfg = cfg["ckpt_path"], {**cfg, "ckpt_path": None}
+    last = folder / "checkpoints" / "last.ckpt"
+    if ckpt_path is not None:
+        told = check_resumption(cfg, ckpt_path, folder)
     if (done := results_of(folder, cfg)) is not None:
         console.print(f"{escape(str(folder))} holds this run already: skipped", soft_wrap=True)
         return done
-    check_choices(cfg)
+    if ckpt_path is None and last.is_file() and (folder / "config.yaml").is_file():
+        ckpt_path = str(last)
+        told = check_resumption(cfg, ckpt_path, folder)
+    if ckpt_path is not None:
+        console.print(f"Goes on from {escape(ckpt_path)}", soft_wrap=True)
+        if told:
+            console.print(f"With other choices than it began with: {escape(', '.join(told))}", soft_wrap=True)
     _hush()
+    try:
+        _begin(folder, cfg)
+        return _fit_and_test(cfg, folder, command, ckpt_path)
+    except BaseException as error:
+        if (told_of := file_error(error, folder)) is not None:
+            then = f"ckpt_path={last} goes on from the last whole epoch" if last.is_file() else "start the run again"
+            raise UserError(f"{told_of}; once that is mended, {then}") from error
+        if last.is_file() and (isinstance(error, LostRankError) or not isinstance(error, UserError)):
+            console.print(f"Stopped. python train.py ckpt_path={escape(str(last))} goes on.", soft_wrap=True)
+        raise
+
+
+@rank_zero_only
+def _begin(folder: Path, cfg: dict[str, Any]) -> None:
+    """Leave the choices in the run folder, with which it can go on once a checkpoint lies there, too."""
+    folder.mkdir(parents=True, exist_ok=True)
+    remove_unfinished(folder)
+    write_choices(folder, cfg)
+
+
+def _fit_and_test(cfg: dict[str, Any], folder: Path, command: Sequence[str], ckpt_path: str | None) -> dict[str, Any]:
     seed_everything(cfg["seed"], workers=True, verbose=False)
-    resumed_from = Path(cfg["ckpt_path"]).parent if cfg["ckpt_path"] is not None else None
-    kept = {name: Checkpoint(folder / "checkpoints", name, resumed_from) for name in ("best", "last")}
-    callbacks: list[Callback] = [EpochSeed(cfg["seed"]), *kept.values(), answers := TestAnswers()]
+    kept = {name: Checkpoint(folder / "checkpoints", name) for name in ("best", "last")}
+    history = History(command)
+    callbacks: list[Callback] = [EpochSeed(cfg["seed"]), history, *kept.values(), answers := TestAnswers()]
     if cfg["early_stopping_patience"] is not None:
-        callbacks.append(EarlyStopping("val/macro_f1", mode="max", patience=cfg["early_stopping_patience"]))
+        callbacks.append(Patience(cfg["early_stopping_patience"]))
     if cfg["trainer"]["enable_progress_bar"] is not False:
         callbacks.append(RichProgressBar())
     logger: Logger = instantiate(cfg["logger"], save_dir=folder)
     settings = {
         **cfg["trainer"],
-        "logger": [logger, history := History()],
+        "logger": logger,
+        "plugins": [CheckpointFiles()],
         "callbacks": callbacks,
         "default_root_dir": folder,
+        "use_distributed_sampler": False,  # Lightning's repeats clips; ser.samplers deals out each one once
         "precision": resolve_precision(cfg["trainer"]["precision"], cfg["trainer"]["accelerator"]),
     }
     try:
         trainer = Trainer(**settings)
-    except (MisconfigurationException, ValueError, TypeError) as error:
+    except (MisconfigurationException, ValueError, TypeError, RuntimeError) as error:
         raise UserError(f"trainer.: Lightning refuses these options: {error}") from error
+    check_ranks(trainer, cfg["datamodule"]["batch_size"])
 
     data, left_out = load_data(cfg, trainer.strategy.root_device)
+    data.check_deal(trainer.world_size)
     network = NETWORKS[cfg["model"]["name"]](data.input_shape, len(data.labels), **network_settings(cfg))
     announce(cfg, data, network, trainer, left_out)
     trainer.callbacks.append(board := TensorBoard(cfg, data))  # type: ignore[attr-defined]
 
-    try:
-        trainer.fit(network, datamodule=data, ckpt_path=cfg["ckpt_path"], weights_only=True)
-    except BaseException:
-        if last := kept["last"].best_model_path:
-            console.print(f"Stopped. The same command with ckpt_path={escape(last)} goes on.", soft_wrap=True)
-        raise
-    logged = _values(trainer)
-    if not kept["best"].best_model_path:
-        raise UserError(
-            "no epoch was trained and validated to its end, so there is nothing to test: "
-            "see trainer.max_epochs, max_steps, max_time, limit_val_batches and fast_dev_run"
-        )
-    tested = Path(kept[cfg["test_checkpoint"]].best_model_path)
-    best_score = float(kept["best"].best_model_score or 0)
-    trainer.test(network, datamodule=data, ckpt_path=tested, weights_only=True, verbose=False)
-    logged |= _values(trainer)
+    with together(trainer):
+        trainer.fit(network, datamodule=data, ckpt_path=ckpt_path, weights_only=True)
+        if not kept["best"].best_model_path:
+            raise UserError(
+                "no epoch was trained and validated to its end, so there is nothing to test: "
+                "see trainer.max_epochs, max_steps, max_time, limit_val_batches and fast_dev_run"
+            )
+        tested = Path(kept[cfg["test_checkpoint"]].best_model_path)
+        best_score = float(kept["best"].best_model_score or 0)
+        trainer.test(network, datamodule=data, ckpt_path=tested, weights_only=True, verbose=False)
+    if not trainer.is_global_zero:
+        return {"checkpoint": {"best_val_macro_f1": best_score}}
+    found = {tag: float(value) for tag, value in trainer.callback_metrics.items()}
 
     calibration = calibrate(*validation_answers(network, data))
     add_calibration(tested, calibration)
     table, errors = _calibrated(data, answers, calibration)
     board.show_answers(network, table)
-    seconds = time.perf_counter() - started
-    results = collect(cfg, data, network, logged, tested, best_score, trainer.precision, command, seconds)
+    results = collect(cfg, data, network, history, found, tested, best_score, trainer.precision)
     results["test"]["loss"] = cross_entropy(table)
     results |= {
         "labels": {"classes": data.labels, "left_out": left_out},
         "calibration": errors,
-        "history": [{"epoch": epoch, **values} for epoch, values in sorted(history.epochs.items())],
         **evaluate(table),
     }
     write(folder, cfg, results, table, trainer.loggers, {clip.name: clip.path for clip in data.side("test")})
@@ -145,7 +195,8 @@ def load_data(cfg: dict[str, Any], device: torch.device) -> tuple[EmotionDataMod
     """
     dataset = cfg["dataset"]
     clips, left_out = Labels(**cfg["labels"]).apply(read_corpora(dataset))
-    recordings = decode_clips(clips, cfg["features"]["sample_rate"])
+    cache, mapped = cfg["datamodule"]["cache"], cfg["datamodule"]["bank"] == "mmap"
+    recordings = decode_clips(clips, cfg["features"]["sample_rate"], None if cache is None else Path(cache), mapped)
     data = EmotionDataModule(
         split_clips(clips, fingerprints=fingerprints(recordings), **cfg["split"]),
         FeatureConfig(**cfg["features"]),
@@ -166,7 +217,7 @@ def validation_answers(network: EmotionNetwork, data: EmotionDataModule) -> tupl
     """Logits ``(clip, class)`` and class indices ``(clip,)`` of the validation clips, in single precision."""
     network = network.to(data.device).eval()
     with torch.inference_mode():
-        batches = [data.make_batch(torch.as_tensor(clips)) for clips in data.val_dataloader()]
+        batches = [data.make_batch(torch.as_tensor(clips)) for clips in data.loader("val")]
         logits = torch.cat([network(batch.inputs) for batch in batches])
     return logits.cpu(), torch.cat([batch.targets for batch in batches]).cpu()
 
@@ -201,16 +252,27 @@ def resolve_precision(asked: str | int | None, accelerator: str = "auto") -> Any
     return "bf16-mixed" if native else "32-true"
 
 
-def _values(trainer: Trainer) -> dict[str, float]:
-    return {tag: float(value) for tag, value in trainer.callback_metrics.items()}
-
-
 def _hush() -> None:
     """Silence what says nothing about the run.
 
-    Loaders carry nothing but indices, so they need no workers; everything is logged by epoch; Lightning uses what torch
-    calls deprecated; and its notices of devices and checkpoints are told in this project's own words.
+    Loaders carry nothing but indices, so they need no workers, and they deal out each clip once; what is logged is by
+    epoch, of all processes together; Lightning uses what torch calls deprecated; its notices of devices and checkpoints
+    are told in this project's own words; and a run that goes on finds files in its folders. What TensorBoard's writer
+    can't write is raised in the main thread, too.
     """
-    for hint in (".*does not have many workers.*", ".*smaller than the logging interval.*", ".*LeafSpec.*deprecated.*"):
+    threading.excepthook = _tell_of_thread
+    for hint in (".*does not have many workers.*", ".*smaller than the logging interval.*", ".*LeafSpec.*deprecated.*",
+                 ".*directory .* exists and is not empty.*", ".*sync_dist=True.*",
+                 ".*Using `DistributedSampler` with the dataloaders.*"):  # fmt: skip
         warnings.filterwarnings("ignore", hint)
-    logging.getLogger("lightning.pytorch").setLevel(logging.WARNING)
+    for name in ("pytorch", "fabric.utilities.distributed"):
+        logging.getLogger(f"lightning.{name}").setLevel(logging.WARNING)
+
+
+def _tell_of_thread(args: threading.ExceptHookArgs) -> None:
+    if not (issubclass(args.exc_type, OSError) and type(args.thread).__name__ == "_AsyncWriterThread"):
+        threading.__excepthook__(args)
+
+
+if __name__ == "__main__":
+    main()

@@ -38,7 +38,7 @@ def test_16_bit_clips_stay_16_bit() -> None:
     bank = WaveformBank(waveforms)
     assert bank.samples.dtype == torch.int16
     np.testing.assert_array_equal(bank.samples.numpy(), np.concatenate(waveforms))
-    assert bank.offsets.tolist() == [0, 5, 8, 17]
+    assert bank.starts.tolist() == [0, 5, 8]
     assert bank.lengths.tolist() == [5, 3, 9]
     assert len(bank) == 3
 
@@ -155,7 +155,7 @@ def test_to_moves_in_place_and_says_where_it_is() -> None:
     assert bank.to(torch.device("cpu")) is bank
     assert bank.device == torch.device("cpu")
     assert bank.to(torch.device("meta")).device.type == "meta"
-    assert bank.offsets.device.type == "meta"
+    assert bank.starts.device.type == bank.lengths.device.type == "meta"
 
 
 def test_decode_keeps_order_and_puts_errors_in_their_place(write_wav: Write, tmp_path: Path) -> None:

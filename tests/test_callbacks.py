@@ -1,11 +1,25 @@
+import csv
+from pathlib import Path
 from typing import Any
 
+import pytest
 import torch
 from lightning import Trainer
 from lightning.pytorch.callbacks import Callback
+from lightning.pytorch.loggers import CSVLogger
 from torch.utils.data import DataLoader
 
-from ser.callbacks import EpochSeed, TestAnswers
+from ser.callbacks import (
+    Checkpoint,
+    CheckpointFiles,
+    EpochSeed,
+    History,
+    Patience,
+    TestAnswers,
+    read_checkpoint,
+    write_checkpoint,
+)
+from ser.files import WriteError
 from ser.models import NETWORKS, Batch, EmotionNetwork
 
 
@@ -26,7 +40,7 @@ def batches(count: int, seed: int) -> list[Batch]:
 
 
 def loader(parts: list[Batch]) -> DataLoader[Batch]:
-    return DataLoader(parts, batch_size=1, collate_fn=join)  # type: ignore[arg-type]
+    return DataLoader(parts, batch_size=1, collate_fn=join, generator=torch.Generator())  # type: ignore[arg-type]
 
 
 TRAIN, VAL, TEST = batches(2, 1), batches(3, 2), batches(4, 3)
@@ -54,6 +68,7 @@ def test_each_epoch_is_seeded_by_the_seed_and_its_own_number() -> None:
     class AtEpoch:
         def __init__(self, epoch: int) -> None:
             self.current_epoch = epoch
+            self.global_rank = 0
 
     def draws(seed: int, epoch: int) -> list[float]:
         trainer: Any = AtEpoch(epoch)
@@ -111,3 +126,115 @@ def test_a_second_test_replaces_the_answers_of_the_first() -> None:
     for _ in range(2):
         trainer.test(network, loader(TEST), verbose=False)
     assert answers.clips.tolist() == list(range(24))
+
+
+def fitted(folder: Path, epochs: int, *more: Callback, ckpt_path: Path | None = None, **options: Any) -> Trainer:
+    """Trained with checkpoints in ``folder``."""
+    torch.manual_seed(0)
+    trainer = Trainer(
+        max_epochs=epochs,
+        accelerator="cpu",
+        callbacks=[*more, EpochSeed(1), Checkpoint(folder, "best"), Checkpoint(folder, "last")],
+        plugins=[CheckpointFiles()],
+        enable_progress_bar=False,
+        enable_model_summary=False,
+        **{"logger": False, **options},
+    )
+    trainer.fit(NETWORKS["cnn1d"]((1, 49), 3), loader(TRAIN), loader(VAL), ckpt_path=ckpt_path, weights_only=True)
+    return trainer
+
+
+def test_history_has_what_is_logged_of_every_epoch(tmp_path: Path) -> None:
+    history = History(["train"])
+    logged: dict[int, dict[str, float]] = {}
+
+    class Watch(CSVLogger):
+        def log_metrics(self, metrics: Any, step: int | None = None) -> None:
+            values = {tag: float(value) for tag, value in metrics.items() if "/" in tag}
+            assert step is not None
+            logged.setdefault(step + 1, {}).update(values)
+
+    trainer = fitted(tmp_path / "a", 3, history, logger=Watch(tmp_path))
+    assert history.epochs == logged
+    assert set(history.epochs) == {1, 2, 3}
+    assert history.latest == history.epochs[3]
+    network: Any = trainer.lightning_module
+    for side, clips in (("train", 12), ("val", 18)):
+        counts = getattr(network, f"{side}_details")["confusion"].compute()
+        assert torch.equal(history.confusion[side], counts)
+        assert counts.sum() == clips
+
+
+def test_epochs_without_validation_tell_of_training_alone_and_are_kept_in_last(tmp_path: Path) -> None:
+    history = History()
+    fitted(tmp_path, 3, history, check_val_every_n_epoch=2)
+    sides = {epoch: {tag.partition("/")[0] for tag in values} for epoch, values in history.epochs.items()}
+    assert sides == {1: {"train"}, 2: {"train", "val"}, 3: {"train"}}
+    assert read_checkpoint(tmp_path / "last.ckpt")["epoch"] == 2
+    assert read_checkpoint(tmp_path / "best.ckpt")["epoch"] == 1
+    assert history.latest["val/loss"] == history.epochs[2]["val/loss"]
+
+
+def test_a_history_goes_on_from_a_checkpoint_and_is_left_alone_by_a_test(tmp_path: Path) -> None:
+    unbroken, first, second = History(["one"]), History(["one"]), History(["other"])
+    fitted(tmp_path / "unbroken", 3, unbroken)
+    fitted(tmp_path / "broken", 2, first)
+    first_seconds = first.seconds
+    table = CSVLogger(tmp_path, name="csv", version="")
+    trainer = fitted(tmp_path / "broken", 3, second, ckpt_path=tmp_path / "broken" / "last.ckpt", logger=table)
+    assert second.epochs == unbroken.epochs
+    assert second.command == ["one"]
+    assert second.seconds > first_seconds / 2
+    assert all(torch.equal(second.confusion[side], unbroken.confusion[side]) for side in ("train", "val"))
+    with (tmp_path / "csv" / "metrics.csv").open(newline="") as file:
+        assert {row["step"] for row in csv.DictReader(file)} == {"0", "1", "2"}
+    trainer.test(dataloaders=loader(TEST), ckpt_path=tmp_path / "broken" / "best.ckpt", weights_only=True)
+    assert second.epochs == unbroken.epochs
+
+
+def test_checkpoints_of_a_folder_that_was_moved_go_on_there(tmp_path: Path) -> None:
+    fitted(tmp_path / "old", 2)
+    best = read_checkpoint(tmp_path / "old" / "best.ckpt")
+    (tmp_path / "old").rename(tmp_path / "new")
+    trainer = fitted(tmp_path / "new", 2, ckpt_path=tmp_path / "new" / "last.ckpt")
+    kept: list[Any] = trainer.checkpoint_callbacks
+    assert [Path(callback.best_model_path) for callback in kept] == [
+        tmp_path / "new" / "best.ckpt",
+        tmp_path / "new" / "last.ckpt",
+    ]
+    (state,) = (state for state in best["callbacks"].values() if state.get("monitor") == "val/macro_f1")
+    assert kept[0].best_model_score == state["best_model_score"]
+    assert not (tmp_path / "old").exists()
+
+
+def test_patience_that_had_run_out_stays_so_and_a_longer_one_goes_on(tmp_path: Path) -> None:
+    class Never(Patience):
+        def _evaluate_stopping_criteria(self, current: Any) -> tuple[bool, str | None]:
+            self.wait_count += 1
+            return self.wait_count >= self.patience, None
+
+    assert fitted(tmp_path, 5, Never(2)).current_epoch == 2
+    last = tmp_path / "last.ckpt"
+    assert fitted(tmp_path, 5, Never(2), ckpt_path=last).current_epoch == 2
+    assert fitted(tmp_path, 5, Never(4), ckpt_path=last).current_epoch == 4
+
+
+def test_a_checkpoint_that_can_not_be_written_leaves_the_one_before(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    path = tmp_path / "checkpoints" / "last.ckpt"
+    state = {"epoch": 0, "max_epochs": 2, "weights": torch.arange(3)}
+    CheckpointFiles().save_checkpoint(state, path)
+    write = Path.write_bytes
+
+    def run_full(self: Path, data: Any) -> int:
+        write(self, data[: len(data) // 2])
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr(Path, "write_bytes", run_full)
+    with pytest.raises(WriteError, match=r"last\.ckpt can't be written: No space left on device"):
+        write_checkpoint(path, {**state, "epoch": 1})
+    kept = read_checkpoint(path)
+    assert kept["epoch"] == 0
+    assert torch.equal(kept["weights"], state["weights"])
+    assert list(path.parent.iterdir()) == [path]

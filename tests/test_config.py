@@ -3,14 +3,12 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-import torch
 from hydra import compose, initialize_config_dir
 from hydra.errors import ConfigCompositionException
 from omegaconf import OmegaConf
 
 from ser.config import ConfigError, MakeFolder, check_choices, plain, refuse_lists, register_schemas
 from ser.corpora import READERS, SEVERAL
-from ser.errors import UserError
 from ser.features import FEATURES
 from ser.models import NETWORKS
 from ser.splits import SPLITS
@@ -18,7 +16,9 @@ from ser.splits import SPLITS
 CONF = Path(__file__).parents[1] / "conf"
 
 FILES = sorted(
-    (path.parent.name, path.stem) for path in CONF.glob("*/*.yaml") if path.parent.name not in ("recipe", "report")
+    (path.parent.name, path.stem)
+    for path in CONF.glob("*/*.yaml")
+    if path.parent.name not in ("recipe", "report", "search")
 )
 
 ROWS = {
@@ -250,32 +250,6 @@ def test_what_a_refusal_offers_is_accepted(choice: str) -> None:
         check_choices({**cfg, "model": composed(f"model={model}")["model"]})
     for names in features:
         check_choices({**cfg, "features": composed(f"features={names}")["features"]})
-
-
-def test_a_checkpoint_that_is_not_there_is_refused(tmp_path: Path) -> None:
-    missing = tmp_path / "last.ckpt"
-    with pytest.raises(ConfigError, match=r"last\.ckpt is not a file: give a run's checkpoints/last\.ckpt"):
-        check_choices(composed(f"ckpt_path={missing}"))
-    with pytest.raises(ConfigError, match="is not a file"):
-        check_choices(composed(f"ckpt_path={tmp_path}"))
-    missing.touch()
-    with pytest.raises(UserError, match="not a checkpoint of a run, or broken"):
-        check_choices(composed(f"ckpt_path={missing}"))
-    torch.save({"state_dict": {}}, missing)
-    with pytest.raises(UserError, match="does not say how many epochs"):
-        check_choices(composed(f"ckpt_path={missing}"))
-
-
-def test_going_on_is_refused_where_there_is_nothing_to_go_on_to(tmp_path: Path) -> None:
-    last = tmp_path / "last.ckpt"
-    torch.save({"epoch": 4, "max_epochs": 20}, last)
-    check_choices(composed(f"ckpt_path={last}", "trainer.max_epochs=20"))
-    with pytest.raises(ConfigError, match="one-cycle learning rate is laid out over 20 epochs"):
-        check_choices(composed(f"ckpt_path={last}", "trainer.max_epochs=30"))
-    constant = ("model.schedule=constant", f"ckpt_path={last}")
-    check_choices(composed(*constant, "trainer.max_epochs=30"))
-    with pytest.raises(ConfigError, match=r"has seen 5 epochs, and trainer\.max_epochs=5"):
-        check_choices(composed(*constant, "trainer.max_epochs=5"))
 
 
 @pytest.mark.parametrize("precision", ["64-true", "bf16-true", "half"])

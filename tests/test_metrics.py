@@ -13,7 +13,7 @@ from sklearn.metrics import (
 )
 from torch import Tensor
 
-from ser.metrics import details, scores
+from ser.metrics import MeanLoss, details, scores
 
 
 def logits_for(predicted: list[int], classes: int, seed: int = 0) -> Tensor:
@@ -122,3 +122,16 @@ def test_the_confusion_matrix_has_true_classes_in_rows() -> None:
     detailed = details(3)
     detailed.update(torch.tensor([2, 2, 1]), torch.tensor([0, 0, 1]))
     assert detailed.compute()["confusion"].tolist() == [[0, 0, 2], [0, 1, 0], [0, 0, 0]]
+
+
+def test_the_mean_loss_is_over_clips_and_tells_of_one_that_is_not_a_number() -> None:
+    losses = torch.rand(3, generator=torch.Generator().manual_seed(0))
+    mean = MeanLoss()
+    for loss, clips in zip(losses, (5, 5, 2), strict=True):
+        mean.update(loss, clips)
+    assert mean.compute().item() == pytest.approx(np.average(losses, weights=(5, 5, 2)), rel=1e-6)
+    mean.update(torch.tensor(float("nan")), 1)
+    assert mean.compute().isnan()
+    mean.reset()
+    mean.update(losses[0], 3)
+    assert mean.compute() == losses[0]

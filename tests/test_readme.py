@@ -41,6 +41,8 @@ ELSEWHERE = {
     "python scripts/screenshots.py": "tests/scripts/test_screenshots.py",
     "python scripts/download.py": "tests/test_download.py, with a server of its own",
     "python scripts/benchmark.py": "tests/scripts/test_benchmark.py",
+    "torchrun ": "tests/test_distributed.py",
+    "python scripts/search.py": "tests/scripts/test_search.py, with shorter runs",
     "python scripts/predict.py outputs/RUN/checkpoints/best.ckpt --microphone": "tests/test_microphone.py",
 }
 """What is not run here, and where it is."""
@@ -218,7 +220,12 @@ def test_training_command_of_the_docs_composes(command: str) -> None:
     register_schemas()
     words = [word for word in shlex.split(command)[2:] if word != "-m" and not word.startswith("hydra.")]
     with initialize_config_dir(str(ROOT / "conf"), version_base="1.3"):
-        check_choices(plain(compose("config", [_smaller(word).split(",1")[0] for word in words])))
+        check_choices(plain(compose("config", [_first(word) for word in words])))
+
+
+def _first(word: str) -> str:
+    """The first choice of a sweep's word."""
+    return re.sub(r"^([^=]+=[^\[{(,]*),.*", r"\1", _smaller(word))
 
 
 def _smaller(word: str) -> str:

@@ -23,7 +23,6 @@ from numpy.typing import NDArray
 
 import ser.report
 import ser.results
-from ser.callbacks import History
 from ser.config import plain, register_schemas
 from ser.evaluation import SCORES, Answers
 from ser.figures import curves_figure, reliability_figure
@@ -517,16 +516,6 @@ def test_reliability_holds_confidence_accuracy_and_clips_of_each_bin() -> None:
     np.testing.assert_allclose(points, [[0.55, 0.5], [(0.9 + 0.95 + 0.93 + 0.91 + 1.0) / 5, 0.8]])
     assert [text.get_text() for text in axes.texts] == ["2", "5"]
     assert isinstance(figure, Figure)
-
-
-def test_history_keeps_training_and_validation_by_epoch() -> None:
-    history = History()
-    history.log_metrics({"val/loss": 1.5, "epoch": 0}, 0)
-    history.log_metrics({"train/loss": 2.0, "train/uar": 0.25}, 0)
-    history.log_metrics({"train/loss": 1.0}, 1)
-    history.log_metrics({"test/loss": 9.0, "lr-AdamW": 0.1}, 2)
-    history.log_metrics({"val/loss": 7.0})
-    assert history.epochs == {1: {"val/loss": 1.5, "train/loss": 2.0, "train/uar": 0.25}, 2: {"train/loss": 1.0}}
 
 
 def test_metrics_json_has_one_entry_an_epoch(trained: Run) -> None:

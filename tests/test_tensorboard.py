@@ -345,7 +345,8 @@ def test_a_clip_of_each_class_sounds_as_it_is_and_silence_is_passed_over(
             assert sound.getframerate() == RATE
         position = [clip.name for clip in run.data.clips].index(name)
         bank = run.data.bank
-        expected = bank.samples[bank.offsets[position] : bank.offsets[position + 1]].numpy().clip(-1, 1)
+        start, length = bank.starts[position], bank.lengths[position]
+        expected = bank.samples[start : start + length].numpy().clip(-1, 1)
         np.testing.assert_allclose(samples, expected, atol=1e-4)
         assert found.summary_metadata[f"data/{label}"].display_name == f"data/{label}: {name}"
 

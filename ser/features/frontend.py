@@ -1,5 +1,6 @@
 """Waveforms → what a network reads: the one path that training, testing and prediction share."""
 
+from collections.abc import Iterable
 from concurrent.futures import ThreadPoolExecutor
 
 import torch
@@ -28,21 +29,19 @@ class Normalizer(nn.Module):
         self.register_buffer("mean", torch.zeros(rows, 1))
         self.register_buffer("std", torch.ones(rows, 1))
 
-    def fit(self, features: Tensor, real: Tensor, chunk: int = 256) -> None:
+    def fit(self, parts: Iterable[tuple[Tensor, Tensor]]) -> None:
         """Take mean and deviation of each row from training clips, in double precision.
 
         Args:
-            features: ``(clip, row, frame)``.
-            real: Real frames of each clip, ``(clip,)``.
-            chunk: Clips summed at once.
+            parts: Features ``(clip, row, frame)`` of some clips, and the real frames of each ``(clip,)``.
         """
         # On the host: not every device has double precision.
         count = torch.zeros((), dtype=torch.int64)
-        total = torch.zeros(features.shape[1], dtype=torch.float64)
-        squares = torch.zeros_like(total)
-        for part, frames in zip(features.split(chunk), real.split(chunk), strict=True):
-            values = part.cpu().double()
-            mask = _real_frames(values, frames.cpu())
+        rows = self.mean.shape[0]
+        total, squares = torch.zeros(2, rows, dtype=torch.float64)
+        for features, real in parts:
+            values = features.cpu().double()
+            mask = _real_frames(values, real.cpu())
             values = torch.where(mask, values, 0)
             count += mask.sum()
             total += values.sum((0, 2))

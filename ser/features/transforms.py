@@ -14,6 +14,9 @@ from torchaudio.transforms import AmplitudeToDB, MelScale, Spectrogram
 from ser.errors import UserError
 from ser.features.config import FeatureConfig
 
+FILTER_GROUPS = 8
+"""Of a mel filter bank; more would be too small to be worth a product each."""
+
 ZERO_CROSSING_THRESHOLD = 1e-10
 """Samples no larger than this count as zero, as in ``librosa.zero_crossings``."""
 
@@ -49,9 +52,10 @@ class PowerSpectrum(nn.Module):
 
     def forward(self, waveforms: Tensor) -> Tensor:
         """``(batch, time)`` → ``(batch, frame, bin)``."""
-        # So laid out by the STFT, and read in this order by what follows. Squares are cheaper than a magnitude.
-        spectrum = self.stft(waveforms).transpose(1, 2)
-        return spectrum.real.square() + spectrum.imag.square()
+        # So laid out by the STFT, and read in this order by what follows. Squares are cheaper than a magnitude, and
+        # taken of real and imaginary parts in the order in which they lie.
+        squares = torch.view_as_real(self.stft(waveforms).transpose(1, 2)).square()
+        return squares[..., 0] + squares[..., 1]
 
 
 class SpectralFeature(Feature):
@@ -70,6 +74,21 @@ class SpectralFeature(Feature):
         raise NotImplementedError
 
 
+class _FilterGroup(nn.Module):
+    """Some columns of a filter bank ``(bin, filter)``."""
+
+    def __init__(self, filters: Tensor) -> None:
+        super().__init__()
+        heard = filters.any(1).nonzero().flatten().tolist() or [0]
+        self.first, self.end = heard[0], heard[-1] + 1
+        self.filters: Tensor
+        self.register_buffer("filters", filters[self.first : self.end].contiguous(), persistent=False)
+
+    def forward(self, power: Tensor) -> Tensor:
+        """``(batch, frame, bin)`` → ``(batch, frame, filter)``."""
+        return power[:, :, self.first : self.end] @ self.filters
+
+
 class _MelDecibels(nn.Module):
     """Power → power in mel bands in dB re 1, at least ``top_db`` below the clip's own maximum.
 
@@ -83,7 +102,7 @@ class _MelDecibels(nn.Module):
             raise FeatureError(
                 f"features.f_min={config.f_min} and f_max={f_max} must rise and lie within 0 and {filter_rate / 2} Hz"
             )
-        self.mel_scale = MelScale(
+        scale = MelScale(
             config.n_mels,
             filter_rate,
             config.f_min,
@@ -92,12 +111,13 @@ class _MelDecibels(nn.Module):
             norm="slaney",
             mel_scale="slaney",
         )
+        # A filter hears few bins, so a group of neighbours is applied to the bins from its first to its last alone.
+        self.groups = nn.ModuleList(_FilterGroup(filters) for filters in scale.fb.chunk(FILTER_GROUPS, dim=1))
         self.decibels = AmplitudeToDB("power", top_db=config.top_db)
 
     def forward(self, power: Tensor) -> Tensor:
         """``(batch, frame, bin)`` → ``(batch, mel, frame)`` in dB."""
-        # MelScale would turn the bins to the end again.
-        mel = (power @ self.mel_scale.fb).transpose(1, 2)
+        mel = torch.cat([group(power) for group in self.groups], dim=2).transpose(1, 2)
         # AmplitudeToDB takes one cutoff for all of a rank-3 tensor, and one for each clip of a rank-4 tensor.
         return self.decibels(mel.unsqueeze(1)).squeeze(1)
 
@@ -181,7 +201,11 @@ class Rolloff(SpectralFeature):
     def of(self, power: Tensor) -> Tensor:
         """``(batch, frame, bin)`` → ``(batch, 1, frame)`` in hertz."""
         below = power.sqrt().cumsum(2)
-        bins = (below < self.roll_percent * below[:, :, -1:]).sum(2)
+        wanted = self.roll_percent * below[:, :, -1:]
+        if torch.compiler.is_exporting():  # ONNX knows no search
+            bins = (below < wanted).sum(2)
+        else:
+            bins = torch.searchsorted(below, wanted).squeeze(2)
         return (bins * self.bin_hertz).unsqueeze(1)
 
 
@@ -218,12 +242,11 @@ class ZeroCrossingRate(Feature):
     def forward(self, waveforms: Tensor) -> Tensor:
         """``(batch, time)`` → ``(batch, 1, frame)``."""
         half = self.frame_length // 2
-        negative = F.pad(waveforms, (half, half), mode="replicate") < -ZERO_CROSSING_THRESHOLD
-        crossed = F.pad((negative[:, 1:] != negative[:, :-1]).cumsum(1, dtype=torch.int32), (1, 0))
+        negative = waveforms < -ZERO_CROSSING_THRESHOLD
+        crossed = F.pad(negative[:, 1:] != negative[:, :-1], (half, half)).float()
         # A frame's first sample has no neighbour before it, so a frame of n samples has n - 1 places to cross.
-        inside = self.frame_length - 1
-        starts = torch.arange(0, crossed.shape[1] - inside, self.hop_length, device=waveforms.device)
-        return ((crossed[:, starts + inside] - crossed[:, starts]) / self.frame_length).unsqueeze(1)
+        crossings = crossed.unfold(1, self.frame_length - 1, self.hop_length).sum(2)
+        return (crossings / self.frame_length).unsqueeze(1)
 
 
 FEATURES: dict[str, type[Feature]] = {

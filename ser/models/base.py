@@ -11,7 +11,7 @@ from torch import Tensor, nn
 
 from ser import __version__
 from ser.errors import UserError
-from ser.metrics import details, scores
+from ser.metrics import MeanLoss, details, scores
 
 CHECKPOINT_FORMAT = 2
 """Of what a checkpoint holds; raised when versions before or after could not read one another's."""
@@ -96,6 +96,9 @@ class EmotionNetwork(LightningModule):
         self.train_scores = scores(num_classes, "train/")
         self.val_scores = scores(num_classes, "val/")
         self.test_scores = scores(num_classes, "test/")
+        self.train_loss = MeanLoss()
+        self.val_loss = MeanLoss()
+        self.test_loss = MeanLoss()
         self.train_details = details(num_classes)
         self.val_details = details(num_classes)
         self.test_details = details(num_classes)
@@ -128,7 +131,7 @@ class EmotionNetwork(LightningModule):
         loss = F.cross_entropy(logits, wanted, label_smoothing=self.label_smoothing)
         self.train_scores.update(logits, batch.targets)
         self.train_details.update(logits, batch.targets)
-        self._log_epoch({"train/loss": loss}, len(batch.targets))
+        self.train_loss.update(loss, len(batch.targets))
         return loss
 
     def on_train_epoch_start(self) -> None:
@@ -137,20 +140,18 @@ class EmotionNetwork(LightningModule):
 
     def on_train_epoch_end(self) -> None:
         """Log the training scores of the epoch."""
-        self._log_epoch(self.train_scores.compute())
-        self.train_scores.reset()
+        self._log_epoch("train")
 
     def validation_step(self, batch: Batch) -> None:
         """Take the loss and the scores."""
         logits = self(batch.inputs)
         self.val_scores.update(logits, batch.targets)
         self.val_details.update(logits, batch.targets)
-        self._log_epoch({"val/loss": F.cross_entropy(logits, batch.targets)}, len(batch.targets))
+        self.val_loss.update(F.cross_entropy(logits, batch.targets), len(batch.targets))
 
     def on_validation_epoch_end(self) -> None:
         """Log the validation scores of the epoch."""
-        self._log_epoch(self.val_scores.compute())
-        self.val_scores.reset()
+        self._log_epoch("val")
 
     def on_validation_epoch_start(self) -> None:
         """Forget the last epoch's confusion matrix, which callbacks read until now."""
@@ -165,17 +166,16 @@ class EmotionNetwork(LightningModule):
             logits = self(batch.inputs)
         self.test_scores.update(logits, batch.targets)
         self.test_details.update(logits, batch.targets)
-        self._log_epoch({"test/loss": F.cross_entropy(logits, batch.targets)}, len(batch.targets))
+        self.test_loss.update(F.cross_entropy(logits, batch.targets), len(batch.targets))
         return {"logits": logits, "clips": batch.clips}
 
     def on_test_epoch_start(self) -> None:
-        """Start from nothing."""
-        self.test_scores.reset()
+        """Forget the last test's confusion matrix."""
         self.test_details.reset()
 
     def on_test_epoch_end(self) -> None:
         """Log the test scores."""
-        self._log_epoch(self.test_scores.compute())
+        self._log_epoch("test")
 
     def on_save_checkpoint(self, checkpoint: dict[str, Any]) -> None:
         """Add what building the network again needs beside its ``hyper_parameters``, and how long training goes on."""
@@ -201,10 +201,17 @@ class EmotionNetwork(LightningModule):
         schedule = torch.optim.lr_scheduler.OneCycleLR(optimizer, self.learning_rate, total_steps=steps)
         return {"optimizer": optimizer, "lr_scheduler": {"scheduler": schedule, "interval": "step"}}
 
-    def _log_epoch(self, values: dict[str, Tensor], batch_size: int = 1) -> None:
-        """Log by epoch, with the epoch as TensorBoard's step."""
-        self.log_dict(values, on_step=False, on_epoch=True, batch_size=batch_size)
-        self.log("step", float(self.current_epoch), on_step=False, on_epoch=True, batch_size=1)
+    def _log_epoch(self, side: str) -> None:
+        """Log the loss and the scores of a side, over the clips of all processes, with the epoch as TensorBoard's step.
+
+        The confusion matrix is computed, too, and so kept: computing gathers from all processes, and what reads it
+        later may run on one alone.
+        """
+        loss, scores = getattr(self, f"{side}_loss"), getattr(self, f"{side}_scores")
+        self.log_dict({f"{side}/loss": loss.compute(), **scores.compute(), "step": float(self.current_epoch)})
+        getattr(self, f"{side}_details").compute()
+        loss.reset()
+        scores.reset()
 
 
 def convolved(size: int, kernel: int, pool: bool) -> int:

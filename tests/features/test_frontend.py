@@ -27,9 +27,9 @@ def real_parts(features: Tensor, real: Tensor) -> list[NDArray[np.float64]]:
     return [clip[:, :end].double().numpy() for clip, end in zip(features, real.tolist(), strict=True)]
 
 
-def fitted(features: Tensor, real: Tensor, **options: int) -> Normalizer:
+def fitted(features: Tensor, real: Tensor, chunk: int = 256) -> Normalizer:
     normalizer = Normalizer("standard", features.shape[1])
-    normalizer.fit(features, real, **options)
+    normalizer.fit(zip(features.split(chunk), real.split(chunk), strict=True))
     return normalizer
 
 
@@ -74,7 +74,7 @@ def test_what_is_in_the_padding_has_no_influence(mode: str, content: float) -> N
     outcomes = []
     for one in (features, other):
         normalizer = Normalizer(mode, 3)
-        normalizer.fit(one, real)
+        normalizer.fit([(one, real)])
         outcomes.append(normalizer(one, real))
     assert torch.equal(*outcomes)
 
@@ -99,7 +99,7 @@ def test_a_row_that_never_changes_is_only_centred(mode: str, constant: float) ->
     features, real = ragged(60, frames=157)
     features[:, 1] = constant
     normalizer = Normalizer(mode, 3)
-    normalizer.fit(features, real)
+    normalizer.fit([(features, real)])
     scaled = normalizer(features, real)
     assert scaled[:, 1].abs().max() <= 1e-6 * max(1, abs(constant))
     assert scaled[:, 0].std() > 0.1
@@ -130,7 +130,7 @@ def test_clip_mode_does_not_look_at_other_clips_or_at_the_fit() -> None:
     features, real = ragged()
     normalizer = Normalizer("clip", 3)
     before = normalizer(features, real)
-    normalizer.fit(*ragged(3, seed=4))
+    normalizer.fit([ragged(3, seed=4)])
     assert torch.equal(normalizer(features, real), before)
     assert torch.equal(normalizer(features[2:3], real[2:3]), before[2:3])
 
@@ -143,7 +143,7 @@ def test_a_clip_of_one_frame_is_only_centred_in_clip_mode() -> None:
 def test_none_passes_everything_through() -> None:
     features, real = ragged()
     normalizer = Normalizer("none", 3)
-    normalizer.fit(features, real)
+    normalizer.fit([(features, real)])
     assert torch.equal(normalizer(features, real), features)
 
 
@@ -204,7 +204,7 @@ def test_padding_that_is_left_out_changes_nothing(names: list[str], numbers: dic
 def test_order_and_company_change_nothing(order: list[int], size: int) -> None:
     waveforms, lengths = clips(9, 4000)
     module = frontend(4000, names=["mel"])
-    module.normalizer.fit(module.extract(waveforms, lengths), module.real_frames(lengths))
+    module.normalizer.fit([(module.extract(waveforms, lengths), module.real_frames(lengths))])
     expected = module(waveforms, lengths)
     picked = torch.tensor(order[:size])
     assert torch.equal(module(waveforms[picked], lengths[picked]), expected[picked])
@@ -216,7 +216,7 @@ def test_forward_is_extract_then_normalise_then_arrange(names: list[str], normal
     waveforms, lengths = clips(6, 6000)
     module = frontend(6000, names=names, normalize=normalize)
     features, real = module.extract(waveforms, lengths), module.real_frames(lengths)
-    module.normalizer.fit(features, real)
+    module.normalizer.fit([(features, real)])
     out = module(waveforms, lengths)
     assert torch.equal(out, module.arrange(module.normalizer(features, real)))
     assert out.shape == (6, *module.input_shape)
@@ -254,7 +254,7 @@ def test_joined_features_are_normalised_each_by_itself() -> None:
     waveforms, lengths = clips(8, 9000)
     modules = [frontend(9000, names=names) for names in (["energy", "zcr"], ["energy"], ["zcr"])]
     for module in modules:
-        module.normalizer.fit(module.extract(waveforms, lengths), module.real_frames(lengths))
+        module.normalizer.fit([(module.extract(waveforms, lengths), module.real_frames(lengths))])
     together, *apart = (module(waveforms, lengths) for module in modules)
     torch.testing.assert_close(together, torch.cat(apart, dim=2))
 
@@ -277,7 +277,7 @@ def test_padding_says_nothing_whatever_its_length() -> None:
     longer = torch.nn.functional.pad(waveforms, (0, 8000))
     short, long = frontend(8000, names=["mel"]), frontend(16_000, names=["mel"])
     for module, some in ((short, waveforms), (long, longer)):
-        module.normalizer.fit(module.extract(some, lengths), module.real_frames(lengths))
+        module.normalizer.fit([(module.extract(some, lengths), module.real_frames(lengths))])
     tight, loose = short(waveforms, lengths), long(longer, lengths)
     for clip, real in zip(range(6), short.real_frames(lengths).tolist(), strict=True):
         torch.testing.assert_close(tight[clip, ..., :real], loose[clip, ..., :real], rtol=0, atol=1e-4)

@@ -1,14 +1,17 @@
 import json
 import subprocess
 import sys
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
 import pytest
 
-from scripts.leaderboard import APART, PUBLISHED, REPORT, gather, markdown, table
+from scripts import leaderboard
+from scripts.leaderboard import APART, PUBLISHED, REPORT, find_jobs, gather, markdown, table
 from ser.errors import UserError
 from ser.results import find_runs
+from ser.sweeps import ERROR, PLAN, Job
 
 ROOT = Path(__file__).parents[2]
 
@@ -170,6 +173,50 @@ def test_script_prints_and_writes_both_tables(tmp_path: Path) -> None:
         .splitlines()[1]
         .startswith("crema_d,stratified,hash of stratified,energy → cnn1d,")
     )
+
+
+def sweep_of(folder: Path, *states: str) -> list[Job]:
+    """A sweep's folder with jobs of these states; the results of finished ones are of energy."""
+    jobs = [Job(str(number), ["model=cnn1d", f"seed={number}"]) for number in range(len(states))]
+    (folder / PLAN).write_text(json.dumps([asdict(job) for job in jobs]))
+    for number, state in enumerate(states):
+        if state != "missing":
+            (folder / str(number)).mkdir()
+        if state == "finished":
+            (folder / str(number) / "metrics.json").write_text(json.dumps(metrics(number, 0.4)))
+        if state == "failed":
+            (folder / str(number) / ERROR).write_text("no [memory] | left\n\nTraceback")
+    return jobs
+
+
+def test_failed_and_missing_jobs_stand_below_the_tables(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    sweep_of(tmp_path, "finished", "failed", "missing")
+    (found,) = find_jobs([tmp_path])
+    assert found.title == f"{tmp_path}: 3 jobs, 1 finished, 1 failed, 1 missing"
+    lines = [["1", "seed=1", "failed", "no [memory] | left"], ["2", "seed=2", "missing", "not started"]]
+    assert found.lines() == lines
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("COLUMNS", "200")
+        patch.setattr(sys, "argv", ["leaderboard.py", str(tmp_path)])
+        leaderboard.main()
+    shown = " ".join(capsys.readouterr().out.split())
+    assert "0.400" in shown
+    for told in ("3 jobs, 1 finished, 1 failed, 1 missing", "no [memory] | left", "not started"):
+        assert told in shown
+        assert told in (tmp_path / "index.html").read_text()
+    assert "| 1 | seed=1 | failed | no [memory] \\| left |" in (tmp_path / "leaderboard.md").read_text()
+
+
+def test_a_sweep_without_any_results_is_shown_and_a_finished_one_has_no_such_table(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for name, states in (("none", ("failed", "missing")), ("all", ("finished", "finished"))):
+        (tmp_path / name).mkdir()
+        sweep_of(tmp_path / name, *states)
+    assert find_jobs([tmp_path / "all"]) == []
+    monkeypatch.setattr(sys, "argv", ["leaderboard.py", str(tmp_path / "none")])
+    leaderboard.main()
+    assert "2 jobs, 0 finished, 1 failed, 1 missing" in " ".join(capsys.readouterr().out.split())
 
 
 def test_readme_shows_the_table_of_the_committed_results() -> None:

@@ -1,0 +1,65 @@
+"""What a cache folder holds: ``python scripts/cache.py FOLDER``, and ``--clear`` to delete it.
+
+The folder is the one that runs had as datamodule.cache=FOLDER. All in it can be had again from the clips.
+"""
+
+import argparse
+import sys
+import time
+from pathlib import Path
+
+from rich.console import Console
+from rich.table import Table
+
+from ser.cache import Entry, clear, entries
+from ser.errors import UserError
+
+console = Console()
+
+
+def main() -> None:
+    """List the entries, or delete them.
+
+    Raises:
+        SystemExit: With status 1, there is no such folder, or it can't be read or changed.
+    """
+    parser = argparse.ArgumentParser(
+        description=__doc__,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+        epilog="example: %(prog)s ~/.cache/ser --clear",
+    )
+    parser.add_argument("folder", type=Path, metavar="FOLDER", help="what runs had as datamodule.cache=")
+    parser.add_argument("--clear", action="store_true", help="delete all entries")
+    options = parser.parse_args()
+    try:
+        if options.clear:
+            gone = clear(options.folder.expanduser())
+            console.print(f"{len(gone)} deleted, {_megabytes(sum(entry.size for entry in gone))}")
+        else:
+            show(entries(options.folder.expanduser()))
+    except (UserError, OSError) as error:
+        sys.exit(f"error: {error}")
+
+
+def show(found: list[Entry]) -> None:
+    """Print a table, the largest first."""
+    table = Table("entry", "clips", "made of", "size", "last used")
+    for entry in found:
+        features = entry.about.get("names", [])
+        of = (
+            f"{'_'.join(features)}, {entry.about['sample_rate']:,} Hz"
+            if features
+            else f"{entry.about['sample_rate']:,} Hz"
+        )
+        used = time.strftime("%Y-%m-%d %H:%M", time.localtime(entry.used))
+        table.add_row(entry.path.name, f"{entry.about['clips']:,}", of, _megabytes(entry.size), used)
+    console.print(table)
+    console.print(f"{len(found)} entries, {_megabytes(sum(entry.size for entry in found))}")
+
+
+def _megabytes(size: int) -> str:
+    return f"{size / 1e6:,.1f} MB"
+
+
+if __name__ == "__main__":
+    main()

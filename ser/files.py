@@ -1,0 +1,85 @@
+"""Files that are whole or not there, whatever ends the process that writes them."""
+
+import os
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+from pathlib import Path
+
+from ser.errors import UserError
+
+UNFINISHED = ".unfinished-"
+"""What the name of a file begins with while it is written; it lies beside the one whose place it takes."""
+
+PROBE_BYTES = 1 << 16
+"""Of a try whether a folder takes files: as much as Hydra writes before a run begins, and more."""
+
+
+class WriteError(UserError):
+    """A file that can't be written; the message names it, and why. What was there before is still there."""
+
+
+@contextmanager
+def replacing(path: Path) -> Iterator[Path]:
+    """A path to write to. As the block ends, what lies there takes the place of ``path`` in one step.
+
+    It is on the disk before that, so that neither a killed process nor a power cut nor a full disk leaves a part of it.
+
+    Raises:
+        WriteError: The disk is full or gone, or the folder can't be written to; ``path`` is as it was.
+    """
+    unfinished = path.with_name(UNFINISHED + path.name)
+    try:
+        yield unfinished
+        with unfinished.open("rb+") as file:
+            os.fsync(file.fileno())
+        unfinished.replace(path)
+    except OSError as error:
+        raise WriteError(f"{path} can't be written: {error.strerror or error}") from error
+    finally:
+        with suppress(OSError):  # it has taken its place, or the disk is gone, of which the error above tells
+            unfinished.unlink()
+
+
+def remove_unfinished(folder: Path) -> None:
+    """Remove what a process that was killed left half written in ``folder`` and below.
+
+    Raises:
+        OSError: The folder can't be written to.
+    """
+    for path in list(folder.rglob(f"{UNFINISHED}*")):
+        path.unlink(missing_ok=True)
+
+
+def check_writable(folder: Path) -> None:
+    """Make ``folder`` where it is not there, and try whether it takes files.
+
+    Raises:
+        OSError: It can't be made or written to, or its disk is full.
+    """
+    folder.mkdir(parents=True, exist_ok=True)
+    probe = folder / f"{UNFINISHED}probe-{os.getpid()}"
+    try:
+        probe.write_bytes(bytes(PROBE_BYTES))
+    finally:
+        with suppress(OSError):  # where it could not be written, the error above tells of it
+            probe.unlink()
+
+
+def file_error(error: BaseException, folder: Path) -> str | None:
+    """The file and what the system says of it, if that is what ``error`` comes from; else None.
+
+    Libraries that write to ``folder``, such as TensorBoard, wrap such errors, or don't say of which file they are.
+    """
+    if not isinstance(error, Exception) or (isinstance(error, UserError) and not isinstance(error, WriteError)):
+        return None
+    found: OSError | None = None
+    link: BaseException | None = error
+    while link is not None:
+        if isinstance(link, WriteError):
+            return str(link)
+        if isinstance(link, OSError) and not isinstance(link, BrokenPipeError):  # that one is of the screen
+            found = found or link
+        link = link.__cause__ or link.__context__
+    if found is None:
+        return None
+    return f"{found.filename or f'a file in {folder}'}: {found.strerror or found}"

@@ -1,0 +1,164 @@
+"""Several processes that train one network: where they write, and what becomes of all when one fails.
+
+Each device has a process, its *rank*. Lightning starts those of one machine itself; ``torchrun`` and SLURM's ``srun``
+start those of one or more. Rank 0 writes and prints, the others only compute.
+"""
+
+import os
+import signal
+import sys
+import warnings
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Any
+
+import torch.distributed
+from hydra.core.hydra_config import HydraConfig
+from hydra.experimental.callback import Callback
+from hydra.types import RunMode
+from lightning import Trainer
+from lightning.fabric.plugins.environments import LightningEnvironment
+from lightning.pytorch.strategies import ParallelStrategy
+from lightning.pytorch.utilities import rank_zero_only
+from omegaconf import DictConfig, open_dict, read_write
+
+from ser.errors import UserError
+from ser.results import console
+from ser.samplers import share_of
+from ser.sweeps import end_with
+
+FOLDER = "ser/run_folder"
+"""Under which rank 0 tells the others the run folder, in the store that torchrun keeps for them."""
+
+ONE_DEVICE = (
+    "a job of a sweep takes one device, and Hydra's launchers run several jobs at once: leave out trainer.devices=, "
+    "torchrun and srun, or start one run after another without -m"
+)
+
+
+class LostRankError(UserError):
+    """Another process of the run has ended, and this one can't go on without it."""
+
+
+def started() -> int:
+    """How many processes torchrun or srun has started for this run; 1 where neither did."""
+    if torch.distributed.is_torchelastic_launched():
+        return int(os.environ["WORLD_SIZE"])
+    return int(os.environ.get("SLURM_STEP_NUM_TASKS", "1"))
+
+
+def _rank() -> int:
+    """Of this process, as far as its environment tells before Lightning has begun."""
+    return int(getattr(rank_zero_only, "rank", 0))
+
+
+class OneFolder(Callback):
+    """One run folder for all processes of a run; Hydra would make one a process, named by the second it began in.
+
+    Lightning tells the processes that it starts the folder of the first. Under torchrun rank 0 tells the others, and
+    under srun the folder is ``outputs/slurm/JOB.STEP``. Hydra's own files are written by rank 0 alone.
+    """
+
+    def on_run_start(self, config: DictConfig, **kwargs: Any) -> None:  # noqa: ARG002
+        """Agree on ``hydra.run.dir`` unless it, or a run to go on with, was given."""
+        words = config.hydra.overrides.hydra
+        given = config.ckpt_path is not None or any(word.startswith("hydra.run.dir=") for word in words)
+        with read_write(config), open_dict(config):
+            if not given:
+                config.hydra.run.dir = _agreed(config.hydra.run.dir)
+            if _rank() > 0:
+                console.quiet = True
+                end_with(os.getppid())
+                config.hydra.output_subdir = None
+                config.hydra.job_logging.handlers.pop("file", None)
+                config.hydra.job_logging.root.handlers = ["console"]
+
+    def on_multirun_start(self, config: DictConfig, **kwargs: Any) -> None:  # noqa: ARG002
+        """Refuse a sweep in several processes; each would run all jobs."""
+        if started() > 1:
+            sys.exit(f"error: {ONE_DEVICE}" if _rank() == 0 else 1)
+
+
+def _agreed(folder: str) -> str:
+    if torch.distributed.is_torchelastic_launched() and os.environ.get("TORCHELASTIC_USE_AGENT_STORE") == "True":
+        address, port = os.environ["MASTER_ADDR"], int(os.environ["MASTER_PORT"])
+        store = torch.distributed.TCPStore(address, port, is_master=False)
+        if _rank() == 0:
+            store.set(FOLDER, folder)
+        return store.get(FOLDER).decode()
+    if started() > 1 and "SLURM_JOB_ID" in os.environ:
+        return f"outputs/slurm/{os.environ['SLURM_JOB_ID']}.{os.environ['SLURM_STEP_ID']}"
+    if started() > 1 or int(os.environ.get("WORLD_SIZE", "1")) > 1 or "NODE_RANK" in os.environ:
+        sys.exit("error: these processes can't agree on a run folder: give hydra.run.dir=, the same to all of them")
+    return folder
+
+
+def check_ranks(trainer: Trainer, batch_size: int) -> None:
+    """Check that the processes of a run are those that were started, and let rank 0 alone print.
+
+    Args:
+        trainer: Of the run.
+        batch_size: Clips a step, of all processes together.
+
+    Raises:
+        UserError: Another number was started, the batch can't be dealt out to them, it is a job of a sweep, or an
+            option does not work on several devices.
+    """
+    console.quiet = not trainer.is_global_zero
+    if console.quiet:
+        warnings.simplefilter("ignore")  # rank 0 says the same
+    asked = f"trainer.devices={trainer.num_devices} trainer.num_nodes={trainer.num_nodes}"
+    if started() not in (1, trainer.world_size):
+        raise UserError(
+            f"{started()} processes were started (by torchrun or srun), and {asked} are {trainer.world_size}: "
+            "start as many, or set these to what was started"
+        )
+    if trainer.world_size == 1:
+        return
+    share_of(batch_size, trainer.world_size)
+    if HydraConfig.initialized() and HydraConfig.get().mode == RunMode.MULTIRUN:
+        raise UserError(f"{asked}: {ONE_DEVICE}")
+    strategy = trainer.strategy
+    if not isinstance(strategy, ParallelStrategy) or strategy.cluster_environment is None:
+        raise UserError(f"trainer.strategy={type(strategy).__name__} was not tried on several devices: take ddp")
+    environment = strategy.cluster_environment
+    told = {"MASTER_ADDR", "MASTER_PORT", "NODE_RANK"} <= set(os.environ)
+    if trainer.num_nodes > 1 and isinstance(environment, LightningEnvironment) and not told:
+        raise UserError(f"trainer.num_nodes={trainer.num_nodes}: start the run with torchrun or srun on each machine")
+    try:
+        environment.validate_settings(trainer.num_devices, trainer.num_nodes)
+    except ValueError as error:
+        raise UserError(f"{asked}: {error}") from error
+    if trainer.strategy.root_device.type == "cpu" and getattr(strategy, "_layer_sync", None) is not None:
+        raise UserError("trainer.sync_batchnorm=true works on GPUs only: leave it out on CPUs")
+
+
+@contextmanager
+def together(trainer: Trainer) -> Iterator[None]:
+    """While the processes of a run work together: when one fails, no other goes on or waits for it.
+
+    Rank 0 ends those that it has started. Where another process was lost, the error says so in words. Afterwards each
+    process is alone, and what rank 0 computes then, scores for example, is of what it has.
+
+    Raises:
+        LostRankError: Another process has ended.
+    """
+    try:
+        yield
+        if torch.distributed.is_initialized():
+            torch.distributed.destroy_process_group()
+    except BaseException as error:
+        if trainer.strategy.launcher is not None:
+            # SIGTERM is not heard by a process that waits for another.
+            trainer.strategy.launcher.kill(getattr(signal, "SIGKILL", signal.SIGTERM))
+        if trainer.world_size > 1 and _is_loss(error):
+            raise LostRankError(
+                f"rank {trainer.global_rank} has lost another of the {trainer.world_size} processes of this run, which "
+                "was killed or failed; what it said itself stands above"
+            ) from error
+        raise
+
+
+def _is_loss(error: BaseException) -> bool:
+    """Whether ``error`` is about the connection to another process; gloo's have no type of their own."""
+    return isinstance(error, torch.distributed.DistError) or (isinstance(error, RuntimeError) and "gloo" in str(error))

@@ -1,0 +1,156 @@
+"""A run that was stopped goes on in its own folder: where that is, and which choices it goes on with."""
+
+import sys
+from pathlib import Path
+from typing import Any
+
+from hydra.experimental.callback import Callback
+from omegaconf import DictConfig, OmegaConf, read_write
+
+from ser.callbacks import read_checkpoint
+from ser.config import ConfigError
+from ser.errors import UserError
+from ser.results import flat, read_choices
+
+CHANGEABLE = (
+    "ckpt_path", "early_stopping_patience", "figure_every_n_epochs", "test_checkpoint", "trainer", "logger",
+    "dataset.root", "dataset.roots", "dataset.metadata", "dataset.strict",
+    "datamodule.bank", "datamodule.cache", "datamodule.keep_features",
+)  # fmt: skip
+"""What a run may go on with otherwise than it began: where and how it is computed, and for how long."""
+
+_MISSING = object()
+
+
+def run_folder(ckpt_path: str) -> Path:
+    """The folder of the run that a checkpoint is of.
+
+    Raises:
+        ConfigError: There is no such file, or it does not lie in the folder of a run.
+    """
+    checkpoint = Path(ckpt_path)
+    if not checkpoint.is_file():
+        raise ConfigError(
+            f"ckpt_path={ckpt_path} is not a file: give a run's checkpoints/last.ckpt to go on from it; "
+            "a run that was stopped before the end of its first epoch has none, and has to be started again"
+        )
+    folder = checkpoint.resolve().parents[1]
+    if not (folder / "config.yaml").is_file():
+        raise ConfigError(
+            f"ckpt_path={ckpt_path} does not lie in the folder of a run, for there is no {folder / 'config.yaml'}: "
+            "give the last.ckpt of a whole run folder, RUN/checkpoints/last.ckpt"
+        )
+    return folder
+
+
+class GoOn(Callback):
+    """Lets a run with ``ckpt_path=RUN/checkpoints/last.ckpt`` go on in ``RUN``.
+
+    Hydra's own record, ``RUN/.hydra``, is left as the run's first command made it.
+    """
+
+    def on_run_start(self, config: DictConfig, **kwargs: Any) -> None:  # noqa: ARG002
+        """Name the run's folder, before Hydra makes one; a folder that was typed stays, and is looked at by the run."""
+        if config.ckpt_path is None:
+            return
+        try:
+            folder = run_folder(str(config.ckpt_path))
+        except UserError as error:
+            sys.exit(f"error: {error}")
+        with read_write(config.hydra):
+            if not any(word.startswith("hydra.run.dir=") for word in config.hydra.overrides.hydra):
+                config.hydra.run.dir = str(folder)
+            config.hydra.output_subdir = None
+
+
+def resumed(cfg: dict[str, Any], words: list[str]) -> dict[str, Any]:
+    """The choices to go on with: the run's own, and what was typed beside ``ckpt_path=``.
+
+    Args:
+        cfg: What was typed, composed; returned as it is where its ``ckpt_path`` is None.
+        words: What was typed.
+
+    Raises:
+        ConfigError: ``ckpt_path`` is not of a run.
+        UserError: The run's ``config.yaml`` is broken.
+    """
+    if cfg["ckpt_path"] is None:
+        return cfg
+    composed = OmegaConf.create(cfg)
+    own = OmegaConf.create(read_choices(run_folder(cfg["ckpt_path"])))
+    for word in words:
+        key = word.partition("=")[0].lstrip("+~")
+        value = OmegaConf.select(composed, key, default=_MISSING)
+        if value is _MISSING:  # of all groups at once, as report= is, or taken out: the whole command tells
+            return cfg
+        OmegaConf.update(own, key, value, merge=False, force_add=True)
+    return OmegaConf.to_container(own)  # type: ignore[return-value]
+
+
+def changed(cfg: dict[str, Any], own: dict[str, Any]) -> dict[str, str]:
+    """What differs between the choices ``cfg`` and the run's ``own``, by option, in words; ``ckpt_path`` aside.
+
+    Raises:
+        ConfigError: Options differ that training depends on, so that the results would be of neither command.
+    """
+    new, old = flat(cfg), flat(own)
+    differing = {
+        key: f"{key}={new.get(key, 'none')} (it began with {old.get(key, 'none')})"
+        for key in sorted({*new, *old} - {"ckpt_path"})
+        if new.get(key, _MISSING) != old.get(key, _MISSING)
+    }
+    if fixed := [told for key, told in differing.items() if not _may_change(key)]:
+        raise ConfigError(
+            f"a run goes on with the choices that it began with, and not with {', '.join(fixed)}: "
+            "leave out all words but ckpt_path= to take the run's own, or start a new run"
+        )
+    return differing
+
+
+def _may_change(key: str) -> bool:
+    return any(key == option or key.startswith(f"{option}.") for option in CHANGEABLE)
+
+
+def check_resumption(cfg: dict[str, Any], ckpt_path: str, folder: Path) -> list[str]:
+    """Refuse to go on where that can't end with what the unbroken run would have found, before any data is read.
+
+    Args:
+        cfg: The choices.
+        ckpt_path: The checkpoint.
+        folder: That the run would go on in.
+
+    Returns:
+        What differs from the choices that the run began with, in words.
+
+    Raises:
+        ConfigError: The checkpoint is not there, is not of the run in ``folder``, or does not go with the choices.
+        UserError: It is broken.
+    """
+    if (home := run_folder(ckpt_path)) != folder.resolve():
+        raise ConfigError(
+            f"ckpt_path={ckpt_path} goes on in its own run's folder, {home}, and not in {folder}: leave out "
+            "hydra.run.dir= and -m; a sweep goes on with the same command and hydra.sweep.dir="
+        )
+    differing = changed(cfg, read_choices(home))
+    if differing and (home / "metrics.json").is_file():
+        raise ConfigError(
+            f"{home} has ended, and its results are not of {', '.join(differing.values())}: copy the folder, "
+            "remove metrics.json from the copy, and go on there"
+        )
+    path = Path(ckpt_path)
+    checkpoint = read_checkpoint(path)
+    if "history" not in checkpoint:
+        raise ConfigError(f"{path} was written by an older version, without what going on needs: start the run again")
+    if "val" in checkpoint["history"]["confusion"] and not (best := path.with_name("best.ckpt")).is_file():
+        raise ConfigError(f"{best} is gone, and may have been the run's best epoch: put it back, or start a new run")
+    seen, planned, wanted = checkpoint["epoch"] + 1, checkpoint["max_epochs"], cfg["trainer"]["max_epochs"]
+    if cfg["model"]["schedule"] == "onecycle" and wanted != planned:
+        raise ConfigError(
+            f"trainer.max_epochs={wanted}, and the checkpoint's one-cycle learning rate is laid out over {planned} "
+            f"epochs: go on with trainer.max_epochs={planned}, or start a new run"
+        )
+    if wanted is not None and 0 <= wanted < seen:
+        raise ConfigError(
+            f"ckpt_path={ckpt_path} has seen {seen} epochs, and trainer.max_epochs={wanted}: go on with as many or more"
+        )
+    return list(differing.values())

@@ -1,0 +1,103 @@
+import errno
+import os
+from pathlib import Path
+
+import pytest
+
+from ser.errors import UserError
+from ser.files import UNFINISHED, WriteError, check_writable, file_error, remove_unfinished, replacing
+
+
+def test_a_file_is_replaced_as_the_block_ends_and_not_before(tmp_path: Path) -> None:
+    path = tmp_path / "kept.txt"
+    path.write_text("old")
+    with replacing(path) as unfinished:
+        unfinished.write_text("new")
+        assert path.read_text() == "old"
+        assert unfinished.parent == path.parent, "a move to another disk would not be one step"
+        assert unfinished.suffix == path.suffix, "figures are saved by it"
+    assert path.read_text() == "new"
+    assert list(tmp_path.iterdir()) == [path]
+
+
+def test_it_is_on_the_disk_before_it_takes_the_place(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    done = []
+    fsync, replace = os.fsync, Path.replace
+    monkeypatch.setattr(os, "fsync", lambda file: (done.append("fsync"), fsync(file)))
+    monkeypatch.setattr(Path, "replace", lambda path, target: (done.append("replace"), replace(path, target))[1])
+    with replacing(tmp_path / "kept.txt") as unfinished:
+        unfinished.write_text("new")
+    assert done == ["fsync", "replace"]
+
+
+@pytest.mark.parametrize("blow", [RuntimeError("a bug"), KeyboardInterrupt(), OSError(errno.ENOSPC, "No space left")])
+def test_what_was_there_stays_when_writing_fails(tmp_path: Path, blow: BaseException) -> None:
+    path = tmp_path / "kept.txt"
+    path.write_text("old")
+    expected = WriteError if isinstance(blow, OSError) else type(blow)
+
+    def write() -> None:
+        with replacing(path) as unfinished:
+            unfinished.write_text("ha")
+            raise blow
+
+    with pytest.raises(expected) as caught:
+        write()
+    assert path.read_text() == "old"
+    assert list(tmp_path.iterdir()) == [path]
+    if expected is WriteError:
+        assert str(caught.value) == f"{path} can't be written: No space left"
+
+
+@pytest.mark.skipif(not Path("/dev/full").exists(), reason="no /dev/full here")
+def test_a_full_disk_is_told_with_the_name_of_the_file(tmp_path: Path) -> None:
+    path = tmp_path / "kept.txt"
+    with pytest.raises(WriteError, match=r"kept\.txt can't be written: No space left on device"), replacing(path):
+        Path("/dev/full").write_text("anything")
+    assert not path.exists()
+
+
+def test_what_a_killed_process_left_is_removed_and_nothing_else(tmp_path: Path) -> None:
+    kept = tmp_path / "checkpoints" / "last.ckpt"
+    kept.parent.mkdir()
+    kept.touch()
+    for left in (kept.with_name(f"{UNFINISHED}last.ckpt"), tmp_path / f"{UNFINISHED}metrics.json"):
+        left.write_text("half")
+    remove_unfinished(tmp_path)
+    assert [path for path in tmp_path.rglob("*") if path.is_file()] == [kept]
+
+
+def test_a_folder_is_made_and_tried(tmp_path: Path) -> None:
+    check_writable(tmp_path / "a" / "b")
+    assert list(tmp_path.rglob("*")) == [tmp_path / "a", tmp_path / "a" / "b"]
+    (tmp_path / "file").touch()
+    with pytest.raises(OSError, match="file"):
+        check_writable(tmp_path / "file")
+    with pytest.raises(OSError, match="proc"):
+        check_writable(Path("/proc"))
+
+
+def raised_from(cause: BaseException, error: BaseException) -> BaseException:
+    try:
+        raise error from cause
+    except BaseException as caught:
+        return caught
+
+
+def test_the_file_that_an_error_comes_from_is_found_under_what_libraries_make_of_it(tmp_path: Path) -> None:
+    full = OSError(errno.ENOSPC, "No space left on device")
+    named = OSError(errno.EROFS, "Read-only file system", "/run/x.csv")
+    told = f"a file in {tmp_path}: No space left on device"
+    assert file_error(raised_from(full, ValueError("you tried to log 1.0")), tmp_path) == told
+    assert file_error(full, tmp_path) == told
+    assert file_error(named, tmp_path) == "/run/x.csv: Read-only file system"
+    own = WriteError("last.ckpt can't be written: No space left on device")
+    assert file_error(raised_from(own, full), tmp_path) == str(own), "the logger failed after the checkpoint did"
+    for other in (
+        ValueError("a bug"),
+        KeyboardInterrupt(),
+        raised_from(full, UserError("clip.wav can't be read")),
+        raised_from(full, SystemExit(1)),
+        BrokenPipeError(errno.EPIPE, "Broken pipe"),
+    ):
+        assert file_error(other, tmp_path) is None
