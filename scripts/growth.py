@@ -141,7 +141,8 @@ def figure_of(more: Sequence[Cost], longer: Sequence[Cost]) -> Figure:
         for column, label in enumerate(("preparing", "a training step", "memory")):
             panel.plot(times, relative[:, column], marker="o", label=label)
         panel.axhline(1, color="grey", linewidth=0.8, linestyle=":")
-        panel.set(xlabel=name, xticks=times, ylim=(0, None))
+        panel.set(xlabel=name, xticks=times)
+    panels[0].set_ylim(0)
     panels[0].set_ylabel("cost a second of sound,\nby that of the first")
     panels[0].legend()
     return figure

@@ -16,6 +16,7 @@ from torch import Tensor
 from ser.audio import AudioError, Recording, read_audio
 from ser.cache import cached, code, contents, digest_of, read_array
 from ser.corpora import Clip
+from ser.errors import UserError
 
 INT16_SCALE = 1 / 32768
 
@@ -24,6 +25,10 @@ DECODED_AT_ONCE = 256
 
 WIDENED_AT_ONCE = 1 << 24
 """Bytes."""
+
+
+class BankError(UserError):
+    """Waveforms that memory does not hold; the message gives the remedy."""
 
 
 class WaveformBank:
@@ -197,7 +202,20 @@ def decode_clips(
 
     Raises:
         CacheError: The cache can't be written to, or an entry is damaged.
+        BankError: They take more memory than there is.
     """
+    try:
+        return _decode_clips(clips, sample_rate, cache, mapped)
+    except MemoryError as error:
+        raise BankError(
+            f"{len(clips):,} clips at {sample_rate:,} Hz take more memory than there is: leave them in files "
+            "(datamodule.bank=mmap datamodule.cache=FOLDER), or take a lower features.sample_rate"
+        ) from error
+
+
+def _decode_clips(
+    clips: Sequence[Clip], sample_rate: int, cache: Path | None, mapped: bool
+) -> dict[str, Recording | AudioError]:
     paths = [clip.path for clip in clips]
     if cache is None:
         digests: Sequence[str | None] = [None] * len(clips)

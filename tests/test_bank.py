@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from numpy.typing import NDArray
 
 from ser.audio import AudioError, Recording, read_audio
-from ser.bank import WaveformBank, decode, fingerprints
+from ser.bank import BankError, Packer, WaveformBank, decode, decode_clips, fingerprints
 from ser.corpora import Clip
 
 Write = Callable[..., Path]
@@ -184,6 +184,17 @@ def test_decode_of_nothing_is_nothing_and_leaves_no_thread() -> None:
     before = threading.active_count()
     assert decode([], 16_000) == []
     assert threading.active_count() == before
+
+
+def test_clips_that_memory_does_not_hold_are_refused_with_what_to_do(
+    write_wav: Write, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def full(packer: Packer, waveform: NDArray) -> int:
+        raise MemoryError
+
+    monkeypatch.setattr(Packer, "add", full)
+    with pytest.raises(BankError, match=r"^1 clips at 16,000 Hz take more memory .*bank=mmap datamodule\.cache=FOLDER"):
+        decode_clips([Clip("a", write_wav("a.wav", 0.3), "sad")], 16_000)
 
 
 def test_fingerprints_tell_twins_and_are_none_for_silence_and_errors(write_wav: Write, tmp_path: Path) -> None:
