@@ -183,7 +183,7 @@ class History(Callback):
     def _keep(self, trainer: Trainer, pl_module: LightningModule, side: str) -> None:
         found = {tag: float(value) for tag, value in trainer.callback_metrics.items() if tag.startswith(f"{side}/")}
         self.epochs.setdefault(trainer.current_epoch + 1, {}).update(found)
-        self.confusion[side] = getattr(pl_module, f"{side}_details")["confusion"].compute().cpu()
+        self.confusion[side] = getattr(pl_module, f"{side}_measures")["confusion"].compute().cpu()
 
 
 def gather(rows: dict[str, Tensor]) -> dict[str, Tensor]:

@@ -38,7 +38,7 @@ class MeanLoss(Metric):
         return self.total / self.clips
 
 
-def scores(num_classes: int, prefix: str = "") -> MetricCollection:
+def scores(num_classes: int) -> MetricCollection:
     """Four numbers between 0 and 1.
 
     - ``accuracy``: share of clips answered right, in speech also called weighted average recall (WAR).
@@ -54,9 +54,14 @@ def scores(num_classes: int, prefix: str = "") -> MetricCollection:
             "macro_f1": MulticlassF1Score(num_classes, average="macro"),
             "weighted_f1": MulticlassF1Score(num_classes, average="weighted"),
             "uar": MulticlassRecall(num_classes, average="macro"),
-        },
-        prefix=prefix,
+        }
     )
+
+
+def measures(num_classes: int) -> MetricCollection:
+    """``scores`` and ``details`` in one, so that what several of them count is counted once a batch."""
+    parts = (scores(num_classes), details(num_classes))
+    return MetricCollection({str(name): metric for part in parts for name, metric in part.items()})
 
 
 def details(num_classes: int) -> MetricCollection:

@@ -128,7 +128,7 @@ def collect(
     """
     name = cfg["dataset"]["name"]
     leakage = data.split.leakage()
-    classes, confusion = by_class(network.test_details, data.labels)
+    classes, confusion = by_class(network.test_measures, data.labels)
     running = sum(buffer.numel() for key, buffer in network.named_buffers() if "running_" in key)
     return {
         "row": cfg["row"],

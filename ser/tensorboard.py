@@ -269,7 +269,7 @@ class TensorBoard(Callback):
         writer._get_file_writer().add_summary(Summary(value=[value]), step)
 
     def _write_f1(self, trainer: Trainer, module: LightningModule, side: str) -> None:
-        values = getattr(module, f"{side}_details")["f1"].compute()  # on every rank, since it gathers
+        values = getattr(module, f"{side}_measures")["f1"].compute()  # on every rank, since it gathers
         if (writer := _writer(trainer)) is not None:
             for label, value in zip(self.data.labels, values.tolist(), strict=True):
                 writer.add_scalar(f"{side}/f1/{label}", value, trainer.current_epoch)
@@ -284,7 +284,7 @@ class TensorBoard(Callback):
             _add_figure(writer, "train/first_layer", filters_figure(weights, title), self._last)
 
     def _draw_confusion(self, trainer: Trainer, network: EmotionNetwork, side: str, title: str, step: int) -> None:
-        counts = getattr(network, f"{side}_details")["confusion"].compute().cpu().numpy()
+        counts = getattr(network, f"{side}_measures")["confusion"].compute().cpu().numpy()
         if (writer := _writer(trainer)) is not None:
             figure = confusion_figure(counts, self.data.labels, title, write_shares=True)
             _add_figure(writer, f"{side}/confusion_matrix", figure, step)
@@ -369,7 +369,7 @@ def _to_explain(answers: Answers, surest_first: NDArray[np.int64]) -> list[int]:
 
 def _ranking(network: EmotionNetwork, labels: Sequence[str]) -> str:
     """The classes from most to least confusing, in a table."""
-    classes, counts = by_class(network.test_details, labels)
+    classes, counts = by_class(network.test_measures, labels)
     lines = []
     for label in sorted(classes, key=lambda label: classes[label]["f1"]):
         own = labels.index(label)

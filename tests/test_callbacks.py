@@ -160,7 +160,7 @@ def test_history_has_what_is_logged_of_every_epoch(tmp_path: Path) -> None:
     assert history.latest == history.epochs[3]
     network: Any = trainer.lightning_module
     for side, clips in (("train", 12), ("val", 18)):
-        counts = getattr(network, f"{side}_details")["confusion"].compute()
+        counts = getattr(network, f"{side}_measures")["confusion"].compute()
         assert torch.equal(history.confusion[side], counts)
         assert counts.sum() == clips
 

@@ -13,7 +13,7 @@ from sklearn.metrics import (
 )
 from torch import Tensor
 
-from ser.metrics import MeanLoss, details, scores
+from ser.metrics import MeanLoss, details, measures, scores
 
 
 def logits_for(predicted: list[int], classes: int, seed: int = 0) -> Tensor:
@@ -24,18 +24,22 @@ def logits_for(predicted: list[int], classes: int, seed: int = 0) -> Tensor:
 
 def compare(targets: list[int], predicted: list[int], classes: int, batch: int) -> None:
     """Check every number of ``scores`` and ``details`` against scikit-learn's, taken over batches of ``batch``."""
-    found, detailed = scores(classes, "val/"), details(classes)
+    found, detailed = scores(classes), details(classes)
     logits = logits_for(predicted, classes)
+    together = measures(classes)
     for logit, target in zip(logits.split(batch), torch.tensor(targets).split(batch), strict=True):
-        found.update(logit, target)
-        detailed.update(logit, target)
+        for collection in (found, detailed, together):
+            collection.update(logit, target)
+    both = {**found.compute(), **detailed.compute()}
+    assert together.compute().keys() == both.keys()
+    assert all(torch.equal(value, both[name]) for name, value in together.compute().items())
     values = {tag: value.item() for tag, value in found.compute().items()}
     # Over the classes that are predicted or among the targets, which are those that scikit-learn sees.
     expected = {
-        "val/accuracy": accuracy_score(targets, predicted),
-        "val/macro_f1": f1_score(targets, predicted, average="macro", zero_division=0),
-        "val/weighted_f1": f1_score(targets, predicted, average="weighted", zero_division=0),
-        "val/uar": recall_score(targets, predicted, average="macro", zero_division=0),
+        "accuracy": accuracy_score(targets, predicted),
+        "macro_f1": f1_score(targets, predicted, average="macro", zero_division=0),
+        "weighted_f1": f1_score(targets, predicted, average="weighted", zero_division=0),
+        "uar": recall_score(targets, predicted, average="macro", zero_division=0),
     }
     assert values == pytest.approx(expected, abs=1e-6)
 

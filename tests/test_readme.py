@@ -41,6 +41,9 @@ ELSEWHERE = {
     "python scripts/screenshots.py": "tests/scripts/test_screenshots.py",
     "python scripts/download.py": "tests/test_download.py, with a server of its own",
     "python scripts/benchmark.py": "tests/scripts/test_benchmark.py",
+    "python scripts/benchmark_device.py": "tests/scripts/test_benchmark_device.py",
+    "python scripts/growth.py": "tests/scripts/test_growth.py, with fewer clips",
+    "prlimit ": "tests/test_cache.py, without a limit",
     "torchrun ": "tests/test_distributed.py",
     "python scripts/search.py": "tests/scripts/test_search.py, with shorter runs",
     "python scripts/predict.py outputs/RUN/checkpoints/best.ckpt --microphone": "tests/test_microphone.py",
@@ -118,7 +121,10 @@ def folder(clips: Path) -> Path:
         patch.chdir(clips)
         patch.delenv("SER_DATA", raising=False)
         for words, learning in (
-            (["dataset=crema_d", "split.val=0.3", "hydra.run.dir=outputs/RUN"], LEARNING),
+            (
+                ["dataset=crema_d", "split.val=0.3", "datamodule.cache=outputs/cache", "hydra.run.dir=outputs/RUN"],
+                LEARNING,
+            ),
             *(
                 (
                     ["-m", corpus, "split=kfold", "split.folds=2", "split.fold=0,1", f"hydra.sweep.dir=outputs/{name}"],

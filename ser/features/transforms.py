@@ -14,8 +14,8 @@ from torchaudio.transforms import AmplitudeToDB, MelScale, Spectrogram
 from ser.errors import UserError
 from ser.features.config import FeatureConfig
 
-FILTER_GROUPS = 8
-"""Of a mel filter bank; more would be too small to be worth a product each."""
+FILTER_GROUPS = 2
+"""Of a mel filter bank. More groups are less work, but two threads of one process then wait longer for one another."""
 
 ZERO_CROSSING_THRESHOLD = 1e-10
 """Samples no larger than this count as zero, as in ``librosa.zero_crossings``."""

@@ -11,7 +11,7 @@ from torch import Tensor, nn
 
 from ser import __version__
 from ser.errors import UserError
-from ser.metrics import MeanLoss, details, scores
+from ser.metrics import MeanLoss, measures
 
 CHECKPOINT_FORMAT = 2
 """Of what a checkpoint holds; raised when versions before or after could not read one another's."""
@@ -93,15 +93,12 @@ class EmotionNetwork(LightningModule):
         self.schedule = schedule
         self.weight_decay = weight_decay
         self.label_smoothing = label_smoothing
-        self.train_scores = scores(num_classes, "train/")
-        self.val_scores = scores(num_classes, "val/")
-        self.test_scores = scores(num_classes, "test/")
         self.train_loss = MeanLoss()
         self.val_loss = MeanLoss()
         self.test_loss = MeanLoss()
-        self.train_details = details(num_classes)
-        self.val_details = details(num_classes)
-        self.test_details = details(num_classes)
+        self.train_measures = measures(num_classes)
+        self.val_measures = measures(num_classes)
+        self.test_measures = measures(num_classes)
 
     def build(self, layers: Sequence[nn.Module]) -> nn.Sequential:
         """Chain ``layers``, start their weights as Keras does, and lay them out channels-last.
@@ -129,14 +126,13 @@ class EmotionNetwork(LightningModule):
         logits = self(batch.inputs)
         wanted = batch.targets if batch.soft is None else batch.soft
         loss = F.cross_entropy(logits, wanted, label_smoothing=self.label_smoothing)
-        self.train_scores.update(logits, batch.targets)
-        self.train_details.update(logits, batch.targets)
+        self.train_measures.update(logits, batch.targets)
         self.train_loss.update(loss, len(batch.targets))
         return loss
 
     def on_train_epoch_start(self) -> None:
-        """Forget the last epoch's confusion matrix."""
-        self.train_details.reset()
+        """Forget the last epoch's measures."""
+        self.train_measures.reset()
 
     def on_train_epoch_end(self) -> None:
         """Log the training scores of the epoch."""
@@ -145,8 +141,7 @@ class EmotionNetwork(LightningModule):
     def validation_step(self, batch: Batch) -> None:
         """Take the loss and the scores."""
         logits = self(batch.inputs)
-        self.val_scores.update(logits, batch.targets)
-        self.val_details.update(logits, batch.targets)
+        self.val_measures.update(logits, batch.targets)
         self.val_loss.update(F.cross_entropy(logits, batch.targets), len(batch.targets))
 
     def on_validation_epoch_end(self) -> None:
@@ -154,8 +149,8 @@ class EmotionNetwork(LightningModule):
         self._log_epoch("val")
 
     def on_validation_epoch_start(self) -> None:
-        """Forget the last epoch's confusion matrix, which callbacks read until now."""
-        self.val_details.reset()
+        """Forget the last epoch's measures, which callbacks read until now."""
+        self.val_measures.reset()
 
     def test_step(self, batch: Batch) -> dict[str, Tensor]:
         """Take the loss and the scores; return ``logits`` ``(batch, class)`` and ``clips`` ``(batch,)``.
@@ -164,14 +159,13 @@ class EmotionNetwork(LightningModule):
         """
         with torch.autocast(self.device.type, enabled=False):
             logits = self(batch.inputs)
-        self.test_scores.update(logits, batch.targets)
-        self.test_details.update(logits, batch.targets)
+        self.test_measures.update(logits, batch.targets)
         self.test_loss.update(F.cross_entropy(logits, batch.targets), len(batch.targets))
         return {"logits": logits, "clips": batch.clips}
 
     def on_test_epoch_start(self) -> None:
-        """Forget the last test's confusion matrix."""
-        self.test_details.reset()
+        """Forget the last test's measures."""
+        self.test_measures.reset()
 
     def on_test_epoch_end(self) -> None:
         """Log the test scores."""
@@ -204,14 +198,14 @@ class EmotionNetwork(LightningModule):
     def _log_epoch(self, side: str) -> None:
         """Log the loss and the scores of a side, over the clips of all processes, with the epoch as TensorBoard's step.
 
-        The confusion matrix is computed, too, and so kept: computing gathers from all processes, and what reads it
-        later may run on one alone.
+        All measures are computed, and so kept: computing gathers from all processes, and what reads them later may run
+        on one alone.
         """
-        loss, scores = getattr(self, f"{side}_loss"), getattr(self, f"{side}_scores")
-        self.log_dict({f"{side}/loss": loss.compute(), **scores.compute(), "step": float(self.current_epoch)})
-        getattr(self, f"{side}_details").compute()
+        loss = getattr(self, f"{side}_loss")
+        values = getattr(self, f"{side}_measures").compute()
+        told = {f"{side}/{name}": value for name, value in values.items() if value.ndim == 0}
+        self.log_dict({f"{side}/loss": loss.compute(), **told, "step": float(self.current_epoch)})
         loss.reset()
-        scores.reset()
 
 
 def convolved(size: int, kernel: int, pool: bool) -> int:
