@@ -112,7 +112,7 @@ class EmotionDataModule(LightningDataModule):
         self.device = torch.device(device)
         self.home = self.device if bank == "device" else torch.device("cpu")
         self.mapped = bank == "mmap"
-        self.cache = None if cache is None else Path(cache)
+        self.cache = None if cache is None else Path(cache).expanduser()
         self.keep_features = keep_features
         self.strict = strict
         self.seed = seed

@@ -196,7 +196,8 @@ def load_data(cfg: dict[str, Any], device: torch.device) -> tuple[EmotionDataMod
     dataset = cfg["dataset"]
     clips, left_out = Labels(**cfg["labels"]).apply(read_corpora(dataset))
     cache, mapped = cfg["datamodule"]["cache"], cfg["datamodule"]["bank"] == "mmap"
-    recordings = decode_clips(clips, cfg["features"]["sample_rate"], None if cache is None else Path(cache), mapped)
+    folder = None if cache is None else Path(cache).expanduser()
+    recordings = decode_clips(clips, cfg["features"]["sample_rate"], folder, mapped)
     data = EmotionDataModule(
         split_clips(clips, fingerprints=fingerprints(recordings), **cfg["split"]),
         FeatureConfig(**cfg["features"]),

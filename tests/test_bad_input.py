@@ -5,6 +5,7 @@ import importlib
 import io
 import json
 import os
+import shutil
 import sys
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -338,6 +339,25 @@ def test_a_corpus_with_a_name_that_is_not_utf_8_is_refused(ask: Ask, odd: Path) 
     ended = ask("explore", "dataset=folder", f"dataset.root={odd}")
     assert ended.status == 1
     assert "\\udcff\\udce9.wav: its name is not UTF-8" in ended.err
+
+
+def test_a_corpus_of_odd_names_is_trained_on_and_scored(ask: Ask, odd: Path, tmp_path: Path) -> None:
+    for path in odd.rglob("*.wav"):
+        if "\udcff" not in str(path):
+            (tmp_path / "clips" / path.parent.name).mkdir(parents=True, exist_ok=True)
+            shutil.copyfile(path, tmp_path / "clips" / path.parent.name / path.name)
+    words = ["dataset=folder", f"dataset.root={tmp_path}/clips", "split=kfold", "split.by=clip", "split.folds=2"]
+    cfg = compose_words([*(word for word in TINY if not word.startswith("split.val")), *words, "split.val=0.4"])
+    with ser.results.console.capture():
+        told = run(cfg, tmp_path / "run", ["python", "train.py", *words])
+    assert told["labels"]["classes"] == sorted(folder.name for folder in odd.iterdir())
+    page = (tmp_path / "run/report.html").read_text(encoding="utf-8")
+    assert "[red]markup[bold].wav" in page
+    assert "&#34;quoted&#34;" in page
+    assert '[x] "quoted"' not in page
+    ended = ask("evaluate", str(tmp_path / "run/checkpoints/best.ckpt"), *words[:2], "--out", str(tmp_path / "again"))
+    assert ended.status == 0, ended.err
+    assert len(rows(tmp_path / "again/predictions.csv")) == 12
 
 
 @pytest.mark.parametrize("name", ["a\0b.wav", "x" * 5000, "~nobody_of_that_name/a.wav", "/dev/null", "\udcff.wav", "."])

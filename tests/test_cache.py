@@ -236,6 +236,14 @@ def test_a_run_from_a_cache_has_the_same_batches_and_computes_no_features(
     assert sorted(entry.kind for entry in entries(tmp_path / "cache")) == ["features", "waveforms"]
 
 
+def test_a_cache_in_the_home_folder_is_found(
+    clips: list[Clip], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("HOME", str(tmp_path / "home"))
+    prepared(clips[:9], cache="~/cache")
+    assert len(entries(tmp_path / "home/cache")) == 2
+
+
 def test_folds_share_the_entries_of_their_corpus(clips: list[Clip], tmp_path: Path) -> None:
     clips = clips[:9]
     prepared(clips, cache=str(tmp_path / "cache"))
