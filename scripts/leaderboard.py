@@ -50,6 +50,7 @@ RATERS = {"one_rater": "one human rater, voice alone", "majority": "majority of 
 NOT_PART_OF_A_ROW = (
     *("seed=", "split=", "split.", "dataset.root=", "dataset.roots=", "dataset.names=", "dataset.metadata="),
     *("trainer.enable_progress_bar=", "ckpt_path=", "dataset=", "report=", "model=", "features="),
+    *("datamodule.cache=", "datamodule.bank=", "datamodule.keep_features=", "figure_every_n_epochs=", "logger="),
 )
 """Overrides that don't make a run another row, or that its results name anyway."""
 

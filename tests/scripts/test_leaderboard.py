@@ -137,6 +137,12 @@ def test_another_recipe_is_another_row_and_not_the_reports() -> None:
     assert rows[1][REPORT] == "–"
 
 
+def test_what_changes_no_score_makes_no_other_row() -> None:
+    words = ["datamodule.cache=outputs/cache", "datamodule.bank=mmap", "figure_every_n_epochs=0", "logger=csv"]
+    command = ["python", "train.py", "report=energy", "seed=2", *words]
+    assert len(cells([metrics(1, 0.4), metrics(2, 0.5, command=command)])) == 1
+
+
 def test_constant_answers_are_told() -> None:
     (first,) = cells([metrics(1, 0.17, predicted=(100, 0)), metrics(2, 0.4)])
     assert "one answer for every clip on seed 1" in first["remarks"]
