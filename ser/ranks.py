@@ -150,7 +150,9 @@ def together(trainer: Trainer) -> Iterator[None]:
     except BaseException as error:
         if trainer.strategy.launcher is not None:
             # SIGTERM is not heard by a process that waits for another.
-            trainer.strategy.launcher.kill(getattr(signal, "SIGKILL", signal.SIGTERM))
+            launcher: Any = trainer.strategy.launcher
+            launcher.kill(getattr(signal, "SIGKILL", signal.SIGTERM))
+            launcher.procs.clear()  # Lightning looks every 5 s whether one has failed, and would kill this one, too
         if trainer.world_size > 1 and _is_loss(error):
             raise LostRankError(
                 f"rank {trainer.global_rank} has lost another of the {trainer.world_size} processes of this run, which "

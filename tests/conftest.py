@@ -23,6 +23,20 @@ def real_clips() -> list[Clip]:
     return read_crema_d(Path(root) / "crema_d_mini")
 
 
+@pytest.fixture(scope="module")
+def corpus(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A folder of 42 short noisy tones in three emotions, which differ in pitch."""
+    root = tmp_path_factory.mktemp("corpus")
+    rng = np.random.default_rng(0)
+    for emotion, pitch in {"anger": 900, "happy": 500, "sad": 200}.items():
+        (root / emotion).mkdir()
+        for take in range(14):
+            time = np.arange(int(rng.uniform(0.3, 0.5) * RATE)) / RATE
+            tone = 0.3 * np.sin(2 * np.pi * pitch * rng.uniform(0.6, 1.6) * time)
+            soundfile.write(root / emotion / f"{take:02}.wav", tone + 0.1 * rng.standard_normal(len(time)), RATE)
+    return root
+
+
 @pytest.fixture
 def write_wav(tmp_path: Path) -> Callable[..., Path]:
     """``write_wav(name, seconds=1.0, rate=16000, seed=0, **soundfile_options)`` → the path of a noisy tone."""

@@ -152,11 +152,14 @@ def test_a_lost_process_is_told_in_words_and_other_errors_pass(rank: pytest.Monk
     killed: list[int] = []
 
     class Launcher:
+        def __init__(self) -> None:
+            self.procs = ["another"]
+
         def kill(self, signum: int) -> None:
             killed.append(signum)
 
     two = trainer(devices=2)
-    rank.setattr(two.strategy, "_launcher", Launcher())
+    rank.setattr(two.strategy, "_launcher", launcher := Launcher())
     lost = RuntimeError("[/pytorch/third_party/gloo/gloo/transport/tcp/pair.cc:547] Connection closed by peer")
     with pytest.raises(LostRankError, match="rank 0 has lost another of the 2 processes"), together(two):
         raise lost
@@ -164,6 +167,7 @@ def test_a_lost_process_is_told_in_words_and_other_errors_pass(rank: pytest.Monk
         raise torch.distributed.DistBackendError("NCCL")
     with pytest.raises(RuntimeError, match="shapes"), together(two):
         raise RuntimeError("shapes do not fit")
+    assert launcher.procs == [], "Lightning watches them no longer"
     assert len(killed) == 3, "whatever happened, no other process is left to wait"
     with pytest.raises(RuntimeError, match="gloo"), together(trainer(devices=1)):
         raise lost

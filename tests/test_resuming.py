@@ -15,9 +15,7 @@ from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import pytest
-import soundfile
 import torch
 from hydra import compose, initialize_config_dir
 from omegaconf import DictConfig, OmegaConf
@@ -180,21 +178,6 @@ def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
     )  # fmt: skip
     yield Server(process, tmp_path_factory.mktemp("server"))
     process.communicate()
-
-
-@pytest.fixture(scope="module")
-def corpus(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Short noisy tones in three emotions."""
-    root = tmp_path_factory.mktemp("corpus")
-    rng = np.random.default_rng(0)
-    for emotion, pitch in {"anger": 900, "happy": 500, "sad": 200}.items():
-        (root / emotion).mkdir()
-        for take in range(14):
-            seconds = np.arange(int(rng.uniform(0.3, 0.5) * 16_000)) / 16_000
-            tone = np.sin(2 * np.pi * pitch * rng.uniform(0.6, 1.6) * seconds)
-            sound = 0.3 * tone + 0.1 * rng.standard_normal(len(seconds))
-            soundfile.write(root / emotion / f"{take:02}.wav", sound, 16_000)
-    return root
 
 
 @pytest.fixture(scope="module")
