@@ -5,6 +5,7 @@ import json
 import warnings
 from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
 from functools import partial
 from pathlib import Path
 from typing import Any, BinaryIO
@@ -237,7 +238,8 @@ def _decode_clips(
         if isinstance(found, AudioError):
             outcomes[clip.name] = found
         elif found is None:  # could not be read when the cache was made; what is wrong is told anew
-            outcomes[clip.name] = _read_or_error(clip.path, sample_rate)
+            again = _read_or_error(clip.path, sample_rate)
+            outcomes[clip.name] = again if isinstance(again, AudioError) else replace(again, content=digests[i])
         else:
             start, length, about = found
             about = {**about, "remarks": tuple(about["remarks"]), "content": digests[i]}

@@ -339,6 +339,10 @@ class EmotionDataModule(LightningDataModule):
             for part, into in zip(parts, features.split(CHUNK), strict=True):
                 into.copy_(part)
             return features
+        if any(recording.content is None for recording in recordings):
+            raise DataError(
+                "recordings= were decoded without the cache, which can't tell them from others: decode_clips"
+            )
         about = {
             **{name: value for name, value in vars(self.config).items() if name != "normalize"},
             "length": self.frontend.length,

@@ -18,7 +18,7 @@ from ser.audio import AudioError, Recording
 from ser.bank import WaveformBank, decode_clips
 from ser.cache import ABOUT, LOCKS, CacheError, cached, clear, code, contents, digest_of, entries, read_array
 from ser.corpora import Clip
-from ser.datamodule import EmotionDataModule
+from ser.datamodule import DataError, EmotionDataModule
 from ser.features import FeatureConfig
 from ser.splits import Split
 
@@ -242,6 +242,12 @@ def test_a_cache_in_the_home_folder_is_found(
     monkeypatch.setenv("HOME", str(tmp_path / "home"))
     prepared(clips[:9], cache="~/cache")
     assert len(entries(tmp_path / "home/cache")) == 2
+
+
+def test_recordings_that_no_cache_knows_are_refused(clips: list[Clip], tmp_path: Path) -> None:
+    with pytest.raises(DataError, match="decoded without the cache"):
+        prepared(clips[:9], cache=str(tmp_path / "cache"), recordings=decode_clips(clips[:9], RATE))
+    assert not (tmp_path / "cache").exists()
 
 
 def test_folds_share_the_entries_of_their_corpus(clips: list[Clip], tmp_path: Path) -> None:
