@@ -10,10 +10,11 @@ from typing import Any
 import torch
 from lightning import LightningModule, Trainer
 from lightning.fabric.plugins.io import TorchCheckpointIO
-from lightning.pytorch.callbacks import Callback, EarlyStopping, ModelCheckpoint
+from lightning.pytorch.callbacks import Callback, EarlyStopping, ModelCheckpoint, WeightAveraging
 from lightning.pytorch.loggers import CSVLogger
 from lightning.pytorch.trainer.states import TrainerFn
 from torch import Tensor
+from torch.optim.swa_utils import get_ema_multi_avg_fn
 
 from ser.errors import UserError
 from ser.files import replacing
@@ -35,6 +36,32 @@ class EpochSeed(Callback):
     def on_train_epoch_start(self, trainer: Trainer, pl_module: LightningModule) -> None:  # noqa: ARG002
         """Dropout and augmentation of epoch ``n`` depend on the seed, ``n`` and the rank alone."""
         torch.manual_seed(self.seed * 1_000_003 + trainer.current_epoch + trainer.global_rank * RANK_STEP)
+
+
+class AverageWeights(WeightAveraging):
+    """Validates, keeps and tests an exponential moving average of the weights and running statistics of a network.
+
+    Args:
+        decay: Of the average at each step, 0 to 1; it spans about 1 / (1 - decay) steps. Step ``n`` decays by no more
+            than (1 + n) / (10 + n), so that a short training does not end near where it began.
+
+    Raises:
+        UserError: ``decay`` is no such number.
+    """
+
+    def __init__(self, decay: float) -> None:
+        if not 0 <= decay < 1:
+            raise UserError(f"ema_decay={decay} must be at least 0 and below 1, or null for no average")
+
+        def average(averaged: Any, current: Any, steps: Any) -> None:
+            get_ema_multi_avg_fn(min(decay, (1 + float(steps)) / (10 + float(steps))))(averaged, current, steps)
+
+        super().__init__(multi_avg_fn=average)
+
+    def on_load_checkpoint(self, trainer: Trainer, pl_module: LightningModule, checkpoint: dict[str, Any]) -> None:
+        """Go on with both; a test keeps the average, in whose place Lightning would put the last step's weights."""
+        if trainer.state.fn == TrainerFn.FITTING:
+            super().on_load_checkpoint(trainer, pl_module, checkpoint)
 
 
 class Checkpoint(ModelCheckpoint):

@@ -3,6 +3,7 @@
 import inspect
 import sys
 from collections.abc import Callable, Sequence
+from functools import reduce
 from pathlib import Path
 from types import UnionType
 from typing import Any, Union, get_args, get_origin, get_type_hints
@@ -15,7 +16,7 @@ from lightning import Trainer
 from omegaconf import DictConfig, OmegaConf
 
 from ser.audio import RATES
-from ser.augment import Augment
+from ser.augment import PARTS, Augment
 from ser.corpora import SEVERAL
 from ser.datamodule import EmotionDataModule
 from ser.errors import UserError
@@ -57,7 +58,7 @@ def register_schemas() -> None:
     """
     store = ConfigStore.instance()
     store.store(group="schema", name="features", node=FeatureConfig)
-    store.store(group="schema", name="augment", node=_defaults(Augment))
+    store.store(group="schema", name="augment", node={name: _defaults(part) for name, part in PARTS.items()})
     store.store(group="schema", name="trainer", node=_defaults(Trainer, without=GIVEN_TO_TRAINER))
     store.store(group="schema", name="datamodule", node=_defaults(EmotionDataModule, without=GIVEN_TO_DATAMODULE))
     store.store(group="schema", name="labels", node=_defaults(Labels))
@@ -132,18 +133,20 @@ def check_types(cfg: dict[str, Any]) -> None:
         "": {
             "seed": int,
             "early_stopping_patience": int | None,
+            "ema_decay": float | None,
             "figure_every_n_epochs": int,
             "ckpt_path": str | None,
         },
         "dataset": {"root": str | None, "metadata": str | None, "strict": bool},
         "datamodule": get_type_hints(EmotionDataModule.__init__),
-        "augment": get_type_hints(Augment.__init__),
+        **{f"augment.{name}": get_type_hints(part.__init__) for name, part in PARTS.items()},
         "model": {**get_type_hints(EmotionNetwork.__init__), **get_type_hints(network.__init__)},
         "trainer": get_type_hints(Trainer.__init__),
     }
     for group, hints in known.items():
         several = group == "dataset" and cfg["dataset"]["name"] == SEVERAL  # its metadata is by corpus
-        for name, value in (cfg[group] if group else cfg).items():
+        chosen: dict[str, Any] = reduce(dict.__getitem__, filter(None, group.split(".")), cfg)
+        for name, value in chosen.items():
             if name in hints and not several and not _fits(value, hints[name]):
                 allowed = [WORDS[kind] for kind in get_args(hints[name]) or (hints[name],) if kind in WORDS]
                 option = f"{group}.{name}" if group else name
@@ -193,7 +196,13 @@ def check_choices(cfg: dict[str, Any]) -> None:
         raise
     except (ValueError, RuntimeError) as error:  # torch's own, such as of dropout=7
         raise ConfigError(f"model={cfg['model']['name']} can't be built with these numbers: {error}") from error
-    Augment(**cfg["augment"])
+    Augment(cfg["features"]["sample_rate"], **cfg["augment"])
+    if cfg["augment"]["spec"]["crop_frames"] is not None and not network.any_length:
+        models = [name for name, other in NETWORKS.items() if other.any_length]
+        raise ConfigError(
+            f"augment.spec.crop_frames={cfg['augment']['spec']['crop_frames']}: model={cfg['model']['name']} reads "
+            f"clips of one length; leave it null, or take model={', '.join(models)}"
+        )
     if cfg["trainer"]["precision"] not in PRECISIONS:
         raise ConfigError(
             f"trainer.precision={cfg['trainer']['precision']} must be one of {', '.join(map(str, PRECISIONS))}"

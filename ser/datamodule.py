@@ -11,7 +11,7 @@ from torch import Tensor
 from torch.utils.data import DataLoader
 
 from ser.audio import AudioError, Recording
-from ser.augment import Augment
+from ser.augment import Augment, SpecAugment
 from ser.bank import WaveformBank, as_tensor, decode_clips
 from ser.cache import cached, code, digest_of, read_array
 from ser.corpora import SIDES, Clip
@@ -46,7 +46,7 @@ class EmotionDataModule(LightningDataModule):
     Args:
         split: The clips of each side.
         features: The feature set.
-        augment: What happens to normalised training features.
+        augment: What happens to training waveforms, and to normalised training features.
         batch_size: Clips a step, of all devices together.
         max_seconds: Pad or crop every clip to this; a longer one is cropped at random in training, about its middle
             otherwise. None pads to the longest clip.
@@ -99,12 +99,8 @@ class EmotionDataModule(LightningDataModule):
             raise DataError(f"datamodule.batch_size={batch_size} must be at least 1")
         if max_seconds is not None and max_seconds <= 0:
             raise DataError(f"datamodule.max_seconds={max_seconds} must be above 0")
-        self.augment = augment or Augment()
-        if self.augment.active and features.normalize == "none":
-            raise DataError(
-                "augment fills with 0, which is the mean only of normalised features: "
-                "set augment=none, or features.normalize=standard or clip"
-            )
+        self.augment = augment or Augment(features.sample_rate)
+        _check_augment(self.augment.spec, features)
         self.split = split
         self.config = features
         self.batch_size = batch_size
@@ -151,8 +147,7 @@ class EmotionDataModule(LightningDataModule):
         if self.keep_features:
             self._features = self._keep(recordings)
         if self.config.normalize == "standard":
-            parts = training.split(CHUNK)
-            self.frontend.normalizer.fit((self._extract(part), self._real_frames(part)) for part in parts)
+            self.frontend.normalizer.fit(self._extract(part) for part in training.split(CHUNK))
             self.fitted_on = self.side("train")
 
     @property
@@ -208,13 +203,17 @@ class EmotionDataModule(LightningDataModule):
 
     def make_batch(self, clips: Tensor, training: bool = False) -> Batch:
         """Network input of some clips; cropped at random and augmented if ``training``."""
-        here = clips.to(self.home)
-        features = self.frontend.normalizer(
-            self._extract(here, random_crop=training and self._random_crop), self._real_frames(here)
-        )
-        if training:
-            features = self.augment.train()(features)
-        soft = self._soft[clips] if training and self._soft is not None else None
+        features, real = self._extract(clips.to(self.home), training)
+        normalizer = self.frontend.normalizer
+        features = normalizer(features, real)
+        if not training:
+            return Batch(self.frontend.arrange(features), self.targets[clips], clips)
+        spec = self.augment.train().spec
+        features = spec(features, real, 1 / normalizer.std)
+        soft = None if self._soft is None else self._soft[clips]
+        if spec.mixup:
+            one_hot = torch.nn.functional.one_hot(self.targets[clips], len(self.labels)).float()
+            features, soft = spec.mix(features, one_hot if soft is None else soft)
         return Batch(self.frontend.arrange(features), self.targets[clips], clips, soft)
 
     def state_dict(self) -> dict[str, Any]:
@@ -318,12 +317,21 @@ class EmotionDataModule(LightningDataModule):
     def _indices(self, positions: Sequence[int]) -> Tensor:
         return torch.tensor(positions, device=self.home)
 
-    def _extract(self, clips: Tensor, random_crop: bool = False) -> Tensor:
-        """Unscaled features of clips ``(batch, row, frame)``, on the network's device; kept ones where they will do."""
-        if self._features is not None and not random_crop:
-            return self._features[self._kept[clips]].to(self.device)
-        waveforms, lengths = self.bank.gather(clips, self.frontend.length, random_crop)
-        return self.frontend.extract(waveforms.to(self.device), lengths.to(self.device))
+    def _extract(self, clips: Tensor, training: bool = False) -> tuple[Tensor, Tensor]:
+        """Unscaled features of clips ``(batch, row, frame)``, and how many of a clip's frames are real ``(batch,)``.
+
+        On the network's device; kept ones where they will do.
+        """
+        anew = training and (self._random_crop or self.augment.wave.active)
+        if self._features is not None and not anew:
+            lengths = self.bank.lengths[clips].clamp_max(self.frontend.length)
+            features = self._features[self._kept[clips]].to(self.device)
+            return features, self.frontend.real_frames(lengths).to(self.device)
+        waveforms, lengths = self.bank.gather(clips, self.frontend.length, training and self._random_crop)
+        waveforms, lengths = waveforms.to(self.device), lengths.to(self.device)
+        if training:
+            waveforms, lengths = self.augment.train().wave(waveforms, lengths)
+        return self.frontend.extract(waveforms, lengths), self.frontend.real_frames(lengths)
 
     def _keep(self, recordings: Sequence[Recording]) -> Tensor:
         """Unscaled features of all clips, cropped about their middle; ``(clip, row, frame)``, where the bank is.
@@ -333,7 +341,7 @@ class EmotionDataModule(LightningDataModule):
         order = sorted(range(len(self.clips)), key=lambda i: self.clips[i].name)
         self._kept = self._indices(order).argsort()
         shape = (len(order), self.frontend.features.rows, self.frontend.features.frames(self.frontend.length))
-        parts = (self._extract(part) for part in self._indices(order).split(CHUNK))
+        parts = (self._extract(part)[0] for part in self._indices(order).split(CHUNK))
         if self.cache is None:
             features = torch.empty(shape, device=self.home)
             for part, into in zip(parts, features.split(CHUNK), strict=True):
@@ -360,6 +368,26 @@ class EmotionDataModule(LightningDataModule):
         entry = cached(self.cache, "features", about, make)
         return as_tensor(read_array(entry / "features", shape, "float32", self.mapped)).to(self.home)
 
-    def _real_frames(self, clips: Tensor) -> Tensor:
-        lengths = self.bank.lengths[clips].clamp_max(self.frontend.length)
-        return self.frontend.real_frames(lengths).to(self.device)
+
+def _check_augment(spec: SpecAugment, features: FeatureConfig) -> None:
+    """Refuse what would change features otherwise than it says.
+
+    Raises:
+        DataError: The features are not normalised, or not of the kind that an option is for.
+    """
+    if spec.active and features.normalize == "none":
+        raise DataError(
+            "augment.spec fills with 0, which is the mean only of normalised features: "
+            "set augment=none, or features.normalize=standard or clip"
+        )
+    if spec.frequency_warp and features.names != ["mel"]:
+        raise DataError(
+            f"augment.spec.frequency_warp={spec.frequency_warp} stretches the mel scale, and features.names="
+            f"{features.names}: set it to 0, or take features=mel"
+        )
+    levels = features.names == ["mel"] and features.mel_reference == "one" and features.normalize == "standard"
+    if spec.level_db and not levels:
+        raise DataError(
+            f"augment.spec.level_db={spec.level_db} needs features that know a clip's level: set it to 0, or take "
+            "features=mel features.mel_reference=one features.normalize=standard"
+        )

@@ -25,7 +25,7 @@ from rich.markup import escape
 from ser.augment import Augment
 from ser.bank import decode_clips, fingerprints
 from ser.calibration import Calibration, calibrate, calibration_error
-from ser.callbacks import Checkpoint, CheckpointFiles, EpochSeed, History, Patience, TestAnswers
+from ser.callbacks import AverageWeights, Checkpoint, CheckpointFiles, EpochSeed, History, Patience, TestAnswers
 from ser.config import CONF, check_choices, network_settings, plain, refuse_lists, register_schemas
 from ser.corpora import read_corpora
 from ser.datamodule import EmotionDataModule
@@ -131,6 +131,8 @@ def _fit_and_test(cfg: dict[str, Any], folder: Path, command: Sequence[str], ckp
     kept = {name: Checkpoint(folder / "checkpoints", name) for name in ("best", "last")}
     history = History(command)
     callbacks: list[Callback] = [EpochSeed(cfg["seed"]), history, *kept.values(), answers := TestAnswers()]
+    if cfg["ema_decay"] is not None:
+        callbacks.insert(0, AverageWeights(cfg["ema_decay"]))
     if cfg["early_stopping_patience"] is not None:
         callbacks.append(Patience(cfg["early_stopping_patience"]))
     if cfg["trainer"]["enable_progress_bar"] is not False:
@@ -201,7 +203,7 @@ def load_data(cfg: dict[str, Any], device: torch.device) -> tuple[EmotionDataMod
     data = EmotionDataModule(
         split_clips(clips, fingerprints=fingerprints(recordings), **cfg["split"]),
         FeatureConfig(**cfg["features"]),
-        Augment(**cfg["augment"]),
+        Augment(cfg["features"]["sample_rate"], **cfg["augment"]),
         strict=dataset["strict"],
         seed=cfg["seed"],
         device=device,

@@ -4,12 +4,14 @@ from typing import Any
 
 import pytest
 import torch
-from lightning import Trainer
+import torch.nn.functional as F
+from lightning import LightningModule, Trainer
 from lightning.pytorch.callbacks import Callback
 from lightning.pytorch.loggers import CSVLogger
 from torch.utils.data import DataLoader
 
 from ser.callbacks import (
+    AverageWeights,
     Checkpoint,
     CheckpointFiles,
     EpochSeed,
@@ -19,6 +21,7 @@ from ser.callbacks import (
     read_checkpoint,
     write_checkpoint,
 )
+from ser.errors import UserError
 from ser.files import WriteError
 from ser.models import NETWORKS, Batch, EmotionNetwork
 
@@ -101,6 +104,49 @@ def test_what_an_epoch_draws_does_not_depend_on_what_was_drawn_before() -> None:
     trained([EpochSeed(4), wasteful, Waste()], epochs=3, test=False)
     assert quiet.at == wasteful.at
     assert len(set(quiet.at)) == 3
+
+
+class Weights(Callback):
+    """Keeps what the weights were after each step."""
+
+    def __init__(self) -> None:
+        self.steps: list[dict[str, torch.Tensor]] = []
+
+    def on_train_batch_end(self, trainer: Trainer, pl_module: LightningModule, *rest: Any) -> None:  # noqa: ARG002
+        self.steps.append({name: value.clone() for name, value in pl_module.state_dict().items()})
+
+
+def test_the_average_of_the_weights_is_validated_kept_and_tested(tmp_path: Path) -> None:
+    seen = Weights()
+    trainer = fitted(tmp_path, 3, AverageWeights(0.6), seen)
+    expected = seen.steps[0]
+    for count, step in enumerate(seen.steps[1:], start=1):
+        decay = min(0.6, (1 + count) / (10 + count))
+        expected = {name: decay * value + (1 - decay) * step[name] for name, value in expected.items()}
+    kept = read_checkpoint(tmp_path / "last.ckpt")["state_dict"]
+    torch.testing.assert_close(kept, expected)
+    network = NETWORKS["cnn1d"]((1, 49), 3)
+    with torch.no_grad():
+        network.load_state_dict(expected)
+        loss = torch.stack([F.cross_entropy(network.eval()(batch.inputs), batch.targets) for batch in VAL]).mean()
+    assert float(trainer.callback_metrics["val/loss"]) == pytest.approx(loss.item(), rel=1e-5)
+    trainer.test(network, loader(TEST), ckpt_path=tmp_path / "last.ckpt", weights_only=True, verbose=False)
+    torch.testing.assert_close(dict(network.state_dict()), expected)
+
+
+def test_an_average_goes_on_from_a_checkpoint(tmp_path: Path) -> None:
+    fitted(tmp_path / "whole", 4, AverageWeights(0.9))
+    fitted(tmp_path / "parts", 2, AverageWeights(0.9))
+    fitted(tmp_path / "parts", 4, AverageWeights(0.9), ckpt_path=tmp_path / "parts" / "last.ckpt")
+    kept = [read_checkpoint(tmp_path / folder / "last.ckpt") for folder in ("whole", "parts")]
+    torch.testing.assert_close(kept[0]["state_dict"], kept[1]["state_dict"], rtol=0, atol=0)
+    torch.testing.assert_close(kept[0]["current_model_state"], kept[1]["current_model_state"], rtol=0, atol=0)
+
+
+@pytest.mark.parametrize("decay", [-0.1, 1.0, float("nan")])
+def test_a_decay_is_at_least_0_and_below_1(decay: float) -> None:
+    with pytest.raises(UserError, match=rf"ema_decay={decay} must be"):
+        AverageWeights(decay)
 
 
 def test_test_answers_are_those_of_every_test_clip_in_order() -> None:

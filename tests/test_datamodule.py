@@ -28,7 +28,7 @@ EMOTIONS = ("sad", "anger", "happy", "fear")
 SIDE_OF = ("train", "test", "train", "val", "train", "train")
 """Of the six clips of each emotion."""
 
-LIGHT = Augment(shift_share=0.3, frequency_masks=1, time_masks=2)
+LIGHT = Augment(16_000, spec={"shift_share": 0.3, "frequency_masks": 1, "time_masks": 2})
 
 Corpus = Callable[..., Split]
 
@@ -367,7 +367,44 @@ def test_without_normalisation_padding_is_what_the_feature_makes_of_silence(corp
 def test_augmenting_features_that_are_not_normalised_is_refused(corpus: Corpus) -> None:
     with pytest.raises(DataError, match=r"augment=none, or features\.normalize=standard or clip"):
         EmotionDataModule(corpus(), mel(normalize="none"), LIGHT)
-    EmotionDataModule(corpus(), mel(normalize="none"), Augment())
+    EmotionDataModule(corpus(), mel(normalize="none"), Augment(16_000))
+
+
+@pytest.mark.parametrize("option", ["level_db", "frequency_warp"])
+@pytest.mark.parametrize("features", [energy(), mel(names=["mfcc2d"])])
+def test_what_is_for_log_mel_is_refused_for_other_features(
+    corpus: Corpus, features: FeatureConfig, option: str
+) -> None:
+    with pytest.raises(DataError, match=rf"augment\.spec\.{option}=0\.5 .*set it to 0, or take features=mel"):
+        EmotionDataModule(corpus(), features, Augment(16_000, spec={option: 0.5}))
+
+
+@pytest.mark.parametrize("numbers", [{"mel_reference": "max"}, {"mel_reference": "one", "normalize": "clip"}])
+def test_features_without_a_level_get_no_other_level(corpus: Corpus, numbers: dict[str, Any]) -> None:
+    with pytest.raises(DataError, match=r"level_db=3\.0 needs features that know a clip's level"):
+        EmotionDataModule(corpus(), mel(**numbers), Augment(16_000, spec={"level_db": 3.0}))
+
+
+def test_a_level_is_what_a_louder_waveform_has(corpus: Corpus, monkeypatch: pytest.MonkeyPatch) -> None:
+    split = corpus()
+    data = prepared(split, mel(mel_reference="one", top_db=200.0), augment=Augment(16_000, spec={"level_db": 6.0}))
+    monkeypatch.setattr(torch, "rand", lambda *size, device=None: torch.ones(size, device=device))
+    clips = torch.arange(4)
+    waveforms, lengths = data.bank.gather(clips, data.frontend.length)
+    louder = data.frontend(10 ** (6 / 20) * waveforms, lengths)
+    found = data.make_batch(clips, training=True).inputs
+    # Where the floor of the power, -100 dB, does not matter.
+    assert ((louder - found).abs() < 0.01).float().mean() > 0.95
+
+
+def test_mixup_gives_soft_targets_in_training_only(corpus: Corpus) -> None:
+    data = prepared(corpus(), mel(), augment=Augment(16_000, spec={"mixup": 1.0}))
+    torch.manual_seed(0)
+    batch = data.make_batch(torch.arange(6), training=True)
+    assert batch.soft is not None
+    torch.testing.assert_close(batch.soft.sum(1), torch.ones(6))
+    assert torch.equal(batch.soft.argmax(1), batch.targets)
+    assert data.make_batch(torch.arange(6)).soft is None
 
 
 @pytest.mark.parametrize(

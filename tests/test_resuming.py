@@ -460,7 +460,7 @@ def test_a_constant_learning_rate_goes_on_for_longer(stopped: Callable[..., Path
         ("features=mfcc2d", "features.names=['mfcc2d'] (it began with ['mel'])"),
         ("dataset=crema_d", "dataset.name=crema_d (it began with demo)"),
         ("split.seed=7", "split.seed=7 (it began with 42)"),
-        ("augment=none", "augment.frequency_masks=0"),
+        ("augment=none", "augment.spec.frequency_masks=0"),
         ("labels.drop=[sad]", "labels.drop=['sad'] (it began with None)"),
         ("datamodule.batch_size=4", "datamodule.batch_size=4 (it began with 128)"),
         ("seed=2", "seed=2 (it began with 1)"),

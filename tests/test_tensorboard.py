@@ -41,7 +41,7 @@ RATE = 16_000
 ENERGY = FeatureConfig(names=["energy", "zcr"], hop_length=100, frame_length=256)
 MEL = FeatureConfig(names=["mel"], hop_length=80, n_fft=512, n_mels=46)
 
-LIGHT = Augment(shift_share=0.2, time_masks=1)
+LIGHT = Augment(16_000, spec={"shift_share": 0.2, "time_masks": 1})
 
 
 def corpus() -> tuple[Split, dict[str, Any]]:

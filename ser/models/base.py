@@ -67,6 +67,9 @@ class EmotionNetwork(LightningModule):
     dimensions: int
     """Of the features that the network reads: 1 or 2."""
 
+    any_length: bool = False
+    """Whether clips of other lengths than ``input_shape``'s can be read."""
+
     layers: nn.Sequential
     """From ``(batch, 1, row, frame)`` to logits; a 1D network's input is one row."""
 

@@ -1,0 +1,174 @@
+"""A small residual and recurrent network for log-mel spectrograms of any length."""
+
+from collections.abc import Sequence
+from typing import Any
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from ser.models.base import EmotionNetwork
+
+STRIDE = 8
+"""Frames of the input to one column of the last block."""
+
+
+class SeResNet(EmotionNetwork):
+    """Residual blocks with squeeze-and-excitation, a recurrent layer, and attentive statistics over time.
+
+    A 5×5 convolution of stride 2 and four residual blocks (He et al., 2016, arXiv 1512.03385) of 3×3 convolutions, each
+    with squeeze-and-excitation (Hu et al., 2018, arXiv 1709.01507). They make a vector of each 8 frames, a column, and
+    a recurrent layer reads the columns forwards and backwards. Of what it says, the mean and the deviation, weighted by
+    attention (Okabe et al., 2018, arXiv 1803.10963); then dropout and a dense layer. 572,419 parameters on 64 rows and
+    six emotions.
+
+    What a clip is answered does not depend on its padding: everything after a clip's end is held at 0, and left out of
+    every mean. The end is after the last frame that is not 0 throughout, as normalised features are.
+
+    Args:
+        input_shape: ``(1, row, frame)``. The weights depend on the rows alone, so any number of frames can follow.
+        num_classes: Emotions to tell apart.
+        channels: Of the first convolution and of each block.
+        width: Numbers of a column's vector.
+        recurrent: Hidden units of the recurrent layer each way; 0 for none.
+        dropout: Probability, 0 to 1.
+        **training: What every network takes, see ``EmotionNetwork``.
+    """
+
+    dimensions = 2
+    any_length = True
+
+    def __init__(
+        self,
+        input_shape: Sequence[int],
+        num_classes: int,
+        channels: Sequence[int] = (24, 32, 48, 64, 128),
+        width: int = 192,
+        recurrent: int = 64,
+        dropout: float = 0.4,
+        **training: Any,
+    ) -> None:
+        super().__init__(input_shape, num_classes, **training)
+        rows = input_shape[1]
+        strides = [(1, 1), (2, 2), (2, 2), (2, 1)]
+        blocks = [
+            Block(inputs, outputs, stride)
+            for inputs, outputs, stride in zip(channels[:-1], channels[1:], strides, strict=True)
+        ]
+        for down in (2, *(stride[0] for stride in strides)):
+            rows = -(-rows // down)
+        layers: list[nn.Module] = [Columns(channels[0], blocks, nn.Linear(channels[-1] * rows, width))]
+        if recurrent:
+            layers.append(BothWays(width, recurrent))
+            width = 2 * recurrent
+        layers += [AttentiveStatistics(width), nn.BatchNorm1d(2 * width)]
+        layers += [nn.Dropout(dropout), nn.Linear(2 * width, num_classes)]
+        self.layers = self.build(layers)
+
+
+class Columns(nn.Module):
+    """Spectrograms → a vector for each column of ``STRIDE`` frames.
+
+    Args:
+        channels: Of the first convolution.
+        blocks: What follows it.
+        vector: From a column's channels and rows to its vector.
+    """
+
+    def __init__(self, channels: int, blocks: Sequence[nn.Module], vector: nn.Module) -> None:
+        super().__init__()
+        self.stem = nn.Conv2d(1, channels, 5, stride=2, padding=2, bias=False)
+        self.norm = nn.BatchNorm2d(channels)
+        self.blocks = nn.ModuleList(blocks)
+        self.vector = vector
+
+    def forward(self, pictures: Tensor) -> tuple[Tensor, Tensor]:
+        """``(batch, 1, row, frame)`` → ``(batch, column, width)``, and 1 for real ones ``(batch, column, 1)``."""
+        # To whole columns, so that a clip meets the same zeros whatever follows it.
+        pictures = F.pad(pictures, (0, -pictures.shape[3] % STRIDE))
+        heard = (pictures != 0).any(2).flatten(1).int()
+        real = (heard.flip(1).cumsum(1).flip(1) > 0).to(pictures.dtype)[:, None, None, ::2]
+        hidden = F.relu(self.norm(self.stem(pictures))) * real
+        for block in self.blocks:
+            hidden, real = block(hidden, real)
+        columns = F.relu(self.vector(hidden.permute(0, 3, 1, 2).flatten(2)))
+        return columns, real.flatten(1).unsqueeze(2)
+
+
+class Block(nn.Module):
+    """Two 3×3 convolutions with batch norm, squeeze-and-excitation, and a way past them."""
+
+    def __init__(self, inputs: int, outputs: int, stride: tuple[int, int]) -> None:
+        super().__init__()
+        self.frame_stride = stride[1]
+        self.first = nn.Conv2d(inputs, outputs, 3, stride, padding=1, bias=False)
+        self.first_norm = nn.BatchNorm2d(outputs)
+        self.second = nn.Conv2d(outputs, outputs, 3, padding=1, bias=False)
+        self.second_norm = nn.BatchNorm2d(outputs)
+        self.squeeze = nn.Linear(outputs, outputs // 4)
+        self.excite = nn.Linear(outputs // 4, outputs)
+        self.past = nn.Sequential(
+            nn.AvgPool2d(stride, ceil_mode=True), nn.Conv2d(inputs, outputs, 1, bias=False), nn.BatchNorm2d(outputs)
+        )
+
+    def forward(self, hidden: Tensor, real: Tensor) -> tuple[Tensor, Tensor]:
+        """``(batch, channel, row, frame)`` and 1 for its real frames ``(batch, 1, 1, frame)`` → the same, strided."""
+        after = real[:, :, :, :: self.frame_stride]
+        residual = F.relu(self.first_norm(self.first(hidden))) * after
+        residual = self.second_norm(self.second(residual)) * after
+        mean = residual.mean(2).sum(2) / after.sum((2, 3)).clamp_min(1)
+        weight = self.excite(F.relu(self.squeeze(mean))).sigmoid()
+        return F.relu(weight[:, :, None, None] * residual + self.past(hidden)) * after, after
+
+
+class BothWays(nn.Module):
+    """A gated recurrent unit (GRU) forwards over the real columns, and another backwards.
+
+    Args:
+        width: Numbers of a column.
+        hidden: Units each way.
+    """
+
+    def __init__(self, width: int, hidden: int) -> None:
+        super().__init__()
+        self.forwards = nn.GRU(width, hidden, batch_first=True)
+        self.backwards = nn.GRU(width, hidden, batch_first=True)
+
+    def forward(self, inputs: tuple[Tensor, Tensor]) -> tuple[Tensor, Tensor]:
+        """Columns ``(batch, column, width)`` and 1 for real ones → ``(batch, column, 2 * hidden)`` and the same."""
+        columns, real = inputs
+        # From each clip's own last column, so that the padding is read last and changes nothing.
+        place = torch.arange(columns.shape[1], device=columns.device)
+        turned = (real.sum(1).long() - 1 - place) % columns.shape[1]
+        after = self.forwards(columns)[0]
+        before = self.backwards(_at(columns, turned))[0]
+        return torch.cat([after, _at(before, turned)], 2), real
+
+
+def _at(columns: Tensor, places: Tensor) -> Tensor:
+    """``columns`` ``(batch, column, width)`` in the order of ``places`` ``(batch, column)``."""
+    return columns.gather(1, places.unsqueeze(2).expand(-1, -1, columns.shape[2]))
+
+
+class AttentiveStatistics(nn.Module):
+    """Mean and deviation over the real columns, each column weighted by what it holds.
+
+    Args:
+        width: Numbers of a column.
+        hidden: Of the layer that weighs them.
+    """
+
+    def __init__(self, width: int, hidden: int = 64) -> None:
+        super().__init__()
+        self.score = nn.Sequential(nn.Linear(width, hidden), nn.Tanh(), nn.Linear(hidden, 1))
+
+    def forward(self, inputs: tuple[Tensor, Tensor]) -> Tensor:
+        """``(batch, column, width)`` and 1 for real columns ``(batch, column, 1)`` → ``(batch, 2 * width)``.
+
+        A clip without a real column, which is silence in clip-wise normalised features, is weighed evenly.
+        """
+        columns, real = inputs[0].float(), inputs[1].float()
+        weight = (self.score(columns).float() - 1e4 * (1 - real)).softmax(1)
+        mean = (weight * columns).sum(1)
+        variance = (weight * (columns - mean.unsqueeze(1)).square()).sum(1)
+        return torch.cat([mean, variance.clamp_min(1e-5).sqrt()], 1)
