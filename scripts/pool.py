@@ -13,6 +13,7 @@ from collections import defaultdict
 from collections.abc import Sequence
 from pathlib import Path
 from statistics import mean, stdev
+from types import NoneType
 from typing import Any
 
 from ser.errors import UserError
@@ -30,7 +31,7 @@ _HELD: dict[str, type | tuple[type, ...]] = {
     "split.fold": (int, str),
     "split.leakage": str,
     "checkpoint.tested": str,
-    "checkpoint.epoch": (int, str),
+    "checkpoint.epoch": (int, str, NoneType),
     "seconds": (int, float),
     "versions": dict,
     "git": object,
@@ -77,6 +78,7 @@ def pool(runs: Sequence[dict[str, Any]]) -> tuple[dict[str, Any], Answers]:
         )
     hashes = "".join(run["split"]["hash"] for run in runs)
     heard = sum(run["split"]["test_speakers_heard_before"] for run in runs)
+    trained = first["checkpoint"]["epoch"] is not None
     apart = heard == 0 and all(run["split"]["test_speakers"] for run in runs)
     return {
         **{key: first[key] for key in ("row", "dataset", "features", "model", "parameters", "seed", "precision")},
@@ -94,8 +96,8 @@ def pool(runs: Sequence[dict[str, Any]]) -> tuple[dict[str, Any], Answers]:
             else f"By fold: {' '.join(run['split']['leakage'] for run in runs)}",
         },
         "checkpoint": {
-            "tested": first["checkpoint"]["tested"],
-            "epoch": ", ".join(str(run["checkpoint"]["epoch"]) for run in runs),
+            "tested": ", ".join(dict.fromkeys(run["checkpoint"]["tested"] for run in runs)),
+            "epoch": ", ".join(str(run["checkpoint"]["epoch"]) for run in runs) if trained else None,
         },
         "folds": [{"fold": run["split"]["fold"], "hash": run["split"]["hash"], **run["test"]} for run in runs],
         "seconds": sum(run["seconds"] for run in runs),

@@ -443,7 +443,8 @@ def _raters_line(raters: dict[str, Any]) -> str:
 def show(results: dict[str, Any], folder: Path) -> None:
     """Print scores, confusion matrix, the classes from most to least confusing, and what was left out."""
     checkpoint = results["checkpoint"]
-    test = Table(title=f"Test, {checkpoint['tested']} checkpoint (epoch {checkpoint['epoch']})")
+    epoch = "" if checkpoint["epoch"] is None else f" checkpoint (epoch {checkpoint['epoch']})"
+    test = Table(title=f"Test, {checkpoint['tested']}{epoch}")
     for name in (*SCORES, "loss"):
         test.add_column(name, justify="right")
     test.add_row(*(f"{results['test'][name]:.4f}" for name in (*SCORES, "loss")))

@@ -1,0 +1,94 @@
+import json
+import sys
+from importlib.metadata import PackageNotFoundError
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from sklearn.metrics import recall_score
+
+from scripts import opensmile_svm
+from scripts.opensmile_svm import fit, functionals, run
+from scripts.pool import pool, recipes
+from ser.audio import Recording
+from ser.config import compose_words
+from ser.results import find_runs
+
+FOLDS = 3
+
+
+@pytest.fixture
+def loudness(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Two functionals in place of openSMILE's, which need not be installed; one of them is never there."""
+
+    def of(_: str, recordings: list[Recording]) -> np.ndarray:
+        levels = [np.std(recording.samples / np.float32(32768)) for recording in recordings]
+        return np.array([[level, np.nan] for level in levels], np.float32)
+
+    monkeypatch.setattr(opensmile_svm, "functionals", of)
+    monkeypatch.setattr(opensmile_svm, "version", lambda _: "0")
+
+
+def words(corpus: Path, fold: int, *more: str) -> dict[str, Any]:
+    return compose_words(
+        [
+            "dataset=folder",
+            f"dataset.root={corpus}",
+            "split=kfold",
+            "split.by=clip",
+            f"split.folds={FOLDS}",
+            f"split.fold={fold}",
+            *more,
+        ]
+    )
+
+
+def test_the_folds_of_a_corpus_are_tested_and_pooled(corpus: Path, tmp_path: Path, loudness: None) -> None:
+    for fold in range(FOLDS):
+        cfg = words(corpus, fold, f"datamodule.cache={tmp_path / 'cache'}")
+        results = run("ComParE_2016", cfg, tmp_path / "runs" / str(fold), ["python"])
+        assert json.loads((tmp_path / "runs" / str(fold) / "metrics.json").read_text())["test"] == results["test"]
+    (runs,) = recipes(find_runs([tmp_path / "runs"]))
+    pooled, answers = pool(runs)
+    assert len(answers.clips) == pooled["dataset"]["clips"]
+    assert pooled["checkpoint"]["epoch"] is None
+    assert len(list((tmp_path / "cache").glob("features-*"))) == 1
+
+
+def test_the_strength_is_the_best_on_validation() -> None:
+    rng = np.random.default_rng(0)
+    targets = rng.integers(0, 3, 300)
+    inputs = (rng.normal(size=(300, 4)) + targets[:, None]).astype(np.float32)
+    sides = {"train": np.arange(200), "val": np.arange(200, 300)}
+    fitted, strength, score = fit(inputs, targets, sides)
+    assert fitted[-1].get_params()["C"] == strength
+    said = fitted.predict(inputs[200:])
+    assert score == pytest.approx(recall_score(targets[200:], said, average="macro"))
+    others = [opensmile_svm.machine(c).fit(inputs[:200], targets[:200]).predict(inputs[200:]) for c in (0.3, 1, 3)]
+    assert score >= max(recall_score(targets[200:], other, average="macro") for other in others)
+    values = opensmile_svm._margins(fitted, inputs[200:])
+    assert (values.argmax(1) == said).all()
+
+
+def test_functionals_of_integers_and_of_their_floats_are_the_same() -> None:
+    pytest.importorskip("opensmile", reason="openSMILE comes with the extra bench")
+    tone = (np.sin(np.arange(16000) / 16000 * 2 * np.pi * 220) * 8000).astype(np.int16)
+    recordings = [Recording(tone), Recording(tone.astype(np.float32) / np.float32(32768))]
+    found = functionals("eGeMAPSv02", recordings)
+    assert found.shape == (2, 88)
+    assert np.array_equal(found[0], found[1], equal_nan=True)
+    # The first one is the mean pitch, in semitones above 27.5 Hz.
+    assert found[0, 0] == pytest.approx(36, abs=0.2)
+
+
+def test_without_opensmile_it_is_told_what_to_install(
+    corpus: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def version(package: str) -> str:
+        raise PackageNotFoundError(package)
+
+    monkeypatch.setattr(opensmile_svm, "version", version)
+    monkeypatch.setattr(sys, "argv", ["opensmile_svm.py", "dataset=folder", f"dataset.root={corpus}"])
+    with pytest.raises(SystemExit, match=r"opensmile.*pip install -e \"\.\[bench\]\""):
+        opensmile_svm.main()
