@@ -13,6 +13,7 @@ from collections import Counter
 from collections.abc import Sequence
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
+from statistics import median
 from typing import Any
 
 import numpy as np
@@ -26,7 +27,7 @@ from sklearn.pipeline import Pipeline, make_pipeline
 from sklearn.preprocessing import StandardScaler
 from sklearn.svm import SVC
 
-from ser.audio import Recording
+from ser.audio import Recording, read_audio
 from ser.bank import INT16_SCALE, decode_clips, fingerprints
 from ser.cache import cached, digest_of
 from ser.calibration import calibrate, calibration_error
@@ -48,6 +49,9 @@ STRENGTHS = (0.3, 1.0, 3.0, 10.0, 30.0)
 
 CHUNK = 64
 """Clips that a process takes at once."""
+
+TIMED = 20
+"""Clips that are answered one by one, for the time that it takes."""
 
 
 def functionals(name: str, recordings: Sequence[Recording]) -> NDArray[np.float32]:
@@ -169,6 +173,7 @@ def run(name: str, cfg: dict[str, Any], folder: Path, command: list[str]) -> dic
                 margins["test"], torch.from_numpy(answers.true)
             ).item(),
         },
+        "answer_seconds": _answer_seconds(name, fitted, [clip.path for clip in usable["test"][:TIMED]]),
         "seconds": round(time.perf_counter() - began, 1),
         "versions": {**versions(), "opensmile": opensmile_version, "scikit-learn": version("scikit-learn")},
         "git": git_revision(),
@@ -185,6 +190,17 @@ def _margins(fitted: Pipeline, inputs: NDArray[np.float32]) -> NDArray[np.float6
     """The SVM's decision value of each class, ``(clip, class)``."""
     values = np.asarray(fitted.decision_function(inputs), dtype=np.float64)
     return np.stack([-values, values], 1) if values.ndim == 1 else values
+
+
+def _answer_seconds(name: str, fitted: Pipeline, paths: Sequence[Path]) -> float:
+    """Median time from a sound file to its answer."""
+    taken = []
+    for path in paths:
+        began = time.perf_counter()
+        recording = read_audio(path, SAMPLE_RATE)
+        fitted.predict(_functionals(name, [recording.samples]))
+        taken.append(time.perf_counter() - began)
+    return median(taken)
 
 
 def _kept(name: str, recordings: Sequence[Recording], keep: Path | None) -> NDArray[np.float32]:

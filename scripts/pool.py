@@ -12,7 +12,7 @@ import sys
 from collections import defaultdict
 from collections.abc import Sequence
 from pathlib import Path
-from statistics import mean, stdev
+from statistics import mean, median, stdev
 from types import NoneType
 from typing import Any
 
@@ -101,6 +101,7 @@ def pool(runs: Sequence[dict[str, Any]]) -> tuple[dict[str, Any], Answers]:
         },
         "folds": [{"fold": run["split"]["fold"], "hash": run["split"]["hash"], **run["test"]} for run in runs],
         "seconds": sum(run["seconds"] for run in runs),
+        **({"answer_seconds": median(run["answer_seconds"] for run in runs)} if not trained else {}),
         "versions": first["versions"],
         "git": first["git"],
         "command": [word for word in first["command"] or [] if not word.startswith("split.fold=")] or None,

@@ -20,7 +20,7 @@ from ser.augment import PARTS, Augment
 from ser.corpora import SEVERAL
 from ser.datamodule import EmotionDataModule
 from ser.errors import UserError
-from ser.features import FEATURES, FeatureConfig, FeatureSet
+from ser.features import DIMENSIONS, FeatureConfig, Pretrained, features_of
 from ser.files import check_writable
 from ser.labels import Labels
 from ser.models import NETWORKS, EmotionNetwork
@@ -32,6 +32,7 @@ CONF = HERE / "conf" if (HERE / "conf").is_dir() else HERE.parent / "conf"
 """Inside an installed package, or beside ``ser/`` in a checkout."""
 
 GIVEN_TO_TRAINER = ("logger", "callbacks", "default_root_dir", "plugins", "use_distributed_sampler")
+GIVEN_TO_NETWORK = ("pretrained",)
 GIVEN_TO_DATAMODULE = ("augment", "strict", "seed", "device", "target", "recordings")
 """Arguments that a run fills in itself, and so no options."""
 
@@ -65,9 +66,8 @@ def register_schemas() -> None:
     for name, divide in SPLITS.items():
         store.store(group="schema/split", name=name, node={"name": name, **_defaults(divide)})
     for name, network in NETWORKS.items():
-        store.store(
-            group="schema/model", name=name, node={"name": name, **_defaults(EmotionNetwork), **_defaults(network)}
-        )
+        own = _defaults(network, without=GIVEN_TO_NETWORK)
+        store.store(group="schema/model", name=name, node={"name": name, **_defaults(EmotionNetwork), **own})
 
 
 def _defaults(constructor: Callable[..., Any], without: Sequence[str] = ()) -> dict[str, Any]:
@@ -173,22 +173,27 @@ def check_choices(cfg: dict[str, Any]) -> None:
         ConfigError: A value has another type than it must, or the network reads features of another dimension or can't
             be built with its numbers.
         FeatureError: The features can't be had with these numbers.
+        WeightsError: ``features.weights`` is missing or broken.
         ShapeError: The network's layers don't fit the features' rows, however many frames there are.
         UserError: A number of the network or of the augmentation is out of its range.
     """
     check_types(cfg)
-    features = FeatureSet(FeatureConfig(**cfg["features"]))
+    features = features_of(FeatureConfig(**cfg["features"]))
     network = NETWORKS[cfg["model"]["name"]]
     if network.dimensions != features.dimensions:
         models = [name for name, other in NETWORKS.items() if other.dimensions == features.dimensions]
-        names = [name for name, feature in FEATURES.items() if feature.dimensions == network.dimensions]
+        names = [name for name, dimensions in DIMENSIONS.items() if dimensions == network.dimensions]
         chosen = "_".join(cfg["features"]["names"])
         raise ConfigError(
             f"model={cfg['model']['name']} reads {network.dimensions}D features, and features={chosen} "
             f"is {features.dimensions}D: with it go model={', '.join(models)}; "
             f"with the network go features={', '.join(names)}{' or several of them' if network.dimensions == 1 else ''}"
         )
-    ample = (1, features.rows, AMPLE_FRAMES) if features.dimensions == 2 else (1, features.rows * AMPLE_FRAMES)
+    ample: tuple[int, ...]
+    if isinstance(features, Pretrained):
+        ample = features.shape
+    else:
+        ample = (1, features.rows, AMPLE_FRAMES) if features.dimensions == 2 else (1, features.rows * AMPLE_FRAMES)
     try:
         with torch.device("meta"):
             network(ample, num_classes=2, **network_settings(cfg))
@@ -212,8 +217,11 @@ def check_choices(cfg: dict[str, Any]) -> None:
 
 
 def network_settings(cfg: dict[str, Any]) -> dict[str, Any]:
-    """What the network's constructor takes from ``model.``."""
-    return {name: value for name, value in cfg["model"].items() if name != "name"}
+    """What the network's constructor takes from ``model.``, and the pretrained network that it is to tune, if any."""
+    settings = {name: value for name, value in cfg["model"].items() if name != "name"}
+    if cfg["features"]["fine_tune"]:
+        settings["pretrained"] = Pretrained(FeatureConfig(**cfg["features"])).architecture
+    return settings
 
 
 class MakeFolder(Callback):

@@ -141,10 +141,11 @@ class EmotionDataModule(LightningDataModule):
         self._soft = self._votes() if self.target == "votes" else None
         self.bank = WaveformBank([recording.samples for recording in recordings]).to(self.home)
         self.frontend = Frontend(self.config, self._length()).to(self.device)
+        self.config = self.frontend.config
         training = self._indices(self._positions["train"])
         self._random_crop = int(self.bank.lengths[training].max()) > self.frontend.length
         self._features: Tensor | None = None
-        if self.keep_features:
+        if self.keep_features and not self.config.fine_tune:
             self._features = self._keep(recordings)
         if self.config.normalize == "standard":
             self.frontend.normalizer.fit(self._extract(part) for part in training.split(CHUNK))
@@ -215,6 +216,17 @@ class EmotionDataModule(LightningDataModule):
             one_hot = torch.nn.functional.one_hot(self.targets[clips], len(self.labels)).float()
             features, soft = spec.mix(features, one_hot if soft is None else soft)
         return Batch(self.frontend.arrange(features), self.targets[clips], clips, soft)
+
+    def waveforms(self, clips: Tensor, training: bool = False) -> tuple[Tensor, Tensor]:
+        """Padded waveforms of some clips ``(batch, sample)``, and their lengths ``(batch,)``, on the network's device.
+
+        Cropped at random and augmented if ``training``; ``clips`` lie where the bank is.
+        """
+        waveforms, lengths = self.bank.gather(clips, self.frontend.length, training and self._random_crop)
+        waveforms, lengths = waveforms.to(self.device), lengths.to(self.device)
+        if training:
+            waveforms, lengths = self.augment.train().wave(waveforms, lengths)
+        return waveforms, lengths
 
     def state_dict(self) -> dict[str, Any]:
         """What prediction needs beside the network: plain data and tensors, kept in the checkpoint."""
@@ -327,10 +339,7 @@ class EmotionDataModule(LightningDataModule):
             lengths = self.bank.lengths[clips].clamp_max(self.frontend.length)
             features = self._features[self._kept[clips]].to(self.device)
             return features, self.frontend.real_frames(lengths).to(self.device)
-        waveforms, lengths = self.bank.gather(clips, self.frontend.length, training and self._random_crop)
-        waveforms, lengths = waveforms.to(self.device), lengths.to(self.device)
-        if training:
-            waveforms, lengths = self.augment.train().wave(waveforms, lengths)
+        waveforms, lengths = self.waveforms(clips, training)
         return self.frontend.extract(waveforms, lengths), self.frontend.real_frames(lengths)
 
     def _keep(self, recordings: Sequence[Recording]) -> Tensor:
@@ -375,6 +384,11 @@ def _check_augment(spec: SpecAugment, features: FeatureConfig) -> None:
     Raises:
         DataError: The features are not normalised, or not of the kind that an option is for.
     """
+    if spec.active and features.fine_tune:
+        raise DataError(
+            "augment.spec changes features, and with features.fine_tune=true the network reads waveforms: set "
+            "augment=none, or augment.wave"
+        )
     if spec.active and features.normalize == "none":
         raise DataError(
             "augment.spec fills with 0, which is the mean only of normalised features: "

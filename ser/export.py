@@ -17,6 +17,7 @@ from torch import Tensor, nn
 from ser import __version__
 from ser.bank import gather
 from ser.errors import UserError
+from ser.features import Pretrained
 from ser.recognizer import Recognizer
 
 TOLERANCE = 1e-4
@@ -71,8 +72,14 @@ def export(recognizer: Recognizer, path: Path) -> float:
         The largest difference between a probability of the file and one of the recognizer, on sounds of many lengths.
 
     Raises:
-        UserError: The name ends otherwise, the libraries for ONNX are not installed, or the file gives other answers.
+        UserError: The features are pretrained, the name ends otherwise, the libraries for ONNX are not installed, or
+            the file gives other answers.
     """
+    if isinstance(recognizer.frontend.features, Pretrained):
+        raise UserError(
+            f"{recognizer.frontend.features.name} can't be exported: each clip goes through it at its own length; "
+            "python scripts/predict.py answers with the checkpoint"
+        )
     if path.suffix not in (".onnx", ".pt2"):
         raise UserError(f"{path} must end in .onnx, or in .pt2 for torch.export")
     if path.suffix == ".onnx":

@@ -13,7 +13,7 @@ from ser.bank import WaveformBank, decode
 from ser.calibration import Calibration
 from ser.callbacks import read_checkpoint, write_checkpoint
 from ser.errors import UserError
-from ser.features import FeatureConfig, Frontend
+from ser.features import FeatureConfig, Frontend, WeightsError
 from ser.models import CHECKPOINT_FORMAT, NETWORKS, EmotionNetwork
 
 TOO_LOUD = "gives no finite answer: its samples are far beyond full scale"
@@ -76,6 +76,7 @@ class Recognizer:
 
         Raises:
             UserError: It is not such a checkpoint, is broken, or was written by a version that is too new or too old.
+            WeightsError: The pretrained weights that it was trained with are missing, or are others now.
         """
         checkpoint = read_checkpoint(Path(path))
         if (version := checkpoint.get("format", 0)) != CHECKPOINT_FORMAT:
@@ -101,6 +102,8 @@ class Recognizer:
             # An answer about silence shows whether all this goes together.
             silence = np.zeros(config.sample_rate, np.float32)
             cls(network, frontend, labels, config.sample_rate, calibration)(silence, config.sample_rate)
+        except WeightsError as error:
+            raise WeightsError(f"{path} answers with pretrained weights, and {error}") from error
         except (
             LookupError,
             TypeError,

@@ -103,7 +103,8 @@ class TensorBoard(Callback):
         self._show_clips(writer)
         network = _network(pl_module)
         inputs = self.data.make_batch(torch.tensor([0])).inputs.to(network.device)
-        writer.add_graph(network.layers, network.pictures(inputs))
+        if not self.data.config.fine_tune:  # what happens there depends on the clips' lengths
+            writer.add_graph(network.layers, network.pictures(inputs))
 
     def on_train_epoch_start(self, trainer: Trainer, pl_module: LightningModule) -> None:  # noqa: ARG002
         """Write the learning rate that the epoch begins with, and start the clock."""
@@ -229,10 +230,19 @@ class TensorBoard(Callback):
             with torch.random.fork_rng(gpu):
                 augmented = data.make_batch(clips, training=True)
             self._add_features(writer, "data/features_augmented", list(shown), augmented)
+            if data.augment.wave.active:
+                with torch.random.fork_rng(gpu):  # from the same state: what the picture was made of
+                    heard = data.waveforms(clips.to(data.home), training=True)
+                for (label, position), waveform, length in zip(shown.items(), *heard, strict=True):
+                    sound = waveform[: min(int(length), PLAYED_SECONDS * rate)].cpu().numpy()
+                    tag = f"data/{label}_augmented"
+                    self._write_sound(writer, tag, sound, f"{tag}: {data.clips[position].name}")
 
     def _add_features(self, writer: SummaryWriter, tag: str, labels: Sequence[str], batch: Batch) -> None:
         """Draw what the network reads of a clip of each emotion."""
         names = self.data.config.names
+        if self.data.frontend.features.dimensions == 3:
+            return  # a clip's hidden states are no picture over time
         unit = "as they are" if self.data.config.normalize == "none" else "standard deviations"
         features = dict(zip(labels, self._rows(batch.inputs), strict=True))
         if self.data.frontend.features.dimensions == 2:
@@ -255,8 +265,14 @@ class TensorBoard(Callback):
         return waveform[: PLAYED_SECONDS * self.data.config.sample_rate]
 
     def _add_sound(self, writer: SummaryWriter, tag: str, position: int, caption: str, step: int = 0) -> None:
-        """Write a clip with a caption, which ``SummaryWriter.add_audio`` does not take."""
-        sound = audio(tag, self._sound(position).clip(-1, 1), self.data.config.sample_rate).value[0].audio
+        """Write a clip with a caption."""
+        self._write_sound(writer, tag, self._sound(position), caption, step)
+
+    def _write_sound(
+        self, writer: SummaryWriter, tag: str, samples: NDArray[np.float32], caption: str, step: int = 0
+    ) -> None:
+        """Write ``samples`` ``(time,)`` with a caption, which ``SummaryWriter.add_audio`` does not take."""
+        sound = audio(tag, samples.clip(-1, 1), self.data.config.sample_rate).value[0].audio
         value = Summary.Value(
             tag=tag,
             metadata=create_summary_metadata(caption, description="", encoding=Encoding.Value("WAV")),
@@ -293,6 +309,8 @@ class TensorBoard(Callback):
         self, writer: SummaryWriter, network: EmotionNetwork, clips: Sequence[int], titles: Sequence[str], step: int
     ) -> None:
         """Draw the gradient of each clip's largest logit by its features (Simonyan et al., 2013, arXiv 1312.6034)."""
+        if self.data.frontend.features.dimensions == 3:
+            return
         inputs = self.data.make_batch(torch.tensor(clips)).inputs.clone().requires_grad_()
         (gradients,) = torch.autograd.grad(network(inputs).amax(1).sum(), inputs)
         pairs = zip(self._rows(inputs.detach()), self._rows(gradients), strict=True)

@@ -10,7 +10,7 @@ from omegaconf import OmegaConf
 from ser.augment import Augment
 from ser.config import ConfigError, MakeFolder, check_choices, plain, refuse_lists, register_schemas
 from ser.corpora import READERS, SEVERAL
-from ser.features import FEATURES
+from ser.features import DIMENSIONS, FEATURES, PRETRAINED
 from ser.models import NETWORKS
 from ser.splits import SPLITS
 
@@ -50,7 +50,7 @@ def composed(*overrides: str) -> dict[str, Any]:
 
 def dimensions(cfg: dict[str, Any]) -> tuple[int, int]:
     """Of the features and of the network."""
-    return FEATURES[cfg["features"]["names"][0]].dimensions, NETWORKS[cfg["model"]["name"]].dimensions
+    return DIMENSIONS[cfg["features"]["names"][0]], NETWORKS[cfg["model"]["name"]].dimensions
 
 
 @pytest.mark.parametrize(("group", "name"), FILES)
@@ -85,7 +85,7 @@ def test_there_is_a_yaml_for_every_network_corpus_and_feature() -> None:
     assert names("model") == set(NETWORKS)
     assert names("dataset") == {*READERS, SEVERAL}
     assert names("split") == set(SPLITS)
-    assert names("features") >= set(FEATURES)
+    assert names("features") >= {*FEATURES, *PRETRAINED}
     for group in ("model", "dataset", "split"):
         for name in names(group):
             assert composed(f"{group}={name}", *NEEDED.get(name, ()))[group]["name"] == name
@@ -145,6 +145,10 @@ def test_a_row_is_the_reports_recipe_to_the_letter(row: str) -> None:
         "n_mfcc": None,
         "roll_percent": 0.85,
         "filter_rate": 22_050 if set(features) & {"mfcc", "rolloff"} else None,
+        "bundle": None,
+        "weights": None,
+        "digest": None,
+        "fine_tune": False,
     }
     assert cfg["model"] == {
         "name": network,

@@ -452,6 +452,20 @@ def test_saliency_is_the_gradient_of_the_answers_logit(
     assert all(parameter.grad is None for parameter in network.parameters())
 
 
+def test_augmented_clips_sound_as_they_are_drawn(tmp_path: Path) -> None:
+    augment = Augment(RATE, wave={"speed": 1.0, "gain": 1.0})
+    run = Run(tmp_path, data=data_of(augment=augment))
+    found = run.found()
+    assert {f"data/{label}_augmented" for label in LABELS} < set(sounds(found))
+    for label, name in zip(LABELS, ("clip03", "clip01", "clip02"), strict=True):
+        (event,) = found.Tensors(f"data/{label}_augmented")
+        with wave.open(BytesIO(event.tensor_proto.string_val[0])) as sound:
+            samples = np.frombuffer(sound.readframes(sound.getnframes()), "<i2")
+        position = [clip.name for clip in run.data.clips].index(name)
+        assert 0.899 < run.data.bank.lengths[position] / len(samples) < 1.101
+        assert found.summary_metadata[f"data/{label}_augmented"].display_name == f"data/{label}_augmented: {name}"
+
+
 def test_features_are_drawn_as_the_network_reads_them(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     drawn: list[tuple[dict[str, NDArray[np.float32]], list[str]]] = []
 

@@ -26,6 +26,12 @@ class FeatureConfig:
         roll_percent: Share of a frame's magnitude that lies below its roll-off, 0 to 1.
         filter_rate: Hertz for which the filters of ``mfcc`` and ``mfcc2d`` and the bins of ``rolloff`` are laid out;
             None for ``sample_rate``. The report never passed its rate, so librosa took 22,050.
+        bundle: Of the pretrained features alone, as the following are: the name of torchaudio's bundle; None for
+            ``WAV2VEC2_BASE``, ``HUBERT_BASE`` or ``WAVLM_BASE_PLUS``.
+        weights: A file of weights; None for the bundle's, which torchaudio downloads.
+        digest: BLAKE2b of the weights file, 16 bytes in hexadecimal: others are refused. None for any; a checkpoint
+            has that of its training.
+        fine_tune: Train the pretrained network, too: it becomes part of the network.
     """
 
     names: list[str] = field(default_factory=lambda: ["mel"])
@@ -44,3 +50,7 @@ class FeatureConfig:
     n_mfcc: int | None = None
     roll_percent: float = 0.85
     filter_rate: int | None = None
+    bundle: str | None = None
+    weights: str | None = None
+    digest: str | None = None
+    fine_tune: bool = False

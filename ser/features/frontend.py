@@ -7,9 +7,32 @@ import torch
 from torch import Tensor, nn
 
 from ser.features.config import FeatureConfig
-from ser.features.transforms import FeatureError, FeatureSet
+from ser.features.pretrained import PRETRAINED, Pretrained
+from ser.features.transforms import FEATURES, FeatureError, FeatureSet
 
 NORMALIZATIONS = ("none", "standard", "clip")
+
+DIMENSIONS = {
+    **{name: feature.dimensions for name, feature in FEATURES.items()},
+    **dict.fromkeys(PRETRAINED, Pretrained.dimensions),
+}
+"""Of every feature, by its name on the command line: 1, 2, or 3 of what pretrained networks give."""
+
+
+def features_of(config: FeatureConfig) -> FeatureSet | Pretrained:
+    """What ``config`` names; pretrained weights are not read yet.
+
+    Raises:
+        UserError: The features can't be had with these numbers.
+    """
+    if set(config.names) & set(PRETRAINED):
+        return Pretrained(config)
+    if any((config.bundle, config.weights, config.digest, config.fine_tune)):
+        raise FeatureError(
+            "features.bundle, weights, digest and fine_tune are for pretrained features, and features.names="
+            f"{list(config.names)} has none: take one of {', '.join(PRETRAINED)}, or leave them out"
+        )
+    return FeatureSet(config)
 
 
 class Normalizer(nn.Module):
@@ -80,26 +103,43 @@ class Frontend(nn.Module):
     Args:
         config: The feature set.
         length: Samples that every waveform is padded or cropped to.
+
+    Attributes:
+        config: The feature set, with the digest of its weights if it has any.
+
+    Raises:
+        WeightsError: Pretrained weights are missing, broken, or not the right ones.
     """
 
     def __init__(self, config: FeatureConfig, length: int) -> None:
         super().__init__()
-        self.features = FeatureSet(config)
+        self.features = features_of(config)
+        self.config = self.features.load() if isinstance(self.features, Pretrained) else config
         self.normalizer = Normalizer(config.normalize, self.features.rows)
         self.length = length
 
     @property
     def input_shape(self) -> tuple[int, ...]:
-        """What a network reads of one clip: ``(1, row, frame)`` of a 2D feature, ``(1, row * frame)`` of 1D ones."""
+        """What a network reads of one clip: ``(1, row, frame)`` of a 2D feature, ``(1, row * frame)`` of 1D ones.
+
+        Of pretrained ones ``(1, 2, channel, layer)``, even where the network makes it of waveforms itself.
+        """
+        if isinstance(self.features, Pretrained):
+            return self.features.shape
         rows, frames = self.features.rows, self.features.frames(self.length)
         return (1, rows, frames) if self.features.dimensions == 2 else (1, rows * frames)
 
     def real_frames(self, lengths: Tensor) -> Tensor:
         """Frames that clips of ``lengths`` samples have of their own, centred on no later than their end."""
+        if isinstance(self.features, Pretrained):
+            return self.features.real_frames(lengths)
         return 1 + lengths // self.features.hop_length
 
     def extract(self, waveforms: Tensor, lengths: Tensor) -> Tensor:
         """Waveforms ``(batch, length)`` of ``lengths`` real samples → features ``(batch, row, frame)``, unscaled."""
+        if isinstance(self.features, Pretrained):
+            features: Tensor = self.features(waveforms, lengths)
+            return features
         if waveforms.device.type != "cpu" or torch.compiler.is_exporting():
             return self.features(waveforms)
         # One at a time: what a clip needs stays in the cache, and its padding can be left out. A thread takes whole
@@ -118,6 +158,7 @@ class Frontend(nn.Module):
 
         Frames that hear nothing but padding are all alike, so one of them stands for the others.
         """
+        assert isinstance(self.features, FeatureSet)
         frames = self.features.frames(len(waveform))
         # One sample more, for a reflection at the end leaves out the last one.
         heard = -(-(real + self.features.reach + 1) // self.features.hop_length) + 1
@@ -131,7 +172,12 @@ class Frontend(nn.Module):
         return self.normalizer(self.extract(waveforms, lengths), self.real_frames(lengths))
 
     def arrange(self, features: Tensor) -> Tensor:
-        """``(batch, row, frame)`` → ``(batch, *input_shape)``; 1D features one after the other along time."""
+        """``(batch, row, frame)`` → ``(batch, *input_shape)``; 1D features one after the other along time.
+
+        Waveforms for a network that computes hidden states itself stay ``(batch, 2, time)``.
+        """
+        if isinstance(self.features, Pretrained):
+            return features if self.config.fine_tune else features.reshape(-1, *self.input_shape)
         return features.unsqueeze(1) if self.features.dimensions == 2 else features.flatten(1).unsqueeze(1)
 
     def forward(self, waveforms: Tensor, lengths: Tensor) -> Tensor:

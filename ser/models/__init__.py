@@ -4,6 +4,7 @@ from ser.models.base import CHECKPOINT_FORMAT, Batch, EmotionNetwork, ShapeError
 from ser.models.cnn1d import Cnn1d
 from ser.models.cnn2d import Cnn2d
 from ser.models.paper2d import Paper2d, Paper2dOriginal
+from ser.models.probe import Probe
 from ser.models.seresnet import SeResNet
 from ser.models.wide1d import Wide1d
 
@@ -16,5 +17,6 @@ NETWORKS: dict[str, type[EmotionNetwork]] = {
     "paper2d": Paper2d,
     "paper2d_original": Paper2dOriginal,
     "seresnet": SeResNet,
+    "probe": Probe,
 }
 """Every network by its name on the command line, ``model=NAME``."""

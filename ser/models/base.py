@@ -181,12 +181,16 @@ class EmotionNetwork(LightningModule):
         checkpoint["ser_version"] = __version__
         checkpoint["max_epochs"] = self.trainer.max_epochs
 
+    def parameter_groups(self) -> list[dict[str, Any]]:
+        """What the optimiser trains, and what is not trained at ``learning_rate``; all of it alike, here."""
+        return [{"params": list(self.parameters())}]
+
     def configure_optimizers(self) -> OptimizerLRScheduler:
         """Adam, and the learning rate's schedule by step."""
         # Lightning can't clip gradients for a fused optimiser in mixed precision.
         clips = self._trainer is not None and bool(self._trainer.gradient_clip_val)
         optimizer = torch.optim.AdamW(
-            self.parameters(),
+            self.parameter_groups(),
             lr=self.learning_rate,
             eps=1e-7,
             weight_decay=self.weight_decay,
@@ -195,7 +199,8 @@ class EmotionNetwork(LightningModule):
         if self.schedule == "constant":
             return optimizer
         steps = int(self.trainer.estimated_stepping_batches)
-        schedule = torch.optim.lr_scheduler.OneCycleLR(optimizer, self.learning_rate, total_steps=steps)
+        highest = [group["lr"] for group in optimizer.param_groups]
+        schedule = torch.optim.lr_scheduler.OneCycleLR(optimizer, highest, total_steps=steps)
         return {"optimizer": optimizer, "lr_scheduler": {"scheduler": schedule, "interval": "step"}}
 
     def _log_epoch(self, side: str) -> None:

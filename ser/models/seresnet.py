@@ -115,8 +115,8 @@ class Block(nn.Module):
         """``(batch, channel, row, frame)`` and 1 for its real frames ``(batch, 1, 1, frame)`` → the same, strided."""
         after = real[:, :, :, :: self.frame_stride]
         residual = F.relu(self.first_norm(self.first(hidden))) * after
-        residual = self.second_norm(self.second(residual)) * after
-        mean = residual.mean(2).sum(2) / after.sum((2, 3)).clamp_min(1)
+        residual = self.second_norm(self.second(residual))
+        mean = (residual.mean(2) * after[:, :, 0]).sum(2) / after.sum((2, 3)).clamp_min(1)
         weight = self.excite(F.relu(self.squeeze(mean))).sigmoid()
         return F.relu(weight[:, :, None, None] * residual + self.past(hidden)) * after, after
 

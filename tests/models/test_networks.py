@@ -26,7 +26,7 @@ CHAINS = tuple(LEAST)
 
 
 def least_shape(name: str) -> tuple[int, ...]:
-    return (1, *LEAST.get(name, (46, 46)))
+    return (1, 2, 128, 3) if NETWORKS[name].dimensions == 3 else (1, *LEAST.get(name, (46, 46)))
 
 
 def make(name: str, shape: Sequence[int] | None = None, classes: int = 6, **options: Any) -> EmotionNetwork:

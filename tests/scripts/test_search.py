@@ -212,7 +212,7 @@ def test_there_is_a_space_for_every_network_and_its_ends_go_together() -> None:
     for name, network in NETWORKS.items():
         space = read_space(CONF / "search" / f"{name}.yaml", [])
         assert {"model.learning_rate", "model.dropout"} <= set(space)
-        features = "features=mel" if network.dimensions == 2 else "features=energy_zcr"
+        features = {1: "features=energy_zcr", 2: "features=mel", 3: "features=wavlm"}[network.dimensions]
         for end in ("low", "high"):
             at = {key: getattr(kind, end, None) for key, kind in space.items()}
             ends = [f"{key}={value}" for key, value in at.items() if value is not None]

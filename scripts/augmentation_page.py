@@ -1,0 +1,183 @@
+"""See and hear waveform augmentation: ``python scripts/augmentation_page.py CLIP --out page.html``.
+
+The page is one file, with a clip before and after each effect of ``augment.wave`` as waveform, log-mel and sound.
+"""
+
+import argparse
+import base64
+import io
+import sys
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+import soundfile
+import torch
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+from numpy.typing import NDArray
+from rich.console import Console
+from torch import Tensor
+
+from ser import effects
+from ser.audio import read_audio
+from ser.bank import WaveformBank
+from ser.errors import UserError
+from ser.features import FeatureConfig, Frontend
+from ser.report import PLAYED_SECONDS, pages
+
+RATE = 16_000
+
+FEATURES = FeatureConfig(names=["mel"], hop_length=160, n_fft=512, n_mels=64, mel_reference="one")
+
+SEED = 0
+"""Of noise and rooms."""
+
+DPI = 75
+
+console = Console()
+
+Sounds = tuple[Tensor, Tensor]
+"""Waveforms ``(clip, sample)`` and lengths ``(clip,)``."""
+
+
+def _one(value: float) -> Tensor:
+    return torch.tensor([float(value)])
+
+
+def _noise(exponent: float, sound: Sounds) -> Sounds:
+    noise = effects.coloured_noise(_one(exponent), sound[0].shape[1], torch.Generator().manual_seed(SEED))
+    return effects.add_noise(*sound, noise, _one(10)), sound[1]
+
+
+def _room(rt60: float, sound: Sounds) -> Sounds:
+    responses = effects.impulse_responses(_one(rt60), RATE, generator=torch.Generator().manual_seed(SEED))
+    return effects.reverberate(*sound, responses), sound[1]
+
+
+EXAMPLES: dict[str, tuple[str, Callable[[Sounds], Sounds]]] = {
+    "speed, 1.1 times": ("augment.wave.speed", lambda s: effects.change_speed(*s, _one(1.1))),
+    "time stretch, 0.9 times": ("augment.wave.stretch", lambda s: effects.stretch_time(*s, RATE, _one(0.9))),
+    "pitch, 2 semitones up": ("augment.wave.pitch", lambda s: (effects.shift_pitch(*s, RATE, _one(2)), s[1])),
+    "shift, 0.2 s later": (
+        "augment.wave.shift", lambda s: (effects.shift_time(*s, torch.tensor([RATE // 5])), s[1])
+    ),
+    "reverberation, RT60 0.5 s": ("augment.wave.reverberation", lambda s: _room(0.5, s)),
+    "white noise, 10 dB SNR": ("augment.wave.noise", lambda s: _noise(0, s)),
+    "pink noise, 10 dB SNR": ("augment.wave.noise", lambda s: _noise(1, s)),
+    "brown noise, 10 dB SNR": ("augment.wave.noise", lambda s: _noise(2, s)),
+    "clipping at 0.3 of the peak": ("augment.wave.clipping", lambda s: (effects.clip_peaks(s[0], _one(0.3)), s[1])),
+    "telephone, 300 to 3,400 Hz": (
+        "augment.wave.telephone", lambda s: (effects.band_pass(*s, RATE, _one(300), _one(3400)), s[1])
+    ),
+    "polarity": ("augment.wave.polarity", lambda s: (-s[0], s[1])),
+    "gain, -6 dB": ("augment.wave.gain", lambda s: (effects.change_gain(s[0], _one(-6)), s[1])),
+}  # fmt: skip
+"""By title the option that turns it on, and one strength of it."""
+
+
+def read(path: Path) -> Sounds:
+    """The first seconds of a clip.
+
+    Raises:
+        AudioError: It can't be used.
+    """
+    bank = WaveformBank([read_audio(path, RATE).samples[: PLAYED_SECONDS * RATE]])
+    return bank.gather(torch.tensor([0]), int(bank.lengths[0]))
+
+
+def log_mel(sound: Sounds) -> NDArray[np.float32]:
+    """``(mel, frame)`` in dB."""
+    waveforms, lengths = sound
+    features = Frontend(FEATURES, waveforms.shape[1]).extract(waveforms, lengths)
+    picture: NDArray[np.float32] = features[0].numpy()
+    return picture
+
+
+def _draw(axes: Axes, picture: NDArray[np.float32], highest: float) -> None:
+    extent = (0, picture.shape[1] * FEATURES.hop_length / RATE, 0, picture.shape[0])
+    axes.imshow(
+        picture, origin="lower", aspect="auto", extent=extent, cmap="magma", vmin=highest - 80, vmax=highest,
+        interpolation="nearest",
+    )  # fmt: skip
+
+
+def comparison(before: Sounds, after: Sounds) -> Figure:
+    """Waveform over log-mel, before on the left and after on the right."""
+    figure = Figure(figsize=(11, 4), layout="constrained")
+    panels = figure.subplots(2, 2, sharex=True, sharey="row")
+    highest = float(log_mel(before).max())
+    for column, (title, sound) in enumerate({"before": before, "after": after}.items()):
+        samples = sound[0][0].numpy()
+        panels[0, column].plot(np.arange(len(samples)) / RATE, samples, linewidth=0.4, color="#1f4e8c")
+        panels[0, column].set(title=title, ylim=(-1, 1))
+        _draw(panels[1, column], log_mel(sound), highest)
+        panels[1, column].set(xlabel="seconds")
+    longest = max(before[0].shape[1], after[0].shape[1]) / RATE
+    panels[1, 0].set(xlim=(0, longest), ylabel="mel")
+    return figure
+
+
+def overview(sound: Sounds) -> Figure:
+    """Log-mel of a clip as it is and after each effect but polarity, which it does not hear; a panel each."""
+    pictures = {"as it is": log_mel(sound)}
+    pictures |= {title: log_mel(change(sound)) for title, (_, change) in EXAMPLES.items() if title != "polarity"}
+    columns = 4
+    figure = Figure(figsize=(12, 6), layout="constrained")
+    panels = figure.subplots(-(-len(pictures) // columns), columns, sharex=True, sharey=True).flatten()
+    for axes, (title, picture) in zip(panels, pictures.items(), strict=True):
+        _draw(axes, picture, float(pictures["as it is"].max()))
+        axes.set_title(title, loc="left", fontsize="medium")
+    longest = max(picture.shape[1] for picture in pictures.values())
+    panels[0].set(xlim=(0, longest * FEATURES.hop_length / RATE))
+    figure.supxlabel("seconds", fontsize="medium")
+    figure.supylabel("mel", fontsize="medium")
+    return figure
+
+
+def _png(figure: Figure) -> str:
+    into = io.BytesIO()
+    figure.savefig(into, format="png", dpi=DPI)
+    return "data:image/png;base64," + base64.b64encode(into.getvalue()).decode()
+
+
+def _flac(sound: Sounds) -> str:
+    into = io.BytesIO()
+    soundfile.write(into, sound[0][0].clamp(-1, 1).numpy(), RATE, format="FLAC", subtype="PCM_16")
+    return "data:audio/flac;base64," + base64.b64encode(into.getvalue()).decode()
+
+
+def page(name: str, sound: Sounds) -> str:
+    """The page of a clip, as HTML."""
+    parts = []
+    for title, (option, change) in EXAMPLES.items():
+        after = change(sound)
+        parts.append(
+            {"title": title, "option": option, "picture": _png(comparison(sound, after)), "sound": _flac(after)}
+        )
+    return pages.get_template("augmentation.html").render(name=name, before=_flac(sound), parts=parts)
+
+
+def main() -> None:
+    """Write the page, and the picture where asked to."""
+    parser = argparse.ArgumentParser(
+        description=__doc__,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+        epilog="example: %(prog)s clip.wav --out page.html --figure augmentation.png",
+    )
+    parser.add_argument("clip", type=Path, help=f"a sound file; its first {PLAYED_SECONDS} s are used")
+    parser.add_argument("--out", type=Path, default=Path("augmentation.html"), help="%(default)s by default")
+    parser.add_argument("--figure", type=Path, metavar="FILE", help="draw a log-mel of each effect there, too")
+    options = parser.parse_args()
+    try:
+        sound = read(options.clip)
+        options.out.write_text(page(options.clip.name, sound), encoding="utf-8")
+        if options.figure:
+            overview(sound).savefig(options.figure, dpi=DPI)
+    except (UserError, OSError) as error:
+        sys.exit(f"error: {error}")
+    console.print(f"{options.out} has {len(EXAMPLES)} effects of {options.clip}", highlight=False, soft_wrap=True)
+
+
+if __name__ == "__main__":
+    main()

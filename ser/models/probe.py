@@ -1,0 +1,117 @@
+"""A small network on top of a large one that was pretrained on speech."""
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from ser.errors import UserError
+from ser.features import HiddenStates, Pretrained
+from ser.models.base import EmotionNetwork
+
+
+class Probe(EmotionNetwork):
+    """A weighted sum over the layers of a pretrained network, and a dense layer, or two.
+
+    The weight of each layer is learned, and a softmax makes them sum to 1 (Yang et al., 2021, arXiv 2105.01051). They
+    weigh mean and deviation over time of each channel. With ``features.fine_tune=true`` the pretrained network is part
+    of this one and is trained, too, all but its convolutions; what it gives is then brought to mean 0 and deviation 1
+    over the channels, as ``features.normalize`` can't know what it will give.
+
+    9,234 parameters on the 768 channels and 12 layers of a base network and six emotions, without that network.
+
+    Args:
+        input_shape: ``(1, 2, channel, layer)``.
+        num_classes: Emotions to tell apart.
+        hidden: Units of a dense layer with ReLU before the last one; 0 for none.
+        dropout: Probability, 0 to 1, before the last dense layer.
+        pretrained_learning_rate: With ``features.fine_tune``, of the pretrained network; with ``onecycle`` the highest.
+        pretrained: With ``features.fine_tune``, what ``HiddenStates`` takes; its weights come from the data module.
+        **training: What every network takes, see ``EmotionNetwork``.
+
+    Raises:
+        UserError: A number is out of its range.
+    """
+
+    dimensions = 3
+
+    def __init__(
+        self,
+        input_shape: Sequence[int],
+        num_classes: int,
+        hidden: int = 0,
+        dropout: float = 0.0,
+        pretrained_learning_rate: float = 1e-5,
+        pretrained: Mapping[str, Any] | None = None,
+        **training: Any,
+    ) -> None:
+        super().__init__(input_shape, num_classes, **training)
+        if hidden < 0:
+            raise UserError(f"model.hidden={hidden} must be 0 or more")
+        if pretrained_learning_rate <= 0:
+            raise UserError(f"model.pretrained_learning_rate={pretrained_learning_rate} must be above 0")
+        self.pretrained_learning_rate = pretrained_learning_rate
+        _, statistics, channels, layers = input_shape
+        size = statistics * channels
+        head: list[nn.Module] = [LayerSum(layers), nn.Flatten()]
+        if hidden:
+            head += [nn.Linear(size, hidden), nn.ReLU()]
+        head += [nn.Dropout(dropout), nn.Linear(hidden or size, num_classes)]
+        self.layers = self.build(head if pretrained is None else [Tuned(HiddenStates(**pretrained)), *head])
+
+    @property
+    def states(self) -> HiddenStates | None:
+        """The pretrained network, where it is part of this one."""
+        first = self.layers[0]
+        return first.states if isinstance(first, Tuned) else None
+
+    def pictures(self, inputs: Tensor) -> Tensor:
+        """Inputs as they are: ``(batch, 1, 2, channel, layer)``, or waveforms ``(batch, 2, time)`` to fine-tune on."""
+        return inputs
+
+    def parameter_groups(self) -> list[dict[str, Any]]:
+        """The head, and the pretrained network at its own learning rate."""
+        if self.states is None:
+            return super().parameter_groups()
+        tuned = [weight for weight in self.states.parameters() if weight.requires_grad]
+        known = {id(weight) for weight in self.states.parameters()}
+        head = [weight for weight in self.parameters() if id(weight) not in known]
+        return [{"params": head}, {"params": tuned, "lr": self.pretrained_learning_rate}]
+
+    def setup(self, stage: str) -> None:
+        """Begin with the pretrained weights; a training that goes on has its own."""
+        if stage != "fit" or self.states is None or self.trainer.ckpt_path is not None:
+            return
+        features = self.trainer.datamodule.frontend.features  # type: ignore[attr-defined]
+        assert isinstance(features, Pretrained)
+        features.load_into(self.states)
+
+
+class LayerSum(nn.Module):
+    """Sum over the last axis, weighted by a softmax of a learned number for each place; all alike at first."""
+
+    def __init__(self, layers: int) -> None:
+        super().__init__()
+        self.scores = nn.Parameter(torch.zeros(layers))
+
+    def forward(self, states: Tensor) -> Tensor:
+        """``(batch, …, layer)`` → ``(batch, …)``."""
+        return states @ self.scores.softmax(0)
+
+
+class Tuned(nn.Module):
+    """Waveforms → hidden states, of mean 0 and deviation 1 over the channels."""
+
+    def __init__(self, states: HiddenStates) -> None:
+        super().__init__()
+        self.states = states
+
+    def forward(self, inputs: Tensor) -> Tensor:
+        """Samples, and 1 for real ones, ``(batch, 2, time)`` → ``(batch, 1, 2, channel, layer)``."""
+        samples, real = inputs.unbind(1)
+        place = torch.arange(1, samples.shape[1] + 1, device=samples.device)
+        states = self.states(samples, ((real > 0) * place).amax(1))
+        channels = states.shape[2:3]
+        return F.layer_norm(states.transpose(2, 3), channels).transpose(2, 3).unsqueeze(1)
