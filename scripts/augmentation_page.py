@@ -169,6 +169,8 @@ def main() -> None:
     parser.add_argument("--out", type=Path, default=Path("augmentation.html"), help="%(default)s by default")
     parser.add_argument("--figure", type=Path, metavar="FILE", help="draw a log-mel of each effect there, too")
     options = parser.parse_args()
+    if options.figure and options.figure.suffix.lower() not in (".png", ".pdf", ".svg"):
+        parser.error(f"--figure={options.figure} must end in .png, .pdf or .svg")
     try:
         sound = read(options.clip)
         options.out.write_text(page(options.clip.name, sound), encoding="utf-8")

@@ -121,7 +121,8 @@ def training(clips: int, device: torch.device, rounds: int) -> Iterator[Speed]:
         cfg = compose_words([f"model={model}", *words, "model.schedule=constant"])
         for keep in (False, True):
             data = EmotionDataModule(
-                split, FeatureConfig(**cfg["features"]), Augment(**cfg["augment"]), device=device,
+                split, FeatureConfig(**cfg["features"]),
+                Augment(cfg["features"]["sample_rate"], **cfg["augment"]), device=device,
                 keep_features=keep, recordings=recordings, batch_size=128,
             )  # fmt: skip
             data.setup()

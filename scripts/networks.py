@@ -1,8 +1,10 @@
-"""What each network costs and gives: ``python scripts/networks.py docs/results --train 5077 dataset=crema_d``.
+"""What each network costs and gives: ``python scripts/networks.py docs/results/crema_d dataset=crema_d``.
 
 Trains a few steps of each network in turn, in one process, on the clips of a corpus, and answers one of its clips, and
-puts parameters, the time of a whole training and of an answer beside the UAR that the results below a folder tell. What
-is said of openSMILE with an SVM is from its results there (scripts/opensmile_svm.py).
+puts parameters, the time of a whole training and of an answer beside the UAR that the results below a folder tell. The
+time of a training is that of its steps: features that are kept, validation and the test are not in it. What is said of
+openSMILE with an SVM is from its results there (scripts/opensmile_svm.py), and its time is that of a fold from decoding
+to the test. Networks of pretrained features are left out, for their weights are not at hand.
 """
 
 import argparse
@@ -26,20 +28,32 @@ from ser.config import compose_words, network_settings
 from ser.errors import UserError
 from ser.models import NETWORKS
 from ser.recognizer import Recognizer
-from ser.results import find_runs
+from ser.results import check_results, find_runs
 from ser.train import load_data, resolve_precision
 
 ROWS = {
-    "energy_zcr_cnn1d": "report=energy_zcr",
+    "energy_zcr_cnn1d": "model=cnn1d features=energy_zcr trainer.max_epochs=50",
     "energy_zcr_wide": "report=energy_zcr_wide",
     "cnn2d": "report=cnn2d",
     "mel_paper2d": "model=paper2d features=mel",
     "seresnet": "experiment=seresnet",
 }
-"""Folder of the results → the words of train.py."""
+"""Folder of the results → the words of train.py that made them."""
 
 SVM = "ComParE_2016_svm"
 """Folder of openSMILE's results."""
+
+_HELD: dict[str, type | tuple[type, ...]] = {
+    "parameters.trainable": int,
+    "seconds": (int, float),
+    "split.folds": int,
+    "answer_seconds": float,
+}
+"""What its ``metrics.json`` tells beside what all tell."""
+
+TRAINING_CLIPS = 5077
+"""Of CREMA-D's first fold by speakers, ``dataset=crema_d split=kfold split.fold=0``; the others have 5,001 to 5,071.
+The steps pick their clips from another split, which says nothing about how many a training hears."""
 
 WARM_UP = 3
 """Steps and answers that are not timed."""
@@ -49,7 +63,7 @@ console = Console()
 
 @dataclass
 class Measured:
-    """Of a row; seconds of each step and of each answer.
+    """What a row costs.
 
     Attributes:
         parameters: That are trained, or that an SVM keeps.
@@ -82,7 +96,7 @@ class Training:
         self.clips = torch.arange(len(self.data.side("train")))
 
     def step(self) -> None:
-        """One batch, as training does it but for its logs."""
+        """One batch, as training does it but for its logs, the learning rate's schedule and the average of weights."""
         self.network.train()
         picked = self.clips[torch.randint(len(self.clips), (self.cfg["datamodule"]["batch_size"],))]
         batch = self.data.make_batch(picked, training=True)
@@ -94,14 +108,14 @@ class Training:
         self.optimizer.step()
 
     def answer(self) -> Callable[[], object]:
-        """Of one clip, from its file."""
+        """What answers one clip, from its file."""
         recognizer = Recognizer(
             self.network.eval(), self.data.frontend, self.data.labels, self.cfg["features"]["sample_rate"]
         )
         return lambda: recognizer(self.path)
 
     def steps(self, clips: int) -> int:
-        """Of a whole training on so many clips."""
+        """How many a whole training on so many clips has."""
         return int(self.cfg["trainer"]["max_epochs"]) * math.ceil(clips / self.cfg["datamodule"]["batch_size"])
 
 
@@ -112,6 +126,12 @@ def measure(corpus: Sequence[str], clips: int, rounds: int) -> dict[str, Measure
         corpus: Words of train.py that name it.
         clips: That a whole training would hear.
         rounds: Steps and answers that are timed.
+
+    Returns:
+        By row of ``ROWS``.
+
+    Raises:
+        UserError: The corpus can't be used.
     """
     trainings = {name: Training([*words.split(), "split=stratified", *corpus]) for name, words in ROWS.items()}
     steps: dict[str, list[float]] = {name: [] for name in ROWS}
@@ -143,27 +163,57 @@ def _seconds(call: Callable[[], object]) -> float:
     return time.perf_counter() - began
 
 
-def uar(folder: Path, name: str) -> tuple[float, int, str] | None:
-    """Mean over the seeds of a row, how many, and the split; five folds where they are there, one split otherwise."""
+def results(folder: Path, name: str) -> list[dict[str, Any]]:
+    """Those of a row, one a seed: of pooled folds where they are there, of one split otherwise; none if neither is.
+
+    Raises:
+        UserError: A file is broken, or of a single fold.
+    """
     for split in ("kfold", "speaker"):
         place = folder / split / name
         if place.is_dir():
             runs = find_runs([place])
-            return mean(run["test"]["uar"] for run in runs), len(runs), split
-    return None
+            if single := [run["file"] for run in runs if split == "kfold" and run["split"].get("fold") != "pooled"]:
+                raise UserError(f"{single[0]} is of a single fold: python scripts/pool.py makes one result of all")
+            return runs
+    return []
 
 
-def lines(measured: dict[str, Measured], svm: Measured | None, folder: Path) -> Iterator[list[str]]:
-    """Of the table."""
-    for name, row in [*measured.items(), *([(SVM, svm)] if svm else [])]:
-        found = uar(folder, name)
-        times = sorted(row.answers)
+def uar(runs: Sequence[dict[str, Any]]) -> str:
+    """Mean over the seeds of a row, with the split and how many seeds there are."""
+    if not runs:
+        return "–"
+    seeds = f"{len(runs)} seed{'s' if len(runs) > 1 else ''}"
+    return f"{mean(run['test']['uar'] for run in runs):.3f} ({runs[0]['split']['name']}, {seeds})"
+
+
+def of_svm(runs: Sequence[dict[str, Any]]) -> Measured:
+    """What the results of openSMILE with an SVM tell of its cost.
+
+    Raises:
+        UserError: There are several, or they are not of this version.
+    """
+    if len(runs) > 1:
+        raise UserError(f"{runs[1]['file']} is a second result of {SVM}, which has no seed: keep one")
+    (run,) = runs
+    check_results(run, run["file"], _HELD)
+    return Measured(run["parameters"]["trainable"], run["seconds"] / run["split"]["folds"], [run["answer_seconds"]])
+
+
+def lines(measured: dict[str, Measured], found: dict[str, list[dict[str, Any]]]) -> Iterator[list[str]]:
+    """Of the table.
+
+    Args:
+        measured: By row, ``SVM`` among them.
+        found: Results of each row.
+    """
+    for name, row in measured.items():
         yield [
             ROWS.get(name, "openSMILE ComParE_2016 → SVM"),
             f"{row.parameters:,}",
             f"{row.training / 60:.1f}",
-            "–" if found is None else f"{found[0]:.3f} ({found[2]}, {found[1]} seed{'s' if found[1] > 1 else ''})",
-            f"{1000 * median(times):.1f}" if times else "–",
+            uar(found[name]),
+            f"{1000 * median(row.answers):.1f}",
         ]
 
 
@@ -172,33 +222,38 @@ def main() -> None:
     parser = argparse.ArgumentParser(
         description=__doc__,
         formatter_class=argparse.RawDescriptionHelpFormatter,
-        epilog="example: %(prog)s docs/results/crema_d --train 5077 dataset=crema_d",
+        epilog="example: %(prog)s docs/results/crema_d dataset=crema_d",
     )
     parser.add_argument("results", type=Path, help="folder of results: SPLIT/ROW/SEED/metrics.json")
     parser.add_argument("words", nargs="+", help="as train.py takes them, for the corpus: dataset=NAME, dataset.root=…")
-    parser.add_argument("--train", type=int, default=5077, help="clips of a whole training, by default %(default)s")
+    parser.add_argument(
+        "--train", type=int, default=TRAINING_CLIPS,
+        help="clips of a whole training, by default %(default)s, as in a fold of CREMA-D by speakers",
+    )  # fmt: skip
     parser.add_argument("--rounds", type=int, default=20, help="steps and answers to time, by default %(default)s")
     parser.add_argument("--json", type=Path, metavar="FILE", help="write what was measured there, too")
     options = parser.parse_args()
-    if options.rounds < 1 or options.train < 1:
-        parser.error("--rounds and --train must be 1 or more")
+    for option in ("train", "rounds"):
+        if getattr(options, option) < 1:
+            parser.error(f"--{option}={getattr(options, option)} must be 1 or more")
     try:
-        measured = measure(options.words, options.train, options.rounds)
-        svm = None
-        if (kept := options.results / "kfold" / SVM).is_dir():
-            (run,) = find_runs([kept])
-            took = [run["answer_seconds"]] if "answer_seconds" in run else []
-            svm = Measured(run["parameters"]["trainable"], run["seconds"] / run["split"]["folds"], took)
-        table = list(lines(measured, svm, options.results))
+        found = {name: results(options.results, name) for name in (*ROWS, SVM)}
+        if not any(found.values()):
+            raise UserError(
+                f"{options.results} has results of none of {', '.join(found)} below kfold/ or speaker/: give a folder "
+                "that has, such as docs/results/crema_d"
+            )
+        svm = {SVM: of_svm(found[SVM])} if found[SVM] else {}
+        measured = measure(options.words, options.train, options.rounds) | svm
+        if options.json:
+            told = {name: vars(row) for name, row in measured.items()}
+            options.json.write_text(json.dumps(told, indent=1) + "\n", encoding="utf-8")
     except (UserError, HydraException, OSError) as error:
         sys.exit(f"error: {error}")
     shown = Table("words of train.py", "parameters", "training, min", "UAR, speakers apart", "answer, ms")
-    for line in table:
+    for line in lines(measured, found):
         shown.add_row(*line)
     console.print(shown)
-    if options.json:
-        told: dict[str, Any] = {name: vars(row) for name, row in measured.items()}
-        options.json.write_text(json.dumps(told | ({SVM: vars(svm)} if svm else {}), indent=1) + "\n")
 
 
 if __name__ == "__main__":

@@ -118,9 +118,12 @@ def run(name: str, cfg: dict[str, Any], folder: Path, command: list[str]) -> dic
     ]
     recordings = {clip: found for clip, found in sorted(outcomes.items()) if isinstance(found, Recording)}
     place = {clip: row for row, clip in enumerate(recordings)}
+    usable = {side: [clip for clip in getattr(split, side) if clip.name in place] for side in SIDES}
+    if empty := [side for side, own in usable.items() if not own]:
+        reasons = "; ".join(one["reason"] for one in skipped[:3])
+        raise UserError(f"no usable clip is left for {' and '.join(empty)} ({reasons})")
     inputs = _kept(name, list(recordings.values()), keep)
 
-    usable = {side: [clip for clip in getattr(split, side) if clip.name in place] for side in SIDES}
     labels = sorted({clip.emotion for own in usable.values() for clip in own})
     sides = {side: np.array([place[clip.name] for clip in own]) for side, own in usable.items()}
     targets = np.zeros(len(place), np.int64)

@@ -79,6 +79,7 @@ def pool(runs: Sequence[dict[str, Any]]) -> tuple[dict[str, Any], Answers]:
     hashes = "".join(run["split"]["hash"] for run in runs)
     heard = sum(run["split"]["test_speakers_heard_before"] for run in runs)
     trained = first["checkpoint"]["epoch"] is not None
+    answered = all("answer_seconds" in run for run in runs)
     apart = heard == 0 and all(run["split"]["test_speakers"] for run in runs)
     return {
         **{key: first[key] for key in ("row", "dataset", "features", "model", "parameters", "seed", "precision")},
@@ -101,7 +102,7 @@ def pool(runs: Sequence[dict[str, Any]]) -> tuple[dict[str, Any], Answers]:
         },
         "folds": [{"fold": run["split"]["fold"], "hash": run["split"]["hash"], **run["test"]} for run in runs],
         "seconds": sum(run["seconds"] for run in runs),
-        **({"answer_seconds": median(run["answer_seconds"] for run in runs)} if not trained else {}),
+        **({"answer_seconds": median(run["answer_seconds"] for run in runs)} if answered else {}),
         "versions": first["versions"],
         "git": first["git"],
         "command": [word for word in first["command"] or [] if not word.startswith("split.fold=")] or None,

@@ -18,7 +18,7 @@ from omegaconf import DictConfig, OmegaConf
 from ser.audio import RATES
 from ser.augment import PARTS, Augment
 from ser.corpora import SEVERAL
-from ser.datamodule import EmotionDataModule
+from ser.datamodule import EmotionDataModule, check_augment
 from ser.errors import UserError
 from ser.features import DIMENSIONS, FeatureConfig, Pretrained, features_of
 from ser.files import check_writable
@@ -173,6 +173,7 @@ def check_choices(cfg: dict[str, Any]) -> None:
         ConfigError: A value has another type than it must, or the network reads features of another dimension or can't
             be built with its numbers.
         FeatureError: The features can't be had with these numbers.
+        DataError: The augmentation is not for these features.
         WeightsError: ``features.weights`` is missing or broken.
         ShapeError: The network's layers don't fit the features' rows, however many frames there are.
         UserError: A number of the network or of the augmentation is out of its range.
@@ -199,9 +200,9 @@ def check_choices(cfg: dict[str, Any]) -> None:
             network(ample, num_classes=2, **network_settings(cfg))
     except UserError:
         raise
-    except (ValueError, RuntimeError) as error:  # torch's own, such as of dropout=7
+    except (ValueError, RuntimeError, TypeError) as error:  # torch's own, such as of dropout=7
         raise ConfigError(f"model={cfg['model']['name']} can't be built with these numbers: {error}") from error
-    Augment(cfg["features"]["sample_rate"], **cfg["augment"])
+    check_augment(Augment(cfg["features"]["sample_rate"], **cfg["augment"]).spec, FeatureConfig(**cfg["features"]))
     if cfg["augment"]["spec"]["crop_frames"] is not None and not network.any_length:
         models = [name for name, other in NETWORKS.items() if other.any_length]
         raise ConfigError(

@@ -100,7 +100,7 @@ class EmotionDataModule(LightningDataModule):
         if max_seconds is not None and max_seconds <= 0:
             raise DataError(f"datamodule.max_seconds={max_seconds} must be above 0")
         self.augment = augment or Augment(features.sample_rate)
-        _check_augment(self.augment.spec, features)
+        check_augment(self.augment.spec, features)
         self.split = split
         self.config = features
         self.batch_size = batch_size
@@ -361,7 +361,8 @@ class EmotionDataModule(LightningDataModule):
                 "recordings= were decoded without the cache, which can't tell them from others: decode_clips"
             )
         about = {
-            **{name: value for name, value in vars(self.config).items() if name != "normalize"},
+            # The digest tells the weights, wherever they lie.
+            **{name: value for name, value in vars(self.config).items() if name not in ("normalize", "weights")},
             "length": self.frontend.length,
             "device": self.device.type,
             "clips": len(order),
@@ -378,7 +379,7 @@ class EmotionDataModule(LightningDataModule):
         return as_tensor(read_array(entry / "features", shape, "float32", self.mapped)).to(self.home)
 
 
-def _check_augment(spec: SpecAugment, features: FeatureConfig) -> None:
+def check_augment(spec: SpecAugment, features: FeatureConfig) -> None:
     """Refuse what would change features otherwise than it says.
 
     Raises:

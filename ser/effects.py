@@ -46,7 +46,7 @@ def coloured_noise(exponent: Tensor, samples: int, generator: torch.Generator | 
     Returns:
         ``(batch, samples)`` on the device of ``exponent``, a row drawn for each clip.
     """
-    size = next_fast_len(samples, real=True)
+    size = next_fast_len(max(samples, 2), real=True)
     frequency = torch.fft.rfftfreq(size, device=exponent.device)
     lowest = max(AUDIBLE, 1 / size)
     amplitude = (frequency >= lowest) * frequency.clamp_min(lowest) ** (-exponent[:, None] / 2)
@@ -66,8 +66,10 @@ def add_noise(waveforms: Tensor, lengths: Tensor, noise: Tensor, snr_db: Tensor)
     """
     inside = _inside(waveforms, lengths)
     noise = noise * inside
-    noisy = A.add_noise(waveforms, noise, snr_db)
-    return torch.where(noise.any(1, keepdim=True), noisy, waveforms)
+    # Noise with a peak of 1, since the energy of the quietest can't be told from 0.
+    peak = noise.abs().amax(1, keepdim=True)
+    noisy = A.add_noise(waveforms, noise / peak.clamp_min(torch.finfo(noise.dtype).tiny), snr_db)
+    return torch.where(peak > 0, noisy, waveforms)
 
 
 def impulse_responses(

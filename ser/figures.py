@@ -8,6 +8,7 @@ from matplotlib import colormaps
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.image import AxesImage
+from matplotlib.lines import Line2D
 from matplotlib.patches import Patch
 from matplotlib.ticker import MaxNLocator
 from numpy.typing import NDArray
@@ -340,3 +341,65 @@ def timeline_figure(
     patches = [Patch(color=colors.get(name, "0.85"), label=_plain(name)) for name in names]
     figure.legend(handles=patches, loc="outside right upper", frameon=False)
     return figure
+
+
+def robustness_figure(curves: Mapping[str, Sequence[Mapping[str, Any]]], chance: float) -> Figure:
+    """UAR of checkpoints under conditions, a panel a family and a line a checkpoint; dotted: their clips as they are.
+
+    Args:
+        curves: Checkpoint → its conditions as ``ser.robustness.score`` tells of them, ``clean`` among them. One that is
+            missing leaves a gap.
+        chance: UAR of an answer without hearing, 0 to 1.
+    """
+    families: dict[str, dict[str, float | None]] = {}
+    for conditions in sorted(curves.values(), key=len, reverse=True):  # the one that has most gives the order
+        for told in conditions:
+            if told["family"] != "clean":
+                families.setdefault(told["family"], {})[told["name"]] = told["value"]
+    rows = _in_rows({family: 1 + len(names) for family, names in families.items()})
+    figure = Figure(figsize=(9, 0.8 + 2.5 * len(rows)), layout="constrained")
+    grid = figure.add_gridspec(len(rows), 1)
+    map_, first = colormaps["tab10"], None
+    for place, row in enumerate(rows):
+        across = grid[place].subgridspec(1, len(row), width_ratios=[1 + len(families[family]) for family in row])
+        for column, family in enumerate(row):
+            axes = figure.add_subplot(across[column], sharey=first)
+            first = first or axes
+            for number, conditions in enumerate(curves.values()):
+                shift = 0.1 * (number - (len(curves) - 1) / 2)  # so that intervals stand side by side
+                _curve(axes, list(families[family]), conditions, shift, map_(number % map_.N))
+            axes.axhline(chance, color="0.6", linewidth=0.8, zorder=1)
+            unit = next(t["unit"] for conditions in curves.values() for t in conditions if t["family"] == family)
+            ticks = ["" if value is None else f"{value:g}" for value in families[family].values()]
+            axes.set_xticks(range(len(ticks)), ticks)
+            axes.set(xlabel=unit, xlim=(-0.6, len(ticks) - 0.4), ylabel="" if column else "UAR, 95 % interval")
+            axes.set_title(family, loc="left", fontsize="medium")
+            axes.tick_params(axis="y", labelleft=not column)
+            axes.grid(axis="y", linewidth=0.4, alpha=0.5)
+    keys = [Line2D([], [], color=map_(i % map_.N), marker="o", label=_plain(name)) for i, name in enumerate(curves)]
+    keys.append(Line2D([], [], color="0.3", linestyle=":", label="clean"))
+    keys.append(Line2D([], [], color="0.6", linewidth=0.8, label="chance"))
+    figure.legend(handles=keys, loc="outside upper left", ncols=4, frameon=False)
+    return figure
+
+
+def _curve(axes: Axes, names: Sequence[str], conditions: Sequence[Mapping[str, Any]], shift: float, color: Any) -> None:
+    """UAR of one checkpoint over the conditions ``names`` with its intervals, and the clean one's."""
+    told = {condition["name"]: condition for condition in conditions}
+    shown = [(place + shift, told[name]) for place, name in enumerate(names) if name in told]
+    places = [place for place, _ in shown]
+    values = [condition["value"] or 0 for _, condition in shown]
+    width = 0 if min(values, default=0) < 0 < max(values, default=0) else 1.4  # a line would pass by 0, which is clean
+    axes.plot(places, [condition["uar"] for _, condition in shown], "o-", color=color, markersize=4, linewidth=width)
+    bounds = [condition["intervals"]["uar"] for _, condition in shown]
+    axes.vlines(places, [low for low, _ in bounds], [high for _, high in bounds], color=color, linewidth=1, alpha=0.6)
+    axes.axhline(told["clean"]["uar"], color=color, linewidth=1.1, linestyle=":")
+
+
+def _in_rows(widths: Mapping[str, int]) -> list[list[str]]:
+    """Panels in two rows, in order, about as wide as one another; in one where they are few."""
+    names, whole = list(widths), sum(widths.values())
+    if whole < 10 or len(names) < 2:
+        return [names]
+    cut = min(range(1, len(names)), key=lambda n: abs(2 * sum(widths[name] for name in names[:n]) - whole))
+    return [names[:cut], names[cut:]]

@@ -130,6 +130,7 @@ def collect(
     leakage = data.split.leakage()
     classes, confusion = by_class(network.test_measures, data.labels)
     running = sum(buffer.numel() for key, buffer in network.named_buffers() if "running_" in key)
+    trainable = sum(parameter.numel() for parameter in network.parameters() if parameter.requires_grad)
     return {
         "row": cfg["row"],
         "dataset": {
@@ -161,7 +162,7 @@ def collect(
             "shape": list(data.input_shape),
         },
         "model": cfg["model"]["name"],
-        "parameters": {"trainable": _parameters(network), "total": _parameters(network) + running},
+        "parameters": {"trainable": trainable, "total": _parameters(network) + running},
         "seed": cfg["seed"],
         "precision": precision,
         "checkpoint": {

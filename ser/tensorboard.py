@@ -1,6 +1,7 @@
 """What TensorBoard shows of a run."""
 
 import time
+import warnings
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from typing import Any
@@ -104,7 +105,9 @@ class TensorBoard(Callback):
         network = _network(pl_module)
         inputs = self.data.make_batch(torch.tensor([0])).inputs.to(network.device)
         if not self.data.config.fine_tune:  # what happens there depends on the clips' lengths
-            writer.add_graph(network.layers, network.pictures(inputs))
+            with warnings.catch_warnings():
+                warnings.simplefilter("ignore", torch.jit.TracerWarning)  # of sizes, which are what they are
+                writer.add_graph(network.layers, network.pictures(inputs))
 
     def on_train_epoch_start(self, trainer: Trainer, pl_module: LightningModule) -> None:  # noqa: ARG002
         """Write the learning rate that the epoch begins with, and start the clock."""
@@ -312,7 +315,8 @@ class TensorBoard(Callback):
         if self.data.frontend.features.dimensions == 3:
             return
         inputs = self.data.make_batch(torch.tensor(clips)).inputs.clone().requires_grad_()
-        (gradients,) = torch.autograd.grad(network(inputs).amax(1).sum(), inputs)
+        with torch.backends.cudnn.flags(enabled=False):  # cuDNN has no gradient of a recurrent layer in use
+            (gradients,) = torch.autograd.grad(network(inputs).amax(1).sum(), inputs)
         pairs = zip(self._rows(inputs.detach()), self._rows(gradients), strict=True)
         lines = self.data.frontend.features.dimensions == 1
         figure = saliency_figure(dict(zip(titles, pairs, strict=True)), self.seconds_per_frame, lines)

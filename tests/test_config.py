@@ -10,6 +10,7 @@ from omegaconf import OmegaConf
 from ser.augment import Augment
 from ser.config import ConfigError, MakeFolder, check_choices, plain, refuse_lists, register_schemas
 from ser.corpora import READERS, SEVERAL
+from ser.errors import UserError
 from ser.features import DIMENSIONS, FEATURES, PRETRAINED
 from ser.models import NETWORKS
 from ser.splits import SPLITS
@@ -429,6 +430,30 @@ def test_a_folder_that_can_not_be_made_ends_in_words(tmp_path: Path) -> None:
         MakeFolder().on_run_start(cfg)
     MakeFolder().on_multirun_start(cfg)
     assert (tmp_path / "b/c").is_dir()
+
+
+@pytest.mark.parametrize(
+    ("words", "told"),
+    [
+        (("features.normalize=none",), "augment.spec fills with 0"),
+        (
+            ("model=seresnet", "features=logmel", "features.mel_reference=max", "augment.spec.level_db=6"),
+            "clip's level",
+        ),
+        (("model=cnn1d", "features=zcr", "augment.spec.frequency_warp=0.1"), "stretches the mel scale"),
+        (("model=probe", "features=wavlm", "features.fine_tune=true", "features.normalize=none"), "reads waveforms"),
+    ],
+)
+def test_augmentation_that_is_not_for_the_features_is_refused_before_data_is_read(
+    words: tuple[str, ...], told: str
+) -> None:
+    with pytest.raises(UserError, match=told):
+        check_choices(composed(*words))
+
+
+def test_a_list_that_is_none_is_refused_in_words() -> None:
+    with pytest.raises(ConfigError, match="model=seresnet can't be built with these numbers"):
+        check_choices(composed("model=seresnet", "model.channels=5"))
 
 
 def test_a_random_piece_of_each_clip_needs_a_network_that_reads_any_length() -> None:

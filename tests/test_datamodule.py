@@ -557,7 +557,7 @@ def leaves(value: Any) -> Iterator[Any]:
 def test_its_state_is_plain_data_and_tensors_and_survives_a_file(corpus: Corpus, tmp_path: Path) -> None:
     data = prepared(corpus())
     state = data.state_dict()
-    assert {type(leaf) for leaf in leaves(state)} <= {str, int, float, type(None), Tensor}
+    assert {type(leaf) for leaf in leaves(state)} <= {str, int, float, bool, type(None), Tensor}
     torch.save(state, tmp_path / "state.pt")
     back = torch.load(tmp_path / "state.pt", weights_only=True)
     assert back["labels"] == ["anger", "fear", "happy", "sad"]
@@ -714,6 +714,25 @@ def test_training_clips_are_trained_towards_the_shares_of_their_votes(corpus: Co
     assert torch.equal(batch.inputs, same.inputs)
     assert torch.equal(batch.targets, same.targets)
     assert data.make_batch(clips).soft is None
+
+
+def test_mixup_mixes_votes_as_it_mixes_features(corpus: Corpus) -> None:
+    data = prepared(voted(corpus(), some_votes), target="votes", augment=Augment(16_000, spec={"mixup": 1.0}))
+    clips = torch.arange(8)
+    torch.manual_seed(0)
+    batch = data.make_batch(clips, training=True)
+    assert batch.soft is not None
+    plain, shares = data.make_batch(clips).inputs.flatten(1), expected_shares(data, clips)
+    mixed = 0
+    for own, (inputs, soft) in enumerate(zip(batch.inputs.flatten(1), batch.soft, strict=True)):
+        for other in range(len(clips)):
+            apart = plain[own] - plain[other]
+            share = (inputs - plain[other]) @ apart / (apart @ apart).clamp_min(1e-9)
+            if torch.allclose(share * plain[own] + (1 - share) * plain[other], inputs, atol=1e-4) and own != other:
+                torch.testing.assert_close(soft, share * shares[own] + (1 - share) * shares[other])
+                mixed += 1
+                break
+    assert mixed >= 6, "all but those that are their own partner"
 
 
 def test_a_trainer_gets_soft_targets_in_training_only(corpus: Corpus) -> None:

@@ -125,6 +125,20 @@ def test_the_ratio_of_signal_to_noise_is_met_before_the_end_of_a_clip(exponent: 
     torch.testing.assert_close(snr, wanted, atol=0.1, rtol=0)
 
 
+@pytest.mark.parametrize("level", [1e-42, 1e-30, 1e-10, 1e30])
+def test_the_ratio_is_met_by_noise_of_any_level(level: float) -> None:
+    waveforms, lengths = noise_clips()
+    noise = level * torch.randn(waveforms.shape, generator=torch.Generator().manual_seed(1))
+    added = effects.add_noise(waveforms, lengths, noise, numbers(0, 10, 30)) - waveforms
+    snr = decibels(waveforms.square().sum(1) / added.square().sum(1))
+    torch.testing.assert_close(snr, numbers(0, 10, 30), atol=0.1, rtol=0)
+
+
+@pytest.mark.parametrize("samples", [1, 2, 3])
+def test_noise_of_a_few_samples_is_finite(samples: int) -> None:
+    assert effects.coloured_noise(numbers(0, 1, 2), samples).isfinite().all()
+
+
 def test_silent_noise_changes_nothing() -> None:
     waveforms, lengths = noise_clips()
     noise = torch.zeros_like(waveforms)

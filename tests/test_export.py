@@ -3,6 +3,7 @@
 import json
 import subprocess
 import sys
+import warnings
 from pathlib import Path
 
 import numpy as np
@@ -30,6 +31,7 @@ RECIPES = [
     ("paper2d", "mel"),
     ("paper2d", "mel features.normalize=clip features.mel_reference=one"),
     ("paper2d_original", "mel"),
+    ("seresnet", "logmel"),
 ]
 
 ALONE = """
@@ -85,7 +87,7 @@ def test_graph_answers_as_the_recognizer_whatever_lies_beyond_a_clip(model: str,
         assert (expected.std(0) > 1e-3).any()
 
 
-@pytest.mark.parametrize(("model", "features"), [*RECIPES[:3], RECIPES[4]])
+@pytest.mark.parametrize(("model", "features"), [*RECIPES[:3], RECIPES[4], RECIPES[6]])
 def test_onnx_file_answers_batches_and_lengths_that_export_did_not_see(
     model: str, features: str, tmp_path: Path
 ) -> None:
@@ -99,6 +101,13 @@ def test_onnx_file_answers_batches_and_lengths_that_export_did_not_see(
         expected = by_recognizer(answering, waveforms, samples).numpy()
         (answers,) = session.run(None, {"waveforms": waveforms.numpy(), "lengths": samples.numpy()})
         np.testing.assert_allclose(answers, expected, atol=TOLERANCE)
+
+
+def test_a_recurrent_layer_is_exported_without_a_word(tmp_path: Path) -> None:
+    with warnings.catch_warnings(record=True) as caught:
+        warnings.simplefilter("always")
+        assert export(recognizer("seresnet", "logmel"), tmp_path / "model.pt2") <= TOLERANCE
+    assert [str(warning.message) for warning in caught if issubclass(warning.category, UserWarning)] == []
 
 
 def test_pt2_file_answers_and_tells_its_labels(tmp_path: Path) -> None:

@@ -16,6 +16,7 @@ from ser.figures import (
     filters_figure,
     groups_figure,
     log_mel_figure,
+    robustness_figure,
     saliency_figure,
 )
 
@@ -231,3 +232,72 @@ def test_saliency_is_the_size_of_the_gradient_as_a_share_of_its_largest(lines: b
     np.testing.assert_array_equal(shown(one), features)
     np.testing.assert_array_equal(shown(right), np.abs(gradient) / 4)
     np.testing.assert_array_equal(shown(empty), 0 * gradient)
+
+
+def under(family: str, value: float | None, unit: str, uar: float) -> dict[str, Any]:
+    name = f"{family}, {value} {unit}"
+    bounds = {"uar": [uar - 0.1, uar + 0.05]}
+    return {"family": family, "value": value, "unit": unit, "name": name, "uar": uar, "intervals": bounds}
+
+
+CLEAN = {"family": "clean", "value": None, "unit": "", "name": "clean", "intervals": {"uar": [0.0, 1.0]}}
+
+ONE = [
+    {**CLEAN, "uar": 0.7},
+    under("noise", 20, "dB SNR", 0.6),
+    under("noise", 0, "dB SNR", 0.3),
+    under("telephone", None, "300 to 3,400 Hz", 0.5),
+    under("gain", -20, "dB", 0.65),
+    under("gain", 20, "dB", 0.62),
+]
+OTHER = [{**CLEAN, "uar": 0.68}, *(under(*(told[key] for key in ("family", "value", "unit")), 0.6) for told in ONE[2:])]
+
+
+def test_robustness_has_a_panel_a_family_with_a_line_a_checkpoint() -> None:
+    panels = robustness_figure({"plain": ONE, "augmented": OTHER}, 0.25).axes
+    assert [axes.get_title(loc="left") for axes in panels] == ["noise", "telephone", "gain"]
+    assert [axes.get_xlabel() for axes in panels] == ["dB SNR", "300 to 3,400 Hz", "dB"]
+    ticks = [[label.get_text() for label in axes.get_xticklabels()] for axes in panels]
+    assert ticks == [["20", "0"], [""], ["-20", "20"]]
+    assert all(axes.get_shared_y_axes().joined(axes, panels[0]) for axes in panels)
+    for axes in panels:
+        family = axes.get_title(loc="left")
+        first, clean, second, other_clean, chance = axes.lines
+        for line, dotted, conditions in ((first, clean, ONE), (second, other_clean, OTHER)):
+            told = [condition for condition in conditions if condition["family"] == family]
+            assert list(np.asarray(line.get_ydata())) == [condition["uar"] for condition in told]
+            assert set(np.asarray(dotted.get_ydata())) == {conditions[0]["uar"]}
+            assert dotted.get_linestyle() == ":"
+            assert line.get_color() == dotted.get_color()
+            assert (line.get_linewidth() == 0) == (family == "gain"), "a line would pass by 0 dB, which is clean"
+        assert first.get_color() != second.get_color()
+        assert set(np.asarray(chance.get_ydata())) == {0.25}
+        own, others = (artist for artist in axes.collections if isinstance(artist, LineCollection))
+        for line, intervals in ((first, own), (second, others)):
+            ends = [np.asarray(segment) for segment in intervals.get_segments()]
+            np.testing.assert_allclose([segment[0, 0] for segment in ends], np.asarray(line.get_xdata()))
+            np.testing.assert_allclose([segment[0, 1] for segment in ends], np.asarray(line.get_ydata()) - 0.1)
+            np.testing.assert_allclose([segment[1, 1] for segment in ends], np.asarray(line.get_ydata()) + 0.05)
+
+
+def test_a_condition_that_a_checkpoint_lacks_leaves_a_gap_at_its_tick() -> None:
+    noise = robustness_figure({"plain": ONE, "augmented": OTHER}, 0.25).axes[0]
+    both, lacking = (noise.lines[place] for place in (0, 2))
+    np.testing.assert_allclose(np.asarray(both.get_xdata()).round(), [0, 1])
+    np.testing.assert_allclose(np.asarray(lacking.get_xdata()).round(), [1])
+    last = robustness_figure({"augmented": OTHER, "plain": ONE}, 0.25).axes[0]
+    assert [label.get_text() for label in last.get_xticklabels()] == ["20", "0"]
+
+
+def test_robustness_names_the_checkpoints_and_can_be_saved() -> None:
+    many = [{**CLEAN, "uar": 0.5}, *(under(f"family {i}", value, "dB", 0.4) for i in range(7) for value in (1, 2, 3))]
+    drawn = robustness_figure({"costs $5": many, "b": many}, 0.2)
+    (legend,) = drawn.legends
+    assert [text.get_text() for text in legend.get_texts()] == [r"costs \$5", "b", "clean", "chance"]
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        file = io.BytesIO()
+        drawn.savefig(file, format="png")
+    assert file.getvalue().startswith(b"\x89PNG")
+    rows = {round(axes.get_position().y0, 2) for axes in drawn.axes}
+    assert (len(drawn.axes), len(rows)) == (7, 2)

@@ -30,6 +30,8 @@ def commands(*pages: Path) -> list[str]:
 COMMANDS = commands(ROOT / "README.md")
 TRAINING = [command for command in COMMANDS if command.startswith("python train.py")]
 
+PRETRAINED = [command for command in commands(ROOT / "docs/pretrained.md") if command.startswith("python train.py")]
+
 DOCS = sorted({*commands(*(ROOT / "docs").glob("*.md"))})
 DOCS_TRAINING = [command for command in DOCS if command.startswith("python train.py")]
 
@@ -44,6 +46,8 @@ ELSEWHERE = {
     "python scripts/benchmark_device.py": "tests/scripts/test_benchmark_device.py",
     "python scripts/benchmark_augment.py": "tests/scripts/test_benchmark_augment.py",
     "python scripts/growth.py": "tests/scripts/test_growth.py, with fewer clips",
+    "python scripts/networks.py": "tests/scripts/test_networks.py",
+    "python scripts/opensmile_svm.py": "tests/scripts/test_opensmile_svm.py, without openSMILE where it is not there",
     "prlimit ": "tests/test_cache.py, without a limit",
     "torchrun ": "tests/test_distributed.py",
     "python scripts/search.py": "tests/scripts/test_search.py, with shorter runs",
@@ -91,7 +95,17 @@ def clips(tmp_path_factory: pytest.TempPathFactory) -> Path:
             _as_emodb(clip, folder / "data/emodb")
     (corpus / "tabulatedVotes.csv").write_text("\n".join(votes))
     (folder / "my_clips.csv").write_text("\n".join(rows))
+    with pytest.MonkeyPatch.context() as patch:
+        patch.chdir(folder)
+        (block,) = python_of("docs/pretrained.md")
+        exec(compile(block, "docs/pretrained.md", "exec"), {})
+    assert (folder / "weights.pt").is_file()
     return folder
+
+
+def python_of(page: str) -> list[str]:
+    """A page's blocks of Python."""
+    return re.findall(r"```python\n(.*?)```", (ROOT / page).read_text("utf-8"), re.DOTALL)
 
 
 def _as_ravdess(clip: Clip, root: Path) -> None:
@@ -186,9 +200,8 @@ def test_python_of_a_page_runs(page: str, folder: Path, monkeypatch: pytest.Monk
     recognizer = Recognizer.load("outputs/RUN/checkpoints/best.ckpt")
     monkeypatch.setattr(sys, "argv", ["export.py", "outputs/RUN/checkpoints/best.ckpt", "model.onnx"])
     runpy.run_path(str(ROOT / "scripts/export.py"), run_name="__main__")
-    blocks = re.findall(r"```python\n(.*?)```", (ROOT / page).read_text("utf-8"), re.DOTALL)
-    assert blocks
-    for block in blocks:
+    assert python_of(page)
+    for block in python_of(page):
         printed = io.StringIO()
         names: dict[str, object] = {"samples": [0.0, 0.1] * 8000}
         with contextlib.redirect_stdout(printed):
@@ -209,8 +222,10 @@ def test_make_runs_commands_of_the_readme(target: str, recipes: list[str]) -> No
     assert all(recipe in shown for recipe in recipes)
 
 
-@pytest.mark.parametrize("command", TRAINING)
+@pytest.mark.parametrize("command", [*TRAINING, *PRETRAINED])
 def test_training_command_runs(command: str, clips: Path, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    if command in PRETRAINED and "features.weights=" not in command:
+        command += " features.weights=weights.pt"  # of another size, since the bundle's can't be downloaded
     typed = [_smaller(word) for word in shlex.split(command)[2:]]
     monkeypatch.chdir(clips)
     monkeypatch.delenv("SER_DATA", raising=False)
@@ -223,7 +238,8 @@ def test_training_command_runs(command: str, clips: Path, monkeypatch: pytest.Mo
 
 
 @pytest.mark.parametrize("command", DOCS_TRAINING)
-def test_training_command_of_the_docs_composes(command: str) -> None:
+def test_training_command_of_the_docs_composes(command: str, clips: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(clips)
     register_schemas()
     words = [word for word in shlex.split(command)[2:] if word != "-m" and not word.startswith("hydra.")]
     with initialize_config_dir(str(ROOT / "conf"), version_base="1.3"):

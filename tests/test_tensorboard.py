@@ -435,7 +435,10 @@ def test_saliency_is_the_gradient_of_the_answers_logit(
     for label in (0, 1):
         said[np.flatnonzero(run.table.true == label)[0]] = 2
     run.table = answers_about(run.data.side("test"), LABELS, 0.5 * np.eye(3)[said] + 0.5 / 3)
+    native: list[bool] = []
+    run.network.register_forward_pre_hook(lambda *_: native.append(not torch.backends.cudnn.enabled))
     assert len(run.shown().Images("test/saliency")) == 1
+    assert native[-1:] == [True], "cuDNN takes no gradient of a recurrent layer in use"
     (call,) = explained
     assert call["lines"] == (features is ENERGY)
     assert call["seconds_per_frame"] == features.hop_length / RATE

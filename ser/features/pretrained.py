@@ -30,6 +30,9 @@ PRETRAINED = {"wav2vec2": "WAV2VEC2_BASE", "hubert": "HUBERT_BASE", "wavlm": "WA
 BUILDERS = {"Wav2Vec2": wav2vec2_model, "WavLM": wavlm_model}
 """What builds a network of a kind, as torchaudio names them; HuBERT has the architecture of wav2vec 2.0."""
 
+ABOUT = {"kind": str, "params": dict, "normalize_waveform": bool}
+"""What a weights file says of its network beside ``state_dict``, if anything: the arguments of ``HiddenStates``."""
+
 RATE = 16_000
 """Of all pretrained networks here, hertz."""
 
@@ -68,7 +71,7 @@ class HiddenStates(nn.Module):
             raise WeightsError(f"a pretrained network of kind {kind!r}: it must be one of {', '.join(BUILDERS)}")
         try:
             self.model = BUILDERS[kind](**{**params, "aux_num_out": None})
-        except (TypeError, ValueError, AssertionError) as error:
+        except (TypeError, ValueError, AssertionError, RuntimeError, ArithmeticError, LookupError) as error:
             raise WeightsError(f"no network of kind {kind} can be built with these sizes: {error}") from error
         transformer = self.model.encoder.transformer
         self.normalize_waveform = normalize_waveform
@@ -297,13 +300,22 @@ def _read(file: Path) -> dict[str, Any]:
     """
     try:
         held = torch.load(file, map_location="cpu", weights_only=True, mmap=zipfile.is_zipfile(file))
-    except (OSError, RuntimeError, EOFError, UnpicklingError, LookupError, ValueError) as error:
+    except OSError as error:
+        raise WeightsError(f"{file} can't be read: {error}") from error
+    except (RuntimeError, EOFError, UnpicklingError, LookupError, ValueError, AttributeError, TypeError) as error:
         told = f"{file} is not a file of weights, or broken ({type(error).__name__}): get it anew"
         raise WeightsError(told) from error
-    if isinstance(held, dict) and set(held) == {"kind", "params", "normalize_waveform", "state_dict"}:
-        return held
-    if not isinstance(held, dict) or not all(isinstance(value, Tensor) for value in held.values()):
+    if _is_state_dict(held):
+        return {"state_dict": held}
+    whole = isinstance(held, dict) and set(held) == {*ABOUT, "state_dict"} and _is_state_dict(held["state_dict"])
+    if not whole or not all(isinstance(held[name], kind) for name, kind in ABOUT.items()):
         raise WeightsError(
             f"{file} must hold a state dict, or a dictionary of kind, params, normalize_waveform and state_dict"
         )
-    return {"state_dict": held}
+    return dict(held)
+
+
+def _is_state_dict(held: object) -> bool:
+    return isinstance(held, dict) and all(
+        isinstance(name, str) and isinstance(value, Tensor) for name, value in held.items()
+    )

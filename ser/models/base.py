@@ -33,7 +33,8 @@ class Batch(NamedTuple):
     """What a network gets from the data module.
 
     Attributes:
-        inputs: ``(batch, 1, row, frame)`` or ``(batch, 1, time)``.
+        inputs: ``(batch, *input_shape)``; with ``features.fine_tune`` waveforms and which samples are real,
+            ``(batch, 2, time)``.
         targets: Class indices ``(batch,)``.
         clips: Indices of the clips in the data module's list, ``(batch,)``.
         soft: Probabilities to train towards in place of ``targets``, ``(batch, class)``, or None.
@@ -52,7 +53,7 @@ class EmotionNetwork(LightningModule):
     Keras: Glorot-uniform weights, zero biases, Adam's epsilon 1e-7. The defaults are the report's.
 
     Args:
-        input_shape: Of one clip: ``(1, row, frame)`` or ``(1, time)``.
+        input_shape: Of one clip: ``(1, row, frame)``, ``(1, time)`` or ``(1, 2, channel, layer)``.
         num_classes: Emotions to tell apart.
         learning_rate: Adam's; with ``onecycle`` the highest one.
         schedule: ``constant``, or ``onecycle`` over the whole training (Smith & Topin, 2017, arXiv 1708.07120).
@@ -65,7 +66,7 @@ class EmotionNetwork(LightningModule):
     """
 
     dimensions: int
-    """Of the features that the network reads: 1 or 2."""
+    """Of the features that the network reads: 1, 2, or 3 of what pretrained networks give."""
 
     any_length: bool = False
     """Whether clips of other lengths than ``input_shape``'s can be read."""

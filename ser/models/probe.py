@@ -80,9 +80,9 @@ class Probe(EmotionNetwork):
         head = [weight for weight in self.parameters() if id(weight) not in known]
         return [{"params": head}, {"params": tuned, "lr": self.pretrained_learning_rate}]
 
-    def setup(self, stage: str) -> None:
-        """Begin with the pretrained weights; a training that goes on has its own."""
-        if stage != "fit" or self.states is None or self.trainer.ckpt_path is not None:
+    def on_fit_start(self) -> None:
+        """Begin with the pretrained weights; a training that goes on has its own, and only now knows that it does."""
+        if self.states is None or self.trainer.ckpt_path is not None:
             return
         features = self.trainer.datamodule.frontend.features  # type: ignore[attr-defined]
         assert isinstance(features, Pretrained)

@@ -107,6 +107,19 @@ def test_a_clip_does_not_depend_on_its_neighbours() -> None:
     torch.testing.assert_close(first, again, atol=1e-3, rtol=0)
 
 
+@pytest.mark.parametrize("name", EACH)
+@pytest.mark.parametrize("samples", [1, 2, 300, 1_600])
+@pytest.mark.parametrize("level", [0.0, 0.1])
+def test_a_batch_of_one_clip_however_short_or_silent(name: str, samples: int, level: float) -> None:
+    sound = level * torch.randn(1, samples, generator=torch.Generator().manual_seed(0))
+    changed, ends = augmented(clips=(sound, torch.tensor([samples])), **{name: 1.0})
+    assert changed.shape == sound.shape
+    assert changed.isfinite().all()
+    assert 1 <= ends[0] <= samples
+    assert not changed[0, int(ends[0]) :].any()
+    assert level or not changed.any()
+
+
 def test_gain_is_even_over_its_range_and_changes_log_mel_by_as_much() -> None:
     waveforms, lengths = noisy(200)
     changed, _ = augmented(clips=(waveforms, lengths), gain=1.0, gain_db=10.0)
@@ -259,13 +272,22 @@ def test_a_whole_training_with_everything(corpus: Path, tmp_path: Path) -> None:
     assert not [name for name in checkpoint["state_dict"] if "noise" in name or "wave" in name]
 
 
-def test_a_data_module_augments_in_training_alone(corpus: Path) -> None:
+@pytest.mark.parametrize("options", [{}, {"max_seconds": 0.45}, {"cached": True}, {"keep_features": False}])
+def test_a_data_module_augments_in_training_alone(corpus: Path, tmp_path: Path, options: dict[str, Any]) -> None:
     cfg = compose_words(["dataset=folder", f"dataset.root={corpus}"])
     split = split_clips(read_corpora(cfg["dataset"]), name="stratified", val=0.2)
-    data = EmotionDataModule(split, FeatureConfig(names=["mel"]), Augment(RATE, wave=EVERYTHING), max_seconds=0.45)
+    if cached := options.get("cached"):
+        options = {"cache": str(tmp_path)}
+    features = FeatureConfig(names=["mel"])
+    data = EmotionDataModule(split, features, Augment(RATE, wave=EVERYTHING), **options)
     data.setup()
+    plainly = EmotionDataModule(split, features, **options)
+    plainly.setup()
+    assert torch.equal(data.frontend.normalizer.mean, plainly.frontend.normalizer.mean)
+    assert len(list(tmp_path.glob("features-*"))) == bool(cached), "what is kept is not augmented, and so the same"
     clips = torch.arange(8)
     plain = data.make_batch(clips).inputs
+    assert torch.equal(plain, plainly.make_batch(clips).inputs)
     drawn = []
     for seed in (0, 0, 1):
         torch.manual_seed(seed)

@@ -20,6 +20,8 @@ from ser.errors import UserError
 from ser.export import export
 from ser.features import FeatureConfig, Frontend, HiddenStates, Pretrained, WeightsError, features_of
 from ser.features.pretrained import _fetched
+from ser.models import Batch
+from ser.models.probe import Probe
 from ser.recognizer import Recognizer
 from ser.train import run
 
@@ -242,6 +244,16 @@ def test_other_weights_than_the_digests_are_refused(tmp_path: Path) -> None:
         ({**KINDS["wav2vec2"], "state_dict": {}}, "holds no wavlm: Wav2Vec2"),
         ({**KINDS["wavlm"], "kind": "Whisper", "state_dict": {}}, "holds no wavlm: Whisper"),
         ({**KINDS["wavlm"], "params": {}, "state_dict": {}}, "can be built with these sizes"),
+        (
+            {**KINDS["wavlm"], "params": {**SIZES, **BUCKETS, "encoder_num_layers": "3"}, "state_dict": {}},
+            "these sizes",
+        ),
+        ({**KINDS["wavlm"], "params": {**SIZES, **BUCKETS, "encoder_num_heads": 0}, "state_dict": {}}, "these sizes"),
+        ({**KINDS["wavlm"], "params": {**SIZES, **BUCKETS, "encoder_embed_dim": -16}, "state_dict": {}}, "these sizes"),
+        ({**KINDS["wavlm"], "params": 3, "state_dict": {}}, "must hold a state dict, or a dictionary of kind"),
+        ({**KINDS["wavlm"], "kind": ["WavLM"], "state_dict": {}}, "must hold a state dict, or a dictionary of kind"),
+        ({**KINDS["wavlm"], "state_dict": [1]}, "must hold a state dict, or a dictionary of kind"),
+        ({1: torch.zeros(1)}, "must hold a state dict, or a dictionary of kind"),
     ],
 )
 def test_a_file_of_something_else_is_refused(held: Any, told: str, tmp_path: Path) -> None:
@@ -325,19 +337,24 @@ def test_a_probe_trains_is_scored_and_answers_with_weights_that_are_not_in_its_c
     same_answers(checkpoint, tmp_path / "scores", corpus, tested)
 
     sound = next((corpus / "sad").glob("*.wav"))
-    monkeypatch.setattr(sys, "argv", ["predict.py", str(checkpoint), str(sound), "--json"])
+    monkeypatch.setattr(sys, "argv", ["predict.py", str(checkpoint), str(sound)])
     capsys.readouterr()
-    scripts.predict.main()
+    with pytest.raises(SystemExit) as ended:
+        scripts.predict.main()
+    assert ended.value.code == 0
     assert sound.name in capsys.readouterr().out
     recognizer = Recognizer.load(checkpoint)
     assert sum(recognizer(sound).values()) == pytest.approx(1)
     with pytest.raises(UserError, match=r"wavlm can't be exported: each clip goes through it at its own length"):
         export(recognizer, tmp_path / "a.onnx")
 
-    # A run from the cache asks the network nothing; other weights are another entry.
+    # A run from the cache asks the network nothing, wherever the weights lie; other weights are another entry.
     monkeypatch.setattr(HiddenStates, "forward", None)
-    again = trained(corpus, tmp_path / "again", *words, "figure_every_n_epochs=0")
-    assert again["test"] == pytest.approx(tested["test"])
+    shutil.copy(weights, tmp_path / "copy.pt")
+    for place in (weights, tmp_path / "copy.pt"):
+        there = (f"features.weights={place}", "figure_every_n_epochs=0")
+        again = trained(corpus, tmp_path / f"again/{place.name}", *words, *there)
+        assert again["test"] == pytest.approx(tested["test"])
     monkeypatch.undo()
     known = {entry.path.name for entry in entries(tmp_path / "cache")}
     written(weights, seed=1)
@@ -366,14 +383,28 @@ def test_a_fine_tuned_network_answers_by_its_checkpoint_alone(corpus: Path, tmp_
         after = last[f"layers.0.states.model.{name}"]
         assert torch.equal(before, after) == name.startswith("feature_extractor"), name
         assert (before - after).abs().max() < 0.1, "it began with the pretrained weights"
+    frozen = [weight.numel() for name, weight in first.items() if name.startswith("feature_extractor")]
+    assert tested["parameters"]["total"] - tested["parameters"]["trainable"] == sum(frozen)
 
 
-def test_a_fine_tuning_that_was_stopped_goes_on_as_if_it_had_not(corpus: Path, tmp_path: Path) -> None:
+def test_a_fine_tuning_that_was_stopped_goes_on_as_if_it_had_not(
+    corpus: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     words = (*FROZEN, f"features.weights={written(tmp_path / 'tiny.pt')}", *TUNED, "figure_every_n_epochs=0")
-    trained(corpus, tmp_path / "whole", *words, "model.schedule=constant")
-    trained(corpus, tmp_path / "run", *words, "model.schedule=constant", "trainer.max_epochs=1")
-    cfg = compose_words([*words, "model.schedule=constant", f"dataset.root={corpus}"])
-    run({**cfg, "ckpt_path": str(tmp_path / "run/checkpoints/last.ckpt")}, tmp_path / "run")
+    unbroken = trained(corpus, tmp_path / "whole", *words)
+    step = Probe.training_step
+
+    def struck(self: Probe, batch: Batch) -> Tensor:
+        if self.current_epoch == 1:
+            raise RuntimeError("no memory")
+        return step(self, batch)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(Probe, "training_step", struck)
+        with pytest.raises(RuntimeError, match="no memory"):
+            trained(corpus, tmp_path / "run", *words)
+    monkeypatch.setattr(Pretrained, "load_into", None)  # it goes on with its own weights
+    assert trained(corpus, tmp_path / "run", *words)["test"] == unbroken["test"]
     whole, resumed = (
         torch.load(tmp_path / name / "checkpoints/last.ckpt", weights_only=True)["state_dict"]
         for name in ("whole", "run")
@@ -382,8 +413,7 @@ def test_a_fine_tuning_that_was_stopped_goes_on_as_if_it_had_not(corpus: Path, t
         torch.testing.assert_close(resumed[name], weight, msg=name)
 
 
-def test_a_network_for_pictures_with_hidden_states_is_refused_and_told_what_goes(corpus: Path) -> None:
-    del corpus
+def test_a_network_for_pictures_with_hidden_states_is_refused_and_told_what_goes() -> None:
     with pytest.raises(UserError, match=r"features=wavlm is 3D: with it go model=probe; .* features=mel, mfcc2d"):
         check_choices(compose_words(["features=wavlm"]))
     with pytest.raises(

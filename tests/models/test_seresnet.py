@@ -1,9 +1,17 @@
+from pathlib import Path
+
 import pytest
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from ser.callbacks import read_checkpoint
+from ser.config import compose_words
+from ser.evaluation import read_answers
+from ser.models import Batch
 from ser.models.seresnet import AttentiveStatistics, BothWays, SeResNet
+from ser.recognizer import Recognizer
+from ser.train import run
 
 
 def make(rows: int = 64, frames: int = 100, **options: int) -> SeResNet:
@@ -97,3 +105,38 @@ def test_the_recurrent_layer_is_torchs_own_over_the_real_columns() -> None:
     packed = nn.utils.rnn.pack_padded_sequence(columns, lengths, batch_first=True)
     expected: Tensor = nn.utils.rnn.pad_packed_sequence(oracle(packed)[0], batch_first=True)[0]
     torch.testing.assert_close(ours((columns, real))[0] * real, expected)
+
+
+@pytest.mark.filterwarnings("error::torch.jit.TracerWarning")
+def test_the_experiment_goes_on_where_it_was_stopped_and_answers_by_the_average_of_its_weights(
+    corpus: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    cfg = compose_words([
+        "experiment=seresnet", "dataset=folder", f"dataset.root={corpus}", "split.val=0.2",
+        "datamodule.batch_size=8", "augment.spec.crop_frames=20", "trainer.max_epochs=3", "trainer.accelerator=cpu",
+        "trainer.enable_progress_bar=false", "trainer.precision=32-true",
+    ])  # fmt: skip
+    unbroken = run(cfg, tmp_path / "whole", ["python", "train.py"])
+    step = SeResNet.training_step
+
+    def struck(self: SeResNet, batch: Batch) -> Tensor:
+        if self.current_epoch == 2:
+            raise RuntimeError("no memory")
+        return step(self, batch)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(SeResNet, "training_step", struck)
+        with pytest.raises(RuntimeError, match="no memory"):
+            run(cfg, tmp_path / "run", ["python", "train.py"])
+    resumed = run(cfg, tmp_path / "run", ["python", "train.py"])
+    assert resumed["test"] == unbroken["test"]
+    assert resumed["checkpoint"]["tested"] == "last"
+    whole, again = (read_checkpoint(tmp_path / name / "checkpoints/last.ckpt") for name in ("whole", "run"))
+    for state in ("state_dict", "current_model_state", "averaging_state"):
+        torch.testing.assert_close(whole[state], again[state], rtol=0, atol=0)
+    apart = [(value - again["current_model_state"][name]).abs().max() for name, value in again["state_dict"].items()]
+    assert max(apart) > 1e-4, "the average is not the last step's"
+    answers = read_answers(tmp_path / "run/predictions.csv")
+    recognizer = Recognizer.load(tmp_path / "run/checkpoints/last.ckpt")
+    for clip, expected in zip(answers.clips[:4], answers.probabilities[:4], strict=True):
+        assert list(recognizer(corpus / clip).values()) == pytest.approx(expected, abs=1e-4)

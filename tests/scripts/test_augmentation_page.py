@@ -41,3 +41,22 @@ def test_a_file_that_is_no_sound_is_an_error_in_words(tmp_path: Path, monkeypatc
     with pytest.raises(SystemExit, match=r"error: .*clip\.wav: can't be read"):
         called(monkeypatch, str(tmp_path / "clip.wav"), "--out", str(tmp_path / "page.html"))
     assert not (tmp_path / "page.html").exists()
+
+
+def test_a_figure_of_a_kind_that_is_not_drawn_is_refused_before_anything_is_written(
+    tmp_path: Path,
+    write_wav: Callable[..., Path],
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    words = (
+        str(write_wav("clip.wav")),
+        "--out",
+        str(tmp_path / "page.html"),
+        "--figure",
+        str(tmp_path / "effects.xyz"),
+    )
+    with pytest.raises(SystemExit):
+        called(monkeypatch, *words)
+    assert "effects.xyz must end in .png, .pdf or .svg" in capsys.readouterr().err
+    assert not (tmp_path / "page.html").exists()

@@ -2,6 +2,8 @@ import json
 import sys
 from importlib.metadata import PackageNotFoundError
 from pathlib import Path
+from statistics import median
+from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
@@ -11,8 +13,9 @@ from sklearn.metrics import recall_score
 from scripts import opensmile_svm
 from scripts.opensmile_svm import fit, functionals, run
 from scripts.pool import pool, recipes
-from ser.audio import Recording
+from ser.audio import Recording, read_audio
 from ser.config import compose_words
+from ser.errors import UserError
 from ser.results import find_runs
 
 FOLDS = 3
@@ -22,11 +25,11 @@ FOLDS = 3
 def loudness(monkeypatch: pytest.MonkeyPatch) -> None:
     """Two functionals in place of openSMILE's, which need not be installed; one of them is never there."""
 
-    def of(_: str, recordings: list[Recording]) -> np.ndarray:
-        levels = [np.std(recording.samples / np.float32(32768)) for recording in recordings]
-        return np.array([[level, np.nan] for level in levels], np.float32)
+    def of(_: str, clips: list[np.ndarray]) -> np.ndarray:
+        return np.array([[np.std(samples / np.float32(32768)), np.nan] for samples in clips], np.float32)
 
-    monkeypatch.setattr(opensmile_svm, "functionals", of)
+    monkeypatch.setattr(opensmile_svm, "_functionals", of)
+    monkeypatch.setattr(opensmile_svm, "functionals", lambda name, found: of(name, [one.samples for one in found]))
     monkeypatch.setattr(opensmile_svm, "version", lambda _: "0")
 
 
@@ -45,15 +48,52 @@ def words(corpus: Path, fold: int, *more: str) -> dict[str, Any]:
 
 
 def test_the_folds_of_a_corpus_are_tested_and_pooled(corpus: Path, tmp_path: Path, loudness: None) -> None:
+    took = []
     for fold in range(FOLDS):
         cfg = words(corpus, fold, f"datamodule.cache={tmp_path / 'cache'}")
         results = run("ComParE_2016", cfg, tmp_path / "runs" / str(fold), ["python"])
         assert json.loads((tmp_path / "runs" / str(fold) / "metrics.json").read_text())["test"] == results["test"]
+        took.append(results["answer_seconds"])
     (runs,) = recipes(find_runs([tmp_path / "runs"]))
     pooled, answers = pool(runs)
     assert len(answers.clips) == pooled["dataset"]["clips"]
     assert pooled["checkpoint"]["epoch"] is None
+    assert pooled["answer_seconds"] == median(took) > 0
     assert len(list((tmp_path / "cache").glob("features-*"))) == 1
+
+
+def test_an_answer_is_timed_from_the_file_on(corpus: Path, loudness: None, monkeypatch: pytest.MonkeyPatch) -> None:
+    clock = iter([0.0, 1.0, 10.0, 14.0, 20.0, 22.0])
+    monkeypatch.setattr(opensmile_svm.time, "perf_counter", lambda: next(clock))
+    files = sorted(corpus.rglob("*.wav"))[:3]
+    read: list[object] = []
+    monkeypatch.setattr(opensmile_svm, "read_audio", lambda *words: read.append(words) or read_audio(*words))
+    answered: list[np.ndarray] = []
+    fitted = SimpleNamespace(predict=answered.append)
+    assert opensmile_svm._answer_seconds("eGeMAPSv02", fitted, files) == 2.0, "the median of 1, 4 and 2 s"
+    assert read == [(file, opensmile_svm.SAMPLE_RATE) for file in files]
+    assert [vectors.shape for vectors in answered] == [(1, 2)] * 3, "clip by clip"
+
+
+def test_as_many_test_clips_are_timed_as_there_are_up_to_a_limit(
+    corpus: Path, tmp_path: Path, loudness: None, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    timed: list[list[Path]] = []
+    monkeypatch.setattr(opensmile_svm, "_answer_seconds", lambda name, fitted, paths: timed.append(list(paths)) or 0.5)
+    for limit in (4, 1_000):
+        monkeypatch.setattr(opensmile_svm, "TIMED", limit)
+        results = run("ComParE_2016", words(corpus, 0), tmp_path, ["python"])
+        assert results["answer_seconds"] == 0.5
+    assert [len(paths) for paths in timed] == [4, results["split"]["clips"]["test"]]
+
+
+def test_a_side_without_a_usable_clip_is_told(tmp_path: Path, corpus: Path, loudness: None) -> None:
+    for file in corpus.rglob("*.wav"):
+        copy = tmp_path / "clips" / file.relative_to(corpus)
+        copy.parent.mkdir(parents=True, exist_ok=True)
+        copy.write_bytes(b"no sound")
+    with pytest.raises(UserError, match=r"no usable clip is left for train and val and test \(.*can't be read"):
+        run("ComParE_2016", words(tmp_path / "clips", 0), tmp_path / "run", ["python"])
 
 
 def test_the_strength_is_the_best_on_validation() -> None:

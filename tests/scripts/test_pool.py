@@ -86,6 +86,20 @@ def test_pooled_scores_are_those_of_all_clips_together(sweep: Path) -> None:
     assert "split.fold=0" not in results["command"]
 
 
+def test_what_was_not_trained_by_epochs_has_none_and_tells_the_time_of_an_answer_where_its_folds_do(
+    sweep: Path,
+) -> None:
+    runs = find_runs([sweep])
+    for fold, run in enumerate(runs):
+        run["checkpoint"] = {"tested": f"SVM with C = {fold // 2}", "epoch": None}
+    pooled, _ = pool(runs)
+    assert pooled["checkpoint"] == {"tested": "SVM with C = 0, SVM with C = 1", "epoch": None}
+    assert "answer_seconds" not in pooled
+    for run, seconds in zip(runs, (0.3, 0.1, 0.2), strict=True):
+        run["answer_seconds"] = seconds
+    assert pool(runs)[0]["answer_seconds"] == 0.2
+
+
 def test_a_missing_and_a_repeated_fold_are_refused(sweep: Path, tmp_path: Path) -> None:
     (runs,) = recipes(find_runs([sweep]))
     with pytest.raises(UserError, match="folds 0, 1 of energy → cnn1d test 40 of 60 clips"):

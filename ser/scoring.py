@@ -1,0 +1,163 @@
+"""Which clips of a corpus a checkpoint is scored on, and what it answers among the emotions that both know."""
+
+from collections import Counter
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from ser.audio import Recording
+from ser.bank import decode_clips, fingerprints
+from ser.callbacks import read_checkpoint
+from ser.corpora import SYNTHETIC, Clip, read_corpora
+from ser.corpora.clip import person
+from ser.errors import UserError
+from ser.labels import Labels
+from ser.models import NETWORKS
+from ser.recognizer import Recognizer
+from ser.results import SYNTHETIC_CAUTION
+from ser.splits import Split, split_clips
+
+
+@dataclass(frozen=True)
+class Trial:
+    """Clips that checkpoints are scored on.
+
+    Attributes:
+        clips: Those that can be used and show an emotion that counts.
+        labels: Emotions that count, in the first checkpoint's order.
+        split: Of all clips; with all of them on the test side where no split was asked for.
+        recordings: Of ``clips``, by sample rate in hertz and by name.
+        skipped: Why a clip can't be used, by name.
+        left_out: Clips of emotions that do not count, by emotion.
+    """
+
+    clips: list[Clip]
+    labels: list[str]
+    split: Split
+    recordings: dict[int, dict[str, Recording]]
+    skipped: dict[str, str]
+    left_out: dict[str, int]
+
+
+def trial_of(cfg: dict[str, Any], side: str, recognizers: Sequence[Recognizer]) -> Trial:
+    """Read the clips that ``recognizers`` are to be scored on, at their rates.
+
+    Args:
+        cfg: The composed choices, of which dataset, labels and split count.
+        side: ``all``, or a side of the split.
+        recognizers: One or more.
+
+    Raises:
+        UserError: The corpus can't be used, it shares fewer than two emotions with a checkpoint, or not the same ones
+            with each.
+    """
+    clips, dropped = Labels(**cfg["labels"]).apply(read_corpora(cfg["dataset"]))
+    labels = _shared(clips, recognizers)
+    first, *others = dict.fromkeys(recognizer.sample_rate for recognizer in recognizers)
+    decoded = {first: decode_clips(clips, first)}
+    split = Split([], [], clips)
+    if side != "all":
+        split = split_clips(clips, fingerprints=fingerprints(decoded[first]), **cfg["split"])
+        clips = getattr(split, side)
+    decoded |= {rate: decode_clips(clips, rate) for rate in others}
+    skipped = {
+        name: str(found)
+        for recordings in decoded.values()
+        for name in (clip.name for clip in clips)
+        if not isinstance(found := recordings[name], Recording)
+    }
+    usable = [clip for clip in clips if clip.emotion in labels and clip.name not in skipped]
+    if not usable:
+        raise UserError("no clip of these can be used: python scripts/explore.py with the same words says why")
+    unshared = Counter(clip.emotion for clip in clips if clip.emotion not in labels)
+    heard = {
+        rate: {clip.name: found for clip in usable if isinstance(found := recordings[clip.name], Recording)}
+        for rate, recordings in decoded.items()
+    }
+    return Trial(usable, labels, split, heard, skipped, dict(sorted({**dropped, **unshared}.items())))
+
+
+def _shared(clips: Sequence[Clip], recognizers: Sequence[Recognizer]) -> list[str]:
+    """Emotions that the clips show and every checkpoint knows."""
+    shown = {clip.emotion for clip in clips}
+    shared = [[label for label in recognizer.labels if label in shown] for recognizer in recognizers]
+    for recognizer, labels in zip(recognizers, shared, strict=True):
+        if len(labels) < 2:
+            raise UserError(
+                f"the checkpoint tells {', '.join(recognizer.labels)} apart, and the clips show "
+                f"{', '.join(sorted(shown))}: they must share two or more; see labels.merge="
+            )
+        if set(labels) != set(shared[0]):
+            raise UserError(
+                f"of what the clips show, one checkpoint knows {', '.join(shared[0])}, and another "
+                f"{', '.join(labels)}: only checkpoints that know the same can stand side by side; labels.drop= and "
+                "labels.merge= change what the clips show"
+            )
+    return shared[0]
+
+
+def answer(recognizer: Recognizer, recordings: Sequence[Recording], labels: Sequence[str]) -> NDArray[np.float64]:
+    """Probabilities ``(recording, label)`` where the network chooses among ``labels``, which it all knows.
+
+    They sum to 1; NaN where a network gives no finite answer.
+    """
+    chosen = [recognizer.labels.index(label) for label in labels]
+    probabilities = recognizer.probabilities(recordings).double().numpy()[:, chosen]
+    return probabilities / probabilities.sum(1, keepdims=True)
+
+
+def describe_clips(cfg: dict[str, Any], side: str, trial: Trial) -> dict[str, Any]:
+    """What results say of a trial: ``dataset``, ``split`` and ``labels``, for JSON."""
+    name = cfg["dataset"]["name"]
+    return {
+        "dataset": {
+            "name": name,
+            "synthetic": name in SYNTHETIC,
+            **({"caution": SYNTHETIC_CAUTION} if name in SYNTHETIC else {}),
+            "clips": len(trial.clips),
+            "corpora": dict(sorted(Counter(clip.corpus for clip in trial.clips).items())),
+            "speakers": len(_people(trial.clips)),
+            "skipped": [{"clip": clip, "reason": reason} for clip, reason in trial.skipped.items()],
+            "remarks": {},
+        },
+        "split": {
+            "name": "all" if side == "all" else f"{cfg['split']['name']}, {side}",
+            "hash": trial.split.hash,
+            "clips": {"test": len(trial.clips)},
+        },
+        "labels": {"classes": trial.labels, "left_out": trial.left_out},
+    }
+
+
+def describe_checkpoint(path: Path, clips: Sequence[Clip]) -> dict[str, Any]:
+    """What results say of a checkpoint: ``features``, ``model``, ``checkpoint``, and ``split``.
+
+    The last tells of the speakers of ``clips`` whom it has heard in training or validation: ``test_speakers``,
+    ``test_speakers_heard_before``, None where it is not known, and ``leakage``, in words.
+
+    Raises:
+        UserError: It is no checkpoint.
+    """
+    kept = read_checkpoint(path)
+    speakers, known = _people(clips), kept["EmotionDataModule"].get("heard")
+    heard = None if known is None or "" in known else len(speakers & set(known))
+    return {
+        "features": "_".join(kept["EmotionDataModule"]["features"]["names"]),
+        "model": next(name for name, network in NETWORKS.items() if network.__name__ == kept["network"]),
+        "checkpoint": {"tested": path.name, "epoch": kept["epoch"] + 1, "path": str(path)},
+        "split": {
+            "test_speakers": len(speakers),
+            "test_speakers_heard_before": heard,
+            "leakage": "Whether test speakers were heard in training is not known."
+            if heard is None or not speakers
+            else f"{heard} of {len(speakers)} test speakers were heard in training or validation.",
+        },
+    }
+
+
+def _people(clips: Sequence[Clip]) -> set[str]:
+    return {name for clip in clips if (name := person(clip)) is not None}
