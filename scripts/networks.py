@@ -22,7 +22,7 @@ from typing import Any
 import torch
 from hydra.errors import HydraException
 from rich.console import Console
-from rich.table import Table
+from rich.table import Column, Table
 
 from ser.config import compose_words, network_settings
 from ser.errors import UserError
@@ -250,7 +250,8 @@ def main() -> None:
             options.json.write_text(json.dumps(told, indent=1) + "\n", encoding="utf-8")
     except (UserError, HydraException, OSError) as error:
         sys.exit(f"error: {error}")
-    shown = Table("words of train.py", "parameters", "training, min", "UAR, speakers apart", "answer, ms")
+    words = Column("words of train.py", overflow="fold")
+    shown = Table(words, "parameters", "training, min", "UAR, speakers apart", "answer, ms")
     for line in lines(measured, found):
         shown.add_row(*line)
     console.print(shown)

@@ -166,6 +166,16 @@ def test_results_that_can_not_be_told_are_refused(told: dict[str, Any], tmp_path
         of_svm(results(tmp_path, SVM))
 
 
+def test_words_are_whole_on_a_narrow_screen(
+    told: dict[str, Any], called: Callable[..., str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(networks, "console", networks.Console(width=80))
+    monkeypatch.setattr(networks, "measure", lambda *_: {name: Measured(5, 90.0, [0.003]) for name in ROWS})
+    written(tmp_path / "kfold/mel_paper2d/1", told)
+    cells = [line.split("│")[1].strip() for line in called(str(tmp_path), "dataset=demo").splitlines() if "│" in line]
+    assert "".join(cells) == "".join(ROWS.values()).replace(" ", "")
+
+
 @pytest.mark.parametrize(
     ("typed", "told_of"),
     [
