@@ -14,6 +14,7 @@ from markupsafe import Markup
 
 from ser.corpora import FACTS, SIDES
 from ser.evaluation import MIN_SPEAKERS, SCORES
+from ser.features import PRETRAINED
 
 MOST_ROWS = 8
 """A group of more values, such as speakers, is told in one line."""
@@ -86,6 +87,7 @@ def model_card(cfg: Mapping[str, Any], results: Mapping[str, Any]) -> str:
         r=results,
         cfg=cfg,
         split=_split(cfg),
+        pretrained=_pretrained(cfg["features"]),
         labels=results["confusion_matrix"]["labels"],
         scores=SCORES,
         groups=groups,
@@ -118,6 +120,14 @@ def data_card(cfg: Mapping[str, Any], results: Mapping[str, Any]) -> str:
         sides=SIDES,
         listed=LISTED,
     )
+
+
+def _pretrained(features: Mapping[str, Any]) -> str | None:
+    """The weights that features are made with: a file of the user's, or torchaudio's by the name of their bundle."""
+    (name, *others) = features["names"]
+    if others or name not in PRETRAINED:
+        return None
+    return features["weights"] or features["bundle"] or PRETRAINED[name]
 
 
 def _split(cfg: Mapping[str, Any]) -> str:

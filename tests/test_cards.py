@@ -16,7 +16,7 @@ from markdown_it import MarkdownIt
 from markdown_it.token import Token
 
 import ser.results
-from ser.cards import LISTED, MOST_ROWS, cards, data_card, model_card, plain
+from ser.cards import LISTED, MOST_ROWS, _pretrained, cards, data_card, model_card, plain
 from ser.config import plain as as_plain
 from ser.config import register_schemas
 from ser.corpora import FACTS, SIDES
@@ -348,6 +348,24 @@ def test_raters_and_votes_are_told_where_there_are_any(own: Made) -> None:
         assert words in line
     cfg = {**own.cfg, "dataset": {**own.cfg["dataset"], "target": "votes"}}
     assert Page(model_card(cfg, own.results)).line("Trained towards the shares")
+
+
+def test_pretrained_weights_are_named_and_where_they_are() -> None:
+    features = {"names": ["wavlm"], "bundle": None, "weights": None, "fine_tune": False}
+    assert _pretrained(features) == "WAVLM_BASE_PLUS"
+    assert _pretrained({**features, "bundle": "WAVLM_LARGE"}) == "WAVLM_LARGE"
+    assert _pretrained({**features, "weights": "mine.pt"}) == "mine.pt"
+    assert _pretrained({**features, "names": ["energy", "zcr"]}) is None
+
+
+@pytest.mark.parametrize(("fine_tune", "told"), [(False, "does not hold it"), (True, "is in the checkpoint")])
+def test_a_model_of_pretrained_features_says_what_it_needs(own: Made, fine_tune: bool, told: str) -> None:
+    page = Page(model_card(own.cfg, own.results))
+    assert "Pretrained" not in page.text
+    features = {**own.cfg["features"], "names": ["wavlm"], "weights": "w_1.pt", "fine_tune": fine_tune}
+    line = Page(model_card({**own.cfg, "features": features}, own.results)).line("Pretrained")
+    assert line.startswith("Pretrained: w_1.pt, whose licence")
+    assert told in line
 
 
 def test_a_label_that_was_never_answered_is_a_limit(own: Made) -> None:
