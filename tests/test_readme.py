@@ -44,6 +44,7 @@ ELSEWHERE = {
     "python scripts/download.py": "tests/test_download.py, with a server of its own",
     "python scripts/benchmark.py": "tests/scripts/test_benchmark.py",
     "python scripts/benchmark_device.py": "tests/scripts/test_benchmark_device.py",
+    "python scripts/augmentation_page.py": "tests/scripts/test_augmentation_page.py",
     "python scripts/benchmark_augment.py": "tests/scripts/test_benchmark_augment.py",
     "python scripts/growth.py": "tests/scripts/test_growth.py, with fewer clips",
     "python scripts/networks.py": "tests/scripts/test_networks.py",
