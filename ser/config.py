@@ -190,14 +190,9 @@ def check_choices(cfg: dict[str, Any]) -> None:
             f"is {features.dimensions}D: with it go model={', '.join(models)}; "
             f"with the network go features={', '.join(names)}{' or several of them' if network.dimensions == 1 else ''}"
         )
-    ample: tuple[int, ...]
-    if isinstance(features, Pretrained):
-        ample = features.shape
-    else:
-        ample = (1, features.rows, AMPLE_FRAMES) if features.dimensions == 2 else (1, features.rows * AMPLE_FRAMES)
     try:
         with torch.device("meta"):
-            network(ample, num_classes=2, **network_settings(cfg))
+            network(features.input_shape(AMPLE_FRAMES), num_classes=2, **network_settings(cfg))
     except UserError:
         raise
     except (ValueError, RuntimeError, TypeError) as error:  # torch's own, such as of dropout=7

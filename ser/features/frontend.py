@@ -120,20 +120,12 @@ class Frontend(nn.Module):
 
     @property
     def input_shape(self) -> tuple[int, ...]:
-        """What a network reads of one clip: ``(1, row, frame)`` of a 2D feature, ``(1, row * frame)`` of 1D ones.
-
-        Of pretrained ones ``(1, 2, channel, layer)``, even where the network makes it of waveforms itself.
-        """
-        if isinstance(self.features, Pretrained):
-            return self.features.shape
-        rows, frames = self.features.rows, self.features.frames(self.length)
-        return (1, rows, frames) if self.features.dimensions == 2 else (1, rows * frames)
+        """What a network reads of one clip, after ``features.arrange``."""
+        return self.features.input_shape(self.features.frames(self.length))
 
     def real_frames(self, lengths: Tensor) -> Tensor:
-        """Frames that clips of ``lengths`` samples have of their own, centred on no later than their end."""
-        if isinstance(self.features, Pretrained):
-            return self.features.real_frames(lengths)
-        return 1 + lengths // self.features.hop_length
+        """Frames that clips of ``lengths`` samples have of their own, before their padding."""
+        return self.features.real_frames(lengths)
 
     def extract(self, waveforms: Tensor, lengths: Tensor) -> Tensor:
         """Waveforms ``(batch, length)`` of ``lengths`` real samples → features ``(batch, row, frame)``, unscaled."""
@@ -172,13 +164,8 @@ class Frontend(nn.Module):
         return self.normalizer(self.extract(waveforms, lengths), self.real_frames(lengths))
 
     def arrange(self, features: Tensor) -> Tensor:
-        """``(batch, row, frame)`` → ``(batch, *input_shape)``; 1D features one after the other along time.
-
-        Waveforms for a network that computes hidden states itself stay ``(batch, 2, time)``.
-        """
-        if isinstance(self.features, Pretrained):
-            return features if self.config.fine_tune else features.reshape(-1, *self.input_shape)
-        return features.unsqueeze(1) if self.features.dimensions == 2 else features.flatten(1).unsqueeze(1)
+        """``(batch, row, frame)`` → ``(batch, *input_shape)``, as the features have it."""
+        return self.features.arrange(features)
 
     def forward(self, waveforms: Tensor, lengths: Tensor) -> Tensor:
         """Waveforms ``(batch, length)`` of ``lengths`` real samples → network input ``(batch, *input_shape)``."""

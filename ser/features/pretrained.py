@@ -182,6 +182,14 @@ class Pretrained(nn.Module):
         """Frames of clips of ``lengths`` samples that are not padding."""
         return lengths if self.config.fine_tune else torch.ones_like(lengths)
 
+    def input_shape(self, frames: int) -> tuple[int, ...]:  # noqa: ARG002
+        """``shape``, however many frames there are, and even where the network makes it of waveforms itself."""
+        return self.shape
+
+    def arrange(self, features: Tensor) -> Tensor:
+        """``(batch, row, frame)`` → ``(batch, *shape)``; with ``fine_tune`` waveforms stay ``(batch, 2, time)``."""
+        return features if self.config.fine_tune else features.reshape(-1, *self.shape)
+
     def load(self) -> FeatureConfig:
         """Read the weights, which stay frozen; nothing where the network has them, to tune.
 

@@ -298,6 +298,18 @@ class FeatureSet(nn.Module):
         """How many frames ``samples`` samples give."""
         return 1 + samples // self.hop_length
 
+    def real_frames(self, lengths: Tensor) -> Tensor:
+        """Frames that clips of ``lengths`` samples have of their own, centred on no later than their end."""
+        return 1 + lengths // self.hop_length
+
+    def input_shape(self, frames: int) -> tuple[int, ...]:
+        """What a network reads of one clip: ``(1, row, frame)`` of a 2D feature, ``(1, row * frame)`` of 1D ones."""
+        return (1, self.rows, frames) if self.dimensions == 2 else (1, self.rows * frames)
+
+    def arrange(self, features: Tensor) -> Tensor:
+        """``(batch, row, frame)`` → ``(batch, *input_shape)``; 1D features one after the other along time."""
+        return features.unsqueeze(1) if self.dimensions == 2 else features.flatten(1).unsqueeze(1)
+
     def forward(self, waveforms: Tensor) -> Tensor:
         """``(batch, time)`` → ``(batch, row, frame)``, unscaled."""
         features = []
