@@ -13,7 +13,6 @@ from pathlib import Path
 import numpy as np
 import soundfile
 import torch
-from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from numpy.typing import NDArray
 from rich.console import Console
@@ -24,11 +23,14 @@ from ser.audio import read_audio
 from ser.bank import WaveformBank
 from ser.errors import UserError
 from ser.features import FeatureConfig, Frontend
+from ser.figures import effect_figure, effects_figure
 from ser.report import PLAYED_SECONDS, pages
 
 RATE = 16_000
 
 FEATURES = FeatureConfig(names=["mel"], hop_length=160, n_fft=512, n_mels=64, mel_reference="one")
+
+SECONDS_PER_FRAME = FEATURES.hop_length / RATE
 
 SEED = 0
 """Of noise and rooms."""
@@ -94,45 +96,11 @@ def log_mel(sound: Sounds) -> NDArray[np.float32]:
     return picture
 
 
-def _draw(axes: Axes, picture: NDArray[np.float32], highest: float) -> None:
-    extent = (0, picture.shape[1] * FEATURES.hop_length / RATE, 0, picture.shape[0])
-    axes.imshow(
-        picture, origin="lower", aspect="auto", extent=extent, cmap="magma", vmin=highest - 80, vmax=highest,
-        interpolation="nearest",
-    )  # fmt: skip
-
-
-def comparison(before: Sounds, after: Sounds) -> Figure:
-    """Waveform over log-mel, before on the left and after on the right."""
-    figure = Figure(figsize=(11, 4), layout="constrained")
-    panels = figure.subplots(2, 2, sharex=True, sharey="row")
-    highest = float(log_mel(before).max())
-    for column, (title, sound) in enumerate({"before": before, "after": after}.items()):
-        samples = sound[0][0].numpy()
-        panels[0, column].plot(np.arange(len(samples)) / RATE, samples, linewidth=0.4, color="#1f4e8c")
-        panels[0, column].set(title=title, ylim=(-1, 1))
-        _draw(panels[1, column], log_mel(sound), highest)
-        panels[1, column].set(xlabel="seconds")
-    longest = max(before[0].shape[1], after[0].shape[1]) / RATE
-    panels[1, 0].set(xlim=(0, longest), ylabel="mel")
-    return figure
-
-
 def overview(sound: Sounds) -> Figure:
     """Log-mel of a clip as it is and after each effect but polarity, which it does not hear; a panel each."""
     pictures = {"as it is": log_mel(sound)}
     pictures |= {title: log_mel(change(sound)) for title, (_, change) in EXAMPLES.items() if title != "polarity"}
-    columns = 4
-    figure = Figure(figsize=(12, 6), layout="constrained")
-    panels = figure.subplots(-(-len(pictures) // columns), columns, sharex=True, sharey=True).flatten()
-    for axes, (title, picture) in zip(panels, pictures.items(), strict=True):
-        _draw(axes, picture, float(pictures["as it is"].max()))
-        axes.set_title(title, loc="left", fontsize="medium")
-    longest = max(picture.shape[1] for picture in pictures.values())
-    panels[0].set(xlim=(0, longest * FEATURES.hop_length / RATE))
-    figure.supxlabel("seconds", fontsize="medium")
-    figure.supylabel("mel", fontsize="medium")
-    return figure
+    return effects_figure(pictures, SECONDS_PER_FRAME)
 
 
 def _png(figure: Figure) -> str:
@@ -151,10 +119,14 @@ def page(name: str, sound: Sounds) -> str:
     """The page of a clip, as HTML."""
     parts = []
     for title, (option, change) in EXAMPLES.items():
-        after = change(sound)
-        parts.append(
-            {"title": title, "option": option, "picture": _png(comparison(sound, after)), "sound": _flac(after)}
+        heard = {"before": sound, "after": change(sound)}
+        figure = effect_figure(
+            {when: sound[0][0].numpy() for when, sound in heard.items()},
+            {when: log_mel(sound) for when, sound in heard.items()},
+            RATE,
+            SECONDS_PER_FRAME,
         )
+        parts.append({"title": title, "option": option, "picture": _png(figure), "sound": _flac(heard["after"])})
     return pages.get_template("augmentation.html").render(name=name, before=_flac(sound), parts=parts)
 
 

@@ -22,7 +22,7 @@ from rich.table import Table
 
 from ser.errors import UserError
 from ser.evaluation import SCORES
-from ser.report import index_page
+from ser.report import index_page, markdown_table
 from ser.results import find_runs
 from ser.sweeps import PLAN, JobState, differing_words, job_states, read_plan
 
@@ -275,13 +275,10 @@ def markdown(boards: Sequence[Board], sweeps: Sequence[Jobs] = ()) -> str:
     for board in boards:
         lines = table(board, boards)
         columns = _used(lines)
-        rule = ["---" if column in ("run", "remarks") else "---:" for column in columns]
-        cells = [columns, rule, *([line[column] for column in columns] for line in lines)]
-        parts.append(f"**{board.title}**\n\n" + "\n".join(f"| {' | '.join(line)} |" for line in cells) + "\n")
+        rows = [[line[column] for column in columns] for line in lines]
+        parts.append(f"**{board.title}**\n\n{markdown_table(columns, rows, ('run', 'remarks'))}\n")
     for jobs in sweeps:
-        rows = [[cell.replace("|", "\\|") for cell in line] for line in jobs.lines()]
-        cells = [list(JOB_COLUMNS), ["---"] * len(JOB_COLUMNS), *rows]
-        parts.append(f"**{jobs.title}**\n\n" + "\n".join(f"| {' | '.join(line)} |" for line in cells) + "\n")
+        parts.append(f"**{jobs.title}**\n\n{markdown_table(JOB_COLUMNS, jobs.lines(), JOB_COLUMNS)}\n")
     return "\n".join(parts)
 
 

@@ -32,8 +32,9 @@ from ser.evaluation import answers_about
 from ser.figures import robustness_figure
 from ser.files import check_writable, replacing
 from ser.recognizer import TOO_LOUD, Recognizer
+from ser.report import markdown_table
 from ser.results import SYNTHETIC_CAUTION, console, find_runs, git_revision, started_as, versions
-from ser.robustness import CLEAN, COLUMNS, CONDITIONS, LEFT, METHOD, apply, markdown, missing, row_of, score
+from ser.robustness import CLEAN, COLUMNS, CONDITIONS, LEFT, METHOD, apply, missing, row_of, score
 from ser.scoring import Trial, answer, describe_checkpoint, describe_clips, trial_of
 
 BATCH = 64
@@ -221,7 +222,7 @@ def page(results: dict[str, Any]) -> str:
         "",
         *(f"- {line}" for line in METHOD),
         "",
-        markdown(rows, heads),
+        markdown_table(heads, rows, LEFT),
         "",
         BRACKETS,
         "",

@@ -134,6 +134,52 @@ def log_mel_figure(
     return figure
 
 
+def effect_figure(
+    sounds: Mapping[str, NDArray[np.float32]],
+    pictures: Mapping[str, NDArray[np.float32]],
+    sample_rate: int,
+    seconds_per_frame: float,
+) -> Figure:
+    """Waveforms over log-mels, side by side, on one scale of time.
+
+    Args:
+        sounds: Waveforms ``(time,)`` with full scale at ±1, by title; the first is the clip before the effect.
+        pictures: Its log-mel ``(mel, frame)`` in dB, by the same titles.
+        sample_rate: In Hz.
+        seconds_per_frame: From one frame to the next.
+    """
+    figure = Figure(figsize=(11, 4), layout="constrained")
+    panels = figure.subplots(2, len(sounds), sharex=True, sharey="row")
+    highest = next(iter(pictures.values())).max()
+    for (waveform, below), (title, sound) in zip(panels.T, sounds.items(), strict=True):
+        waveform.plot(np.arange(len(sound)) / sample_rate, sound, linewidth=0.4, color="#1f4e8c")
+        waveform.set(title=title, ylim=(-1, 1))
+        _log_mel(below, pictures[title], seconds_per_frame, highest)
+        below.set(xlabel="seconds")
+    panels[1, 0].set(xlim=(0, max(map(len, sounds.values())) / sample_rate), ylabel="mel")
+    return figure
+
+
+def effects_figure(pictures: Mapping[str, NDArray[np.float32]], seconds_per_frame: float) -> Figure:
+    """A log-mel ``(mel, frame)`` in dB for each title, four a row; the first, the clip as it is, sets the colours."""
+    columns = 4
+    figure = Figure(figsize=(12, 6), layout="constrained")
+    panels = figure.subplots(-(-len(pictures) // columns), columns, sharex=True, sharey=True).flatten()
+    highest = next(iter(pictures.values())).max()
+    for axes, (title, picture) in zip(panels, pictures.items(), strict=False):
+        _log_mel(axes, picture, seconds_per_frame, highest)
+        axes.set_title(title, loc="left", fontsize="medium")
+    panels[0].set(xlim=(0, max(picture.shape[1] for picture in pictures.values()) * seconds_per_frame))
+    figure.supxlabel("seconds", fontsize="medium")
+    figure.supylabel("mel", fontsize="medium")
+    return figure
+
+
+def _log_mel(axes: Axes, picture: NDArray[np.float32], seconds_per_frame: float, highest: float) -> None:
+    """The 80 dB below ``highest``."""
+    _picture(axes, picture, seconds_per_frame, cmap="magma", vmin=highest - 80, vmax=highest, interpolation="nearest")
+
+
 def feature_lines_figure(
     lines: Mapping[str, NDArray[np.float32]], names: Sequence[str], seconds_per_frame: float, unit: str
 ) -> Figure:

@@ -112,6 +112,13 @@ def _sound(path: Path) -> str | None:
     return "data:audio/flac;base64," + base64.b64encode(into.getvalue()).decode()
 
 
+def markdown_table(heads: Sequence[str], rows: Sequence[Sequence[str]], left: Sequence[str]) -> str:
+    """A table in Markdown; the columns headed ``left`` are text, the others numbers and on the right."""
+    sides = ["---" if head in left else "---:" for head in heads]
+    plain = [[cell.replace("|", "\\|") for cell in row] for row in rows]
+    return "\n".join(f"| {' | '.join(cells)} |" for cells in (heads, sides, *plain))
+
+
 def index_page(title: str, tables: Sequence[tuple[str, Sequence[str], Sequence[Sequence[str]]]],
                runs: Sequence[tuple[str, str]]) -> str:  # fmt: skip
     """The page of a sweep, as HTML.

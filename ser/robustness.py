@@ -6,7 +6,7 @@ the same noise at each SNR and the same room at each RT60, whatever comes before
 
 import hashlib
 import io
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from functools import partial
 from typing import Any
@@ -282,10 +282,3 @@ def row_of(scored: dict[str, Any]) -> list[str]:
         f"{low:.3f} to {high:.3f}",
         "" if scored["family"] == CLEAN.family else change,
     ]
-
-
-def markdown(rows: Sequence[Sequence[str]], heads: Sequence[str]) -> str:
-    """A table in Markdown, with text on the left and numbers on the right."""
-    sides = ["---" if head in LEFT else "---:" for head in heads]
-    plain = [[cell.replace("|", "\\|") for cell in row] for row in rows]
-    return "\n".join(f"| {' | '.join(cells)} |" for cells in (heads, sides, *plain))

@@ -9,21 +9,17 @@ from typing import Any, NamedTuple
 import numpy as np
 import pytest
 import soundfile
-from hydra import compose, initialize_config_dir
 from hypothesis import given
 from hypothesis import strategies as st
 from markdown_it import MarkdownIt
 from markdown_it.token import Token
 
 import ser.results
-from ser.cards import LISTED, MOST_ROWS, _pretrained, cards, data_card, model_card, plain
-from ser.config import plain as as_plain
-from ser.config import register_schemas
+from ser.cards import LISTED, MOST_ROWS, cards, data_card, model_card, plain
 from ser.corpora import FACTS, SIDES
 from ser.evaluation import SCORES
 from ser.train import run
-
-CONF = Path(__file__).parents[1] / "conf"
+from tests.helpers import composed
 
 LABELS = ["anger|x", "happy <b>& $more$</b>", "two\nlines_"]
 
@@ -114,9 +110,7 @@ def train(folder: Path, *words: str) -> Made:
         "trainer.max_epochs=1", "trainer.accelerator=cpu", "trainer.enable_progress_bar=false",
         "figure_every_n_epochs=0",
     ]  # fmt: skip
-    register_schemas()
-    with initialize_config_dir(str(CONF), version_base="1.3"):
-        cfg = as_plain(compose("config", [*tiny, *words]))
+    cfg = composed(*tiny, *words)
     with ser.results.console.capture():
         return Made(folder, cfg, run(cfg, folder, ["python", "train.py", *words]))
 
@@ -350,12 +344,14 @@ def test_raters_and_votes_are_told_where_there_are_any(own: Made) -> None:
     assert Page(model_card(cfg, own.results)).line("Trained towards the shares")
 
 
-def test_pretrained_weights_are_named_and_where_they_are() -> None:
-    features = {"names": ["wavlm"], "bundle": None, "weights": None, "fine_tune": False}
-    assert _pretrained(features) == "WAVLM_BASE_PLUS"
-    assert _pretrained({**features, "bundle": "WAVLM_LARGE"}) == "WAVLM_LARGE"
-    assert _pretrained({**features, "weights": "mine.pt"}) == "mine.pt"
-    assert _pretrained({**features, "names": ["energy", "zcr"]}) is None
+@pytest.mark.parametrize(
+    ("choice", "told"),
+    [({}, "WAVLM_BASE_PLUS"), ({"bundle": "WAVLM_LARGE"}, "WAVLM_LARGE"), ({"weights": "mine.pt"}, "mine.pt")],
+)
+def test_pretrained_weights_are_named_and_where_they_are(own: Made, choice: dict[str, str], told: str) -> None:
+    features = {**own.cfg["features"], "names": ["wavlm"], "fine_tune": False, **choice}
+    line = Page(model_card({**own.cfg, "features": features}, own.results)).line("Pretrained")
+    assert line.startswith(f"Pretrained: {told},")
 
 
 @pytest.mark.parametrize(("fine_tune", "told"), [(False, "does not hold it"), (True, "is in the checkpoint")])

@@ -1,19 +1,18 @@
-from functools import cache
 from pathlib import Path
 from typing import Any
 
 import pytest
-from hydra import compose, initialize_config_dir
 from hydra.errors import ConfigCompositionException
 from omegaconf import OmegaConf
 
 from ser.augment import Augment
-from ser.config import ConfigError, MakeFolder, check_choices, plain, refuse_lists, register_schemas
+from ser.config import ConfigError, MakeFolder, check_choices
 from ser.corpora import READERS, SEVERAL
 from ser.errors import UserError
 from ser.features import DIMENSIONS, FEATURES, PRETRAINED
 from ser.models import NETWORKS
 from ser.splits import SPLITS
+from tests.helpers import composed
 
 CONF = Path(__file__).parents[1] / "conf"
 
@@ -39,14 +38,6 @@ ROWS = {
 
 NEEDED = {"multi": ("dataset.names=[crema_d,ravdess]",), "cross_corpus": ("split.test_corpora=[ravdess]",)}
 """What a choice can't do without."""
-
-
-@cache
-def composed(*overrides: str) -> dict[str, Any]:
-    """What ``train.py`` would run; shared between tests, so not to be changed."""
-    register_schemas()
-    with initialize_config_dir(str(CONF), version_base="1.3"):
-        return plain(compose("config", list(overrides)))
 
 
 def dimensions(cfg: dict[str, Any]) -> tuple[int, int]:
@@ -276,13 +267,6 @@ def test_the_composed_choices_are_plain_data_that_yaml_keeps(tmp_path: Path) -> 
     assert OmegaConf.to_container(OmegaConf.load(tmp_path / "config.yaml")) == cfg
 
 
-def look_for_lists(*overrides: str) -> None:
-    """What ``train.py`` does with what was typed."""
-    register_schemas()
-    with initialize_config_dir(str(CONF), version_base="1.3"):
-        refuse_lists(overrides, compose("config", list(overrides)))
-
-
 @pytest.mark.parametrize(
     ("override", "sweep"),
     [
@@ -300,7 +284,7 @@ def look_for_lists(*overrides: str) -> None:
 )
 def test_a_list_of_choices_is_refused_and_told_how_to_sweep(override: str, sweep: str) -> None:
     with pytest.raises(ConfigError) as error:
-        look_for_lists("seed=3", override)
+        composed("seed=3", override)
     message = str(error.value)
     group = override.partition("=")[0]
     assert message.startswith(f"{override}: {group}= takes one choice")
@@ -323,7 +307,7 @@ def test_a_list_of_choices_is_refused_and_told_how_to_sweep(override: str, sweep
     ],
 )
 def test_lists_that_are_values_pass(overrides: tuple[str, ...]) -> None:
-    look_for_lists(*overrides)
+    composed(*overrides)
 
 
 SPLIT_OPTIONS: dict[str, dict[str, Any]] = {

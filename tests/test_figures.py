@@ -12,6 +12,8 @@ from numpy.typing import NDArray
 
 from ser.figures import (
     confusion_figure,
+    effect_figure,
+    effects_figure,
     feature_lines_figure,
     filters_figure,
     groups_figure,
@@ -184,6 +186,31 @@ def test_a_2d_feature_has_a_picture_an_emotion_on_one_scale() -> None:
         assert not axes.yaxis_inverted(), "the lowest row is at the bottom"
     assert panels[-1].get_xlim() == (0, 6)
     assert bar.get_ylabel() == "standard deviations"
+
+
+def test_an_effect_is_drawn_beside_the_clip_before_it_on_the_clips_own_colours() -> None:
+    sounds = {"before": np.zeros(800, np.float32), "after": np.ones(1600, np.float32)}
+    pictures = {when: np.full((4, len(sound) // 80), 10.0 * len(when), np.float32) for when, sound in sounds.items()}
+    figure = effect_figure(sounds, pictures, 800, 0.1)
+    top, bottom = np.array(figure.axes).reshape(2, 2)
+    for waveform, below, (when, sound) in zip(top, bottom, sounds.items(), strict=True):
+        assert waveform.get_title() == when
+        assert waveform.lines[0].get_xdata()[-1] == pytest.approx((len(sound) - 1) / 800)
+        np.testing.assert_array_equal(waveform.lines[0].get_ydata(), sound)
+        np.testing.assert_array_equal(below.images[0].get_array(), pictures[when])
+        assert below.images[0].get_clim() == (-20, 60)
+        assert below.get_xlim() == (0, 2)
+
+
+def test_effects_have_a_panel_each_on_the_colours_of_the_first() -> None:
+    pictures = {f"effect {n}": np.full((4, 10 * n), n, np.float32) for n in range(1, 7)}
+    figure = effects_figure(pictures, 0.1)
+    drawn = [axes for axes in figure.axes if axes.images]
+    assert [axes.get_title("left") for axes in drawn] == list(pictures)
+    for axes, picture in zip(drawn, pictures.values(), strict=True):
+        np.testing.assert_array_equal(axes.images[0].get_array(), picture)
+        assert axes.images[0].get_clim() == (-79, 1)
+        assert axes.get_xlim() == (0, 6)
 
 
 def test_1d_features_have_a_line_each_on_one_scale() -> None:

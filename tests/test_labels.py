@@ -1,17 +1,12 @@
 from collections import Counter
 from dataclasses import replace
-from functools import cache
 from pathlib import Path
-from typing import Any
 
 import pytest
-from hydra import compose, initialize_config_dir
 
-from ser.config import plain, register_schemas
 from ser.corpora import EMOTIONS, Clip
 from ser.labels import LabelError, Labels
-
-CONF = Path(__file__).parents[1] / "conf"
+from tests.helpers import composed
 
 
 def clips(*emotions: str, corpus: str = "mine", votes: dict[str, int] | None = None) -> list[Clip]:
@@ -30,13 +25,6 @@ def refusal(labels: Labels, given: list[Clip]) -> str:
     with pytest.raises(LabelError) as caught:
         labels.apply(given)
     return str(caught.value)
-
-
-@cache
-def composed(*overrides: str) -> dict[str, Any]:
-    register_schemas()
-    with initialize_config_dir(str(CONF), version_base="1.3"):
-        return plain(compose("config", list(overrides)))
 
 
 THREE = clips("sad", "happy", "calm", "sad", "happy", "sad")

@@ -1,9 +1,7 @@
 import csv
-import json
 import re
 import shutil
 from collections.abc import Callable
-from functools import cache
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -11,7 +9,6 @@ import numpy as np
 import pytest
 import soundfile
 import torch
-from hydra import compose, initialize_config_dir
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from numpy.typing import NDArray
@@ -21,15 +18,13 @@ from torchaudio.functional import resample
 import ser.results
 from ser.audio import AudioError, from_samples, read_audio
 from ser.calibration import Calibration
-from ser.config import plain, register_schemas
 from ser.corpora import read_corpora
 from ser.errors import UserError
 from ser.models import CHECKPOINT_FORMAT
 from ser.recognizer import Answer, Recognizer, add_calibration
 from ser.splits import Split, split_clips
 from ser.train import run
-
-CONF = Path(__file__).parents[1] / "conf"
+from tests.helpers import composed
 
 PITCHES = {"anger": 900, "happy": 500, "sad": 200}
 
@@ -76,7 +71,7 @@ class Run(NamedTuple):
 
     def split(self) -> Split:
         clips = read_corpora({"name": "manifest", "root": str(self.corpus / "clips.csv")})
-        return split_clips(clips, **json.loads(composed(*SMALL))["split"])
+        return split_clips(clips, **composed(*SMALL)["split"])
 
     def probabilities(self) -> Tensor:
         return torch.tensor([[float(row[f"p_{label}"]) for label in PITCHES] for row in self.predictions()])
@@ -100,17 +95,10 @@ def corpus(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return root
 
 
-@cache
-def composed(*overrides: str) -> str:
-    register_schemas()
-    with initialize_config_dir(str(CONF), version_base="1.3"):
-        return json.dumps(plain(compose("config", list(overrides))))
-
-
 @pytest.fixture(scope="module", params=list(RECIPES))
 def trained(request: pytest.FixtureRequest, corpus: Path, tmp_path_factory: pytest.TempPathFactory) -> Run:
     folder = tmp_path_factory.mktemp(request.param)
-    cfg = json.loads(composed(*SMALL, *RECIPES[request.param]))
+    cfg = composed(*SMALL, *RECIPES[request.param])
     cfg["dataset"]["root"] = str(corpus / "clips.csv")
     with ser.results.console.capture():
         return Run(folder, corpus, run(cfg, folder))

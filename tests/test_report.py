@@ -15,7 +15,6 @@ from typing import Any, NamedTuple
 import numpy as np
 import pytest
 import soundfile
-from hydra import compose, initialize_config_dir
 from markupsafe import Markup
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
@@ -23,14 +22,12 @@ from numpy.typing import NDArray
 
 import ser.report
 import ser.results
-from ser.config import plain, register_schemas
 from ser.evaluation import SCORES, Answers
 from ser.figures import curves_figure, reliability_figure
-from ser.report import BEST, PLAYED_SECONDS, WORST, drawn, index_page, report_page
+from ser.report import BEST, PLAYED_SECONDS, WORST, drawn, index_page, markdown_table, report_page
 from ser.results import scored
 from ser.train import run
-
-CONF = Path(__file__).parents[1] / "conf"
+from tests.helpers import composed
 
 LABELS = ["<anger>", 'happy & "glad"', "sad's"]
 
@@ -212,9 +209,7 @@ def trained(tmp_path_factory: pytest.TempPathFactory) -> Run:
         "figure_every_n_epochs=0",
         "logger=csv",
     ]
-    register_schemas()
-    with initialize_config_dir(str(CONF), version_base="1.3"):
-        cfg = plain(compose("config", overrides))
+    cfg = composed(*overrides)
     folder = tmp_path_factory.mktemp("run")
     with ser.results.console.capture():
         return Run(folder, run(cfg, folder, ["python", "train.py", *overrides]))
@@ -544,6 +539,11 @@ def test_a_runs_page_holds_its_curves_and_its_sounds(trained: Run) -> None:
     right = round(trained.results["test"]["accuracy"] * trained.results["split"]["clips"]["test"])
     assert len(audios) == min(right, BEST) + min(trained.results["split"]["clips"]["test"] - right, WORST)
     assert all(len(heard(audio)[0]) == 6_400 for audio in audios)
+
+
+def test_a_table_in_markdown_has_text_on_the_left_and_numbers_on_the_right() -> None:
+    table = markdown_table(["condition", "UAR"], [["a|b", "0.5"]], ["condition"])
+    assert table == "| condition | UAR |\n| --- | ---: |\n| a\\|b | 0.5 |"
 
 
 def test_a_browser_shows_the_page_on_a_narrow_screen(html: str, tmp_path: Path) -> None:

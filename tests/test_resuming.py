@@ -17,16 +17,16 @@ from typing import Any
 
 import pytest
 import torch
-from hydra import compose, initialize_config_dir
 from omegaconf import DictConfig, OmegaConf
 from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 
-from ser.config import CONF, ConfigError, plain, register_schemas
+from ser.config import ConfigError
 from ser.errors import UserError
 from ser.files import UNFINISHED
 from ser.models import EmotionNetwork
 from ser.resuming import GoOn, check_resumption, resumed, run_folder
 from ser.train import main
+from tests.helpers import composed
 
 SMALL = 1 << 23
 BLOCK = 1 << 12
@@ -376,12 +376,6 @@ def test_a_data_drive_that_is_gone_during_training_costs_the_sounds_of_the_repor
     page = (run / "report.html").read_text(encoding="utf-8")
     assert "<audio" not in page
     assert "its file can't be read any more" in page
-
-
-def composed(*overrides: str) -> dict[str, Any]:
-    register_schemas()
-    with initialize_config_dir(str(CONF), version_base="1.3"):
-        return plain(compose("config", list(overrides)))
 
 
 @pytest.fixture

@@ -20,7 +20,6 @@ from ser.robustness import (
     apply,
     codec_rate,
     encode,
-    markdown,
     missing,
     row_of,
     score,
@@ -336,8 +335,3 @@ def test_a_row_tells_the_scores_and_brackets_a_change_that_may_be_none() -> None
     unsure = {**told, "family": "gain", "name": "gain, 20 dB", "change": {"uar": 0.01, "interval": [-0.01, 0.03]}}
     assert row_of(unsure)[::4] == ["gain, 20 dB", "(+0.010)"]
     assert row_of({**told, "family": "clean", "name": "clean"})[-1] == ""
-
-
-def test_a_table_in_markdown() -> None:
-    table = markdown([["clean", "a|b", "0.5"]], ["condition", "checkpoint", "UAR"])
-    assert table == "| condition | checkpoint | UAR |\n| --- | --- | ---: |\n| clean | a\\|b | 0.5 |"

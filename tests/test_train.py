@@ -3,14 +3,12 @@ import json
 import signal
 from collections import Counter
 from collections.abc import Callable, Iterator
-from functools import cache
 from pathlib import Path
 from typing import Any, NamedTuple
 
 import numpy as np
 import pytest
 import torch
-from hydra import compose, initialize_config_dir
 from omegaconf import OmegaConf
 from sklearn.metrics import accuracy_score, confusion_matrix, f1_score, precision_recall_fscore_support, recall_score
 from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
@@ -20,7 +18,7 @@ import ser.audio
 import ser.bank
 import ser.results
 from ser.audio import Recording
-from ser.config import ConfigError, plain, register_schemas
+from ser.config import ConfigError
 from ser.corpora import read_corpora
 from ser.errors import UserError
 from ser.evaluation import evaluate, read_answers, scores_of
@@ -28,8 +26,7 @@ from ser.models import Batch, EmotionNetwork
 from ser.recognizer import Recognizer
 from ser.splits import split_clips
 from ser.train import run
-
-CONF = Path(__file__).parents[1] / "conf"
+from tests.helpers import composed
 
 EMOTIONS = ("anger", "happy", "sad")
 
@@ -63,13 +60,6 @@ def corpus(corpus: Path) -> Path:
     return corpus
 
 
-@cache
-def composed(*overrides: str) -> str:
-    register_schemas()
-    with initialize_config_dir(str(CONF), version_base="1.3"):
-        return json.dumps(plain(compose("config", list(overrides))))
-
-
 class Run(NamedTuple):
     folder: Path
     results: dict[str, Any]
@@ -88,7 +78,7 @@ class Run(NamedTuple):
 
 def trained(corpus: Path, folder: Path, *overrides: str) -> Run:
     folder.mkdir(parents=True, exist_ok=True)
-    cfg = json.loads(composed(*overrides))
+    cfg = composed(*overrides)
     cfg["dataset"]["root"] = str(corpus)
     with ser.results.console.capture() as capture:
         results = run(cfg, folder, ["python", "train.py", *overrides])
@@ -163,7 +153,7 @@ def test_the_checkpoints_hold_plain_data_and_what_prediction_needs(first: Run) -
 
 def test_config_yaml_repeats_the_run(first: Run, corpus: Path) -> None:
     saved = OmegaConf.to_container(OmegaConf.load(first.folder / "config.yaml"))
-    expected = json.loads(composed(*ONE_D, "figure_every_n_epochs=2"))
+    expected = composed(*ONE_D, "figure_every_n_epochs=2")
     expected["dataset"]["root"] = str(corpus)
     assert saved == expected
 

@@ -24,34 +24,17 @@ from ser.models import Batch
 from ser.models.probe import Probe
 from ser.recognizer import Recognizer
 from ser.train import run
-
-SIZES: dict[str, Any] = {
-    "extractor_mode": "group_norm",
-    "extractor_conv_layer_config": [(8, 10, 5), (8, 3, 2), (8, 3, 2), (8, 3, 2), (8, 3, 2), (8, 2, 2), (8, 2, 2)],
-    "extractor_conv_bias": False,
-    "encoder_embed_dim": 16,
-    "encoder_projection_dropout": 0.1,
-    "encoder_pos_conv_kernel": 8,
-    "encoder_pos_conv_groups": 2,
-    "encoder_num_layers": 3,
-    "encoder_num_heads": 2,
-    "encoder_attention_dropout": 0.1,
-    "encoder_ff_interm_features": 32,
-    "encoder_ff_interm_dropout": 0.1,
-    "encoder_dropout": 0.1,
-    "encoder_layer_norm_first": False,
-    "encoder_layer_drop": 0.05,
-}
+from tests.helpers import TINY_WAV2VEC2
 
 BUCKETS = {"encoder_num_buckets": 32, "encoder_max_distance": 80}
 
 KINDS: dict[str, dict[str, Any]] = {
-    "wav2vec2": {"kind": "Wav2Vec2", "params": SIZES, "normalize_waveform": False},
-    "wavlm": {"kind": "WavLM", "params": {**SIZES, **BUCKETS}, "normalize_waveform": False},
+    "wav2vec2": {"kind": "Wav2Vec2", "params": TINY_WAV2VEC2, "normalize_waveform": False},
+    "wavlm": {"kind": "WavLM", "params": {**TINY_WAV2VEC2, **BUCKETS}, "normalize_waveform": False},
     "large": {
         "kind": "Wav2Vec2",
         "params": {
-            **SIZES,
+            **TINY_WAV2VEC2,
             "extractor_mode": "layer_norm",
             "extractor_conv_bias": True,
             "encoder_layer_norm_first": True,
@@ -164,7 +147,7 @@ def test_a_frontend_to_fine_tune_gives_waveforms_and_reads_no_weights(tmp_path: 
 
 
 def test_torchaudios_own_file_is_read_by_its_bundles_sizes(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(pipelines.HUBERT_BASE, "_params", {**SIZES, "aux_num_out": None})
+    monkeypatch.setattr(pipelines.HUBERT_BASE, "_params", {**TINY_WAV2VEC2, "aux_num_out": None})
     model = made("wav2vec2").model
     old = {name.replace("parametrizations.weight.original0", "weight_g"): w for name, w in model.state_dict().items()}
     old = {name.replace("parametrizations.weight.original1", "weight_v"): w for name, w in old.items()}
@@ -209,7 +192,7 @@ def test_what_is_downloaded_once_is_not_downloaded_again(
         torch.save(made("wav2vec2").model.state_dict(), file)
 
     monkeypatch.setattr("torch.hub.download_url_to_file", download)
-    monkeypatch.setattr(pipelines.WAV2VEC2_BASE, "_params", SIZES | {"aux_num_out": None})
+    monkeypatch.setattr(pipelines.WAV2VEC2_BASE, "_params", TINY_WAV2VEC2 | {"aux_num_out": None})
     for _ in range(2):
         assert _fetched("WAV2VEC2_BASE") == hub / "wav2vec2_fairseq_base_ls960.pth"
         assert isinstance(Frontend(FeatureConfig(names=["wav2vec2"]), 16_000).features.states, HiddenStates)
@@ -245,11 +228,17 @@ def test_other_weights_than_the_digests_are_refused(tmp_path: Path) -> None:
         ({**KINDS["wavlm"], "kind": "Whisper", "state_dict": {}}, "holds no wavlm: Whisper"),
         ({**KINDS["wavlm"], "params": {}, "state_dict": {}}, "can be built with these sizes"),
         (
-            {**KINDS["wavlm"], "params": {**SIZES, **BUCKETS, "encoder_num_layers": "3"}, "state_dict": {}},
+            {**KINDS["wavlm"], "params": {**TINY_WAV2VEC2, **BUCKETS, "encoder_num_layers": "3"}, "state_dict": {}},
             "these sizes",
         ),
-        ({**KINDS["wavlm"], "params": {**SIZES, **BUCKETS, "encoder_num_heads": 0}, "state_dict": {}}, "these sizes"),
-        ({**KINDS["wavlm"], "params": {**SIZES, **BUCKETS, "encoder_embed_dim": -16}, "state_dict": {}}, "these sizes"),
+        (
+            {**KINDS["wavlm"], "params": {**TINY_WAV2VEC2, **BUCKETS, "encoder_num_heads": 0}, "state_dict": {}},
+            "these sizes",
+        ),
+        (
+            {**KINDS["wavlm"], "params": {**TINY_WAV2VEC2, **BUCKETS, "encoder_embed_dim": -16}, "state_dict": {}},
+            "these sizes",
+        ),
         ({**KINDS["wavlm"], "params": 3, "state_dict": {}}, "must hold a state dict, or a dictionary of kind"),
         ({**KINDS["wavlm"], "kind": ["WavLM"], "state_dict": {}}, "must hold a state dict, or a dictionary of kind"),
         ({**KINDS["wavlm"], "state_dict": [1]}, "must hold a state dict, or a dictionary of kind"),

@@ -6,29 +6,12 @@ from torch import nn
 
 from ser.errors import UserError
 from ser.models.probe import LayerSum, Probe, Tuned
-
-SIZES: dict[str, Any] = {
-    "extractor_mode": "group_norm",
-    "extractor_conv_layer_config": [(8, 10, 5), (8, 8, 4)],
-    "extractor_conv_bias": False,
-    "encoder_embed_dim": 16,
-    "encoder_projection_dropout": 0.1,
-    "encoder_pos_conv_kernel": 4,
-    "encoder_pos_conv_groups": 2,
-    "encoder_num_layers": 3,
-    "encoder_num_heads": 2,
-    "encoder_attention_dropout": 0.1,
-    "encoder_ff_interm_features": 32,
-    "encoder_ff_interm_dropout": 0.1,
-    "encoder_dropout": 0.1,
-    "encoder_layer_norm_first": False,
-    "encoder_layer_drop": 0.05,
-}
+from tests.helpers import TINY_WAV2VEC2
 
 
 def tuned(**options: Any) -> Probe:
     torch.manual_seed(0)
-    pretrained = {"kind": "Wav2Vec2", "params": SIZES, "normalize_waveform": False}
+    pretrained = {"kind": "Wav2Vec2", "params": TINY_WAV2VEC2, "normalize_waveform": False}
     return Probe((1, 2, 16, 3), 6, pretrained=pretrained, **options)
 
 

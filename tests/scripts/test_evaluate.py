@@ -10,90 +10,24 @@ from typing import Any, NamedTuple
 
 import numpy as np
 import pytest
-import soundfile
 import torch
-from hydra import compose, initialize_config_dir
 
 import scripts.evaluate
-import ser.results
 from scripts.evaluate import evaluate, main
-from ser.config import plain, register_schemas
-from ser.corpora import Clip, read_corpora
+from ser.corpora import Clip
 from ser.errors import UserError
 from ser.evaluation import SCORES, Answers, read_answers
 from ser.recognizer import Recognizer
-from ser.splits import Split, split_clips
-from ser.train import run
-
-CONF = Path(__file__).parents[2] / "conf"
-
-LABELS = ["anger", "happy", "sad"]
-
-SPLIT = ("split=speaker", "split.test=0.4", "split.val=0.2")
-CHOICES = (
-    "dataset=manifest",
-    *SPLIT,
-    "datamodule.batch_size=8",
-    "features=energy_zcr",
-    "features.hop_length=200",
-    "features.frame_length=512",
-    "model=cnn1d",
-    "trainer.max_epochs=3",
-    "trainer.accelerator=cpu",
-    "trainer.enable_progress_bar=false",
-    "figure_every_n_epochs=0",
-    "logger=csv",
-)
-
-
-def manifest(path: Path, rows: list[tuple[str, str, str]]) -> Path:
-    with path.open("w", newline="", encoding="utf-8") as file:
-        csv.writer(file).writerows([("path", "emotion", "speaker"), *rows])
-    return path
+from tests.helpers import LABELS, SPLIT, Trained, composed, manifest
 
 
 @pytest.fixture(scope="module")
-def corpus(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """The list of 36 short noisy tones of 12 people in three emotions, and of one file that is no sound."""
-    root = tmp_path_factory.mktemp("corpus")
-    rng = np.random.default_rng(0)
-    rows = []
-    for emotion, pitch in zip(LABELS, (900, 500, 200), strict=True):
-        for take in range(12):
-            time = np.arange(int(rng.uniform(0.3, 0.5) * 16_000)) / 16_000
-            tone = 0.3 * np.sin(2 * np.pi * pitch * rng.uniform(0.6, 1.6) * time)
-            name = f"{emotion}_{take:02}.wav"
-            soundfile.write(root / name, tone + 0.1 * rng.standard_normal(len(time)), 16_000)
-            rows.append((name, emotion, f"p{take:02}"))
-    (root / "broken.wav").write_text("no sound")
-    return manifest(root / "clips.csv", [*rows, ("broken.wav", "happy", "p00")])
-
-
-@cache
-def composed(*overrides: str) -> str:
-    register_schemas()
-    with initialize_config_dir(str(CONF), version_base="1.3"):
-        return json.dumps(plain(compose("config", list(overrides))))
-
-
-class Trained(NamedTuple):
-    folder: Path
-    results: dict[str, Any]
-    split: Split
-
-    @property
-    def checkpoint(self) -> Path:
-        return self.folder / "checkpoints" / "best.ckpt"
-
-
-@pytest.fixture(scope="module")
-def trained(corpus: Path, tmp_path_factory: pytest.TempPathFactory) -> Trained:
-    folder = tmp_path_factory.mktemp("run")
-    cfg = json.loads(composed(*CHOICES))
-    cfg["dataset"]["root"] = str(corpus)
-    with ser.results.console.capture():
-        results = run(cfg, folder)
-    return Trained(folder, results, split_clips(read_corpora(cfg["dataset"]), **cfg["split"]))
+def people(people: Path) -> Path:
+    """One more file in their list, that is no sound."""
+    people.with_name("broken.wav").write_text("no sound")
+    with people.open("a", newline="", encoding="utf-8") as file:
+        csv.writer(file).writerow(("broken.wav", "happy", "p00"))
+    return people
 
 
 class Scored(NamedTuple):
@@ -110,7 +44,7 @@ def score(trained: Trained, tmp_path_factory: pytest.TempPathFactory) -> Score:
 
     @cache
     def do(root: Path, *words: str, side: str = "all", checkpoint: Path = trained.checkpoint) -> Scored:
-        cfg = json.loads(composed("dataset=manifest", *words))
+        cfg = composed("dataset=manifest", *words)
         cfg["dataset"]["root"] = str(root)
         written: list[Answers] = []
         with pytest.MonkeyPatch.context() as patch:
@@ -125,8 +59,8 @@ def speakers(clips: list[Clip]) -> set[str | None]:
     return {clip.speaker for clip in clips}
 
 
-def test_the_runs_own_test_side_gets_the_runs_scores(score: Score, trained: Trained, corpus: Path) -> None:
-    done = score(corpus, *SPLIT, side="test")
+def test_the_runs_own_test_side_gets_the_runs_scores(score: Score, trained: Trained, people: Path) -> None:
+    done = score(people, *SPLIT, side="test")
     run, found = trained.results, done.results
     for name in SCORES:
         assert found["test"][name] == pytest.approx(run["test"][name], abs=1e-6)
@@ -145,53 +79,53 @@ def test_the_runs_own_test_side_gets_the_runs_scores(score: Score, trained: Trai
     assert found["test"]["loss"] == pytest.approx(loss, rel=1e-5)
 
 
-def test_the_test_speakers_that_were_heard_before_are_counted(score: Score, trained: Trained, corpus: Path) -> None:
+def test_the_test_speakers_that_were_heard_before_are_counted(score: Score, trained: Trained, people: Path) -> None:
     heard, tested = speakers(trained.split.train) | speakers(trained.split.val), speakers(trained.split.test)
     assert len(heard) == 12 - len(tested)
     for side, before, among in (("test", 0, len(tested)), ("all", len(heard), 12)):
-        told = score(corpus, *SPLIT, side=side).results["split"]
+        told = score(people, *SPLIT, side=side).results["split"]
         assert (told["test_speakers_heard_before"], told["test_speakers"]) == (before, among)
         assert told["leakage"] == f"{before} of {among} test speakers were heard in training or validation."
 
 
 def test_it_is_not_known_who_was_heard_where_clips_or_checkpoint_do_not_say(
-    score: Score, trained: Trained, corpus: Path, tmp_path: Path
+    score: Score, trained: Trained, people: Path, tmp_path: Path
 ) -> None:
-    nobody = manifest(corpus.with_name("nobody.csv"), [(f"{e}_{i:02}.wav", e, "") for e in LABELS for i in range(3)])
+    nobody = manifest(people.with_name("nobody.csv"), [(f"{e}_{i:02}.wav", e, "") for e in LABELS for i in range(3)])
     told = score(nobody).results["split"]
     assert (told["test_speakers"], told["leakage"]) == (0, "Whether test speakers were heard in training is not known.")
     kept = torch.load(trained.checkpoint, weights_only=True)
     del kept["EmotionDataModule"]["heard"]
     torch.save(kept, tmp_path / "older.ckpt")
-    told = score(corpus, checkpoint=tmp_path / "older.ckpt").results["split"]
+    told = score(people, checkpoint=tmp_path / "older.ckpt").results["split"]
     assert (told["test_speakers"], told["test_speakers_heard_before"]) == (12, None)
     assert told["leakage"] == "Whether test speakers were heard in training is not known."
 
 
-def test_all_clips_are_answered_with_what_the_recognizer_says(score: Score, trained: Trained, corpus: Path) -> None:
-    done = score(corpus)
+def test_all_clips_are_answered_with_what_the_recognizer_says(score: Score, trained: Trained, people: Path) -> None:
+    done = score(people)
     assert done.results["dataset"]["clips"] == 36
     assert done.results["dataset"]["corpora"] == {"manifest": 36}
     assert done.results["split"]["name"] == "all"
     answers = done.answers
     recognizer = Recognizer.load(trained.checkpoint)
     for clip, told in zip(answers.clips, answers.probabilities, strict=True):
-        assert list(recognizer(corpus.parent / clip).values()) == pytest.approx(told.tolist(), abs=1e-5)
+        assert list(recognizer(people.parent / clip).values()) == pytest.approx(told.tolist(), abs=1e-5)
     assert done.results["test"]["accuracy"] == pytest.approx((answers.predicted == answers.true).mean(), abs=1e-6)
 
 
-def test_a_file_that_cannot_be_read_is_listed_and_not_scored(score: Score, trained: Trained, corpus: Path) -> None:
-    (skipped,) = score(corpus).results["dataset"]["skipped"]
+def test_a_file_that_cannot_be_read_is_listed_and_not_scored(score: Score, trained: Trained, people: Path) -> None:
+    (skipped,) = score(people).results["dataset"]["skipped"]
     assert skipped["clip"] == "broken.wav"
     assert "can't be read" in skipped["reason"]
     tested = any(clip.name == "broken.wav" for clip in trained.split.test)
-    assert len(score(corpus, *SPLIT, side="test").results["dataset"]["skipped"]) == tested
+    assert len(score(people, *SPLIT, side="test").results["dataset"]["skipped"]) == tested
 
 
-def test_labels_that_only_one_side_has_are_left_out_and_counted(score: Score, trained: Trained, corpus: Path) -> None:
-    with corpus.open(newline="", encoding="utf-8") as file:
+def test_labels_that_only_one_side_has_are_left_out_and_counted(score: Score, trained: Trained, people: Path) -> None:
+    with people.open(newline="", encoding="utf-8") as file:
         rows = [(row["path"], row["emotion"].replace("sad", "boredom"), row["speaker"]) for row in csv.DictReader(file)]
-    other = manifest(corpus.with_name("other.csv"), rows[:-1])
+    other = manifest(people.with_name("other.csv"), rows[:-1])
     done = score(other)
     assert done.results["labels"] == {"classes": ["anger", "happy"], "left_out": {"boredom": 12}}
     assert done.results["dataset"]["clips"] == 24
@@ -200,23 +134,23 @@ def test_labels_that_only_one_side_has_are_left_out_and_counted(score: Score, tr
     assert Counter(answers.true.tolist()) == {0: 12, 1: 12}
     recognizer = Recognizer.load(trained.checkpoint)
     for clip, told in zip(answers.clips, answers.probabilities, strict=True):
-        whole = recognizer(corpus.parent / clip)
+        whole = recognizer(people.parent / clip)
         shared = whole["anger"] + whole["happy"]
         assert told.tolist() == pytest.approx([whole["anger"] / shared, whole["happy"] / shared], abs=1e-5)
 
 
-def test_what_labels_leave_out_is_counted_along(score: Score, corpus: Path) -> None:
-    done = score(corpus, "labels.drop=[sad]")
+def test_what_labels_leave_out_is_counted_along(score: Score, people: Path) -> None:
+    done = score(people, "labels.drop=[sad]")
     assert done.results["labels"] == {"classes": ["anger", "happy"], "left_out": {"sad": 12}}
 
 
-def test_fewer_than_two_shared_emotions_are_an_error(score: Score, corpus: Path) -> None:
+def test_fewer_than_two_shared_emotions_are_an_error(score: Score, people: Path) -> None:
     with pytest.raises(UserError, match="anger, happy, sad apart, and the clips show anger, boredom, calm: they must"):
-        score(corpus, "labels.merge={happy: calm, sad: boredom}")
+        score(people, "labels.merge={happy: calm, sad: boredom}")
 
 
-def test_a_corpus_without_a_clip_that_can_be_used_is_an_error(score: Score, corpus: Path) -> None:
-    gone = manifest(corpus.with_name("gone.csv"), [("gone1.wav", "anger", ""), ("gone2.wav", "sad", "")])
+def test_a_corpus_without_a_clip_that_can_be_used_is_an_error(score: Score, people: Path) -> None:
+    gone = manifest(people.with_name("gone.csv"), [("gone1.wav", "anger", ""), ("gone2.wav", "sad", "")])
     with pytest.raises(UserError, match="no clip of these can be used"):
         score(gone)
 
@@ -241,10 +175,10 @@ def ask(trained: Trained, monkeypatch: pytest.MonkeyPatch, capsys: pytest.Captur
 
 
 def test_the_script_prints_the_scores_and_leaves_what_a_run_leaves(
-    ask: Ask, trained: Trained, corpus: Path, tmp_path: Path
+    ask: Ask, trained: Trained, people: Path, tmp_path: Path
 ) -> None:
     out = tmp_path / "some" / "folder"
-    words = ("dataset=manifest", f"dataset.root={corpus}", *SPLIT)
+    words = ("dataset=manifest", f"dataset.root={people}", *SPLIT)
     code, screen = ask(*words, "--side", "test", "--out", out)
     assert code == 0
     tested = len(speakers(trained.split.test))
@@ -268,9 +202,9 @@ def test_the_script_prints_the_scores_and_leaves_what_a_run_leaves(
     assert page.count("<audio") == min(8, round(wrong)) + min(6, results["dataset"]["clips"] - round(wrong))
 
 
-def test_errors_end_in_words_and_leave_nothing(ask: Ask, corpus: Path, tmp_path: Path) -> None:
+def test_errors_end_in_words_and_leave_nothing(ask: Ask, people: Path, tmp_path: Path) -> None:
     out = tmp_path / "out"
-    good = ("dataset=manifest", f"dataset.root={corpus}")
+    good = ("dataset=manifest", f"dataset.root={people}")
     for words, checkpoint, message in (
         (good, tmp_path / "gone.ckpt", "gone.ckpt is not a checkpoint"),
         (("dataset=manifest", f"dataset.root={tmp_path / 'gone.csv'}"), None, "manifest is not at"),

@@ -12,21 +12,18 @@ import numpy as np
 import pytest
 import soundfile
 import torch
-from hydra import compose, initialize_config_dir
 from rich.console import Console
 
 import scripts.predict
 import ser.results
 from scripts.predict import Writer, find, main, show, told, write_each
 from ser.calibration import Calibration
-from ser.config import plain, register_schemas
 from ser.recognizer import Answer, Recognizer, add_calibration
 from ser.timeline import Listener, SoundStream
 from ser.train import run
+from tests.helpers import LABELS, composed
 
 ROOT = Path(__file__).parents[2]
-
-LABELS = ["anger", "happy", "sad"]
 
 CHOICES = (
     "dataset=folder",
@@ -45,25 +42,9 @@ CHOICES = (
 
 
 @pytest.fixture(scope="module")
-def corpus(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """36 short noisy tones in three emotions."""
-    root = tmp_path_factory.mktemp("corpus")
-    rng = np.random.default_rng(0)
-    for emotion, pitch in zip(LABELS, (900, 500, 200), strict=True):
-        (root / emotion).mkdir()
-        for take in range(12):
-            time = np.arange(int(rng.uniform(0.3, 0.5) * 16_000)) / 16_000
-            tone = 0.3 * np.sin(2 * np.pi * pitch * rng.uniform(0.6, 1.6) * time)
-            soundfile.write(root / emotion / f"{take:02}.wav", tone + 0.1 * rng.standard_normal(len(time)), 16_000)
-    return root
-
-
-@pytest.fixture(scope="module")
 def checkpoints(corpus: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A folder with best.ckpt, which was tested, and last.ckpt."""
-    register_schemas()
-    with initialize_config_dir(str(ROOT / "conf"), version_base="1.3"):
-        cfg = plain(compose("config", list(CHOICES)))
+    cfg = composed(*CHOICES)
     cfg["dataset"]["root"] = str(corpus)
     folder = tmp_path_factory.mktemp("run")
     with ser.results.console.capture():
@@ -145,7 +126,7 @@ def test_a_csv_and_json_lines_hold_all_answers(ask: Ask, corpus: Path, recognize
     ended = ask(*files, "--csv", tmp_path / "answers.csv", "--jsonl", tmp_path / "answers.jsonl", "--batch-size", "5")
     assert ended.status == 1
     assert "│" not in ended.out
-    assert "13 of 14 files read" in ended.told
+    assert "15 of 16 files read" in ended.told
     table = rows(tmp_path / "answers.csv")
     lines = [json.loads(line) for line in (tmp_path / "answers.jsonl").read_text(encoding="utf-8").splitlines()]
     assert list(table[0]) == ["path", "emotion", "confidence", "p_anger", "p_happy", "p_sad", "error"]
@@ -198,7 +179,7 @@ def test_folders_and_globs_and_the_list_come_together_in_order(ask: Ask, corpus:
     ended = ask(corpus / "happy", "-", str(corpus / "anger/0[1-3].wav"), "--csv", tmp_path / "a.csv", listed=listed)
     assert ended.status == 0
     assert [Path(row["path"]).relative_to(corpus).as_posix() for row in rows(tmp_path / "a.csv")] == [
-        *(f"happy/{take:02}.wav" for take in range(12)),
+        *(f"happy/{take:02}.wav" for take in range(14)),
         *("sad/02.wav", "sad/01.wav"),
         *("anger/01.wav", "anger/02.wav", "anger/03.wav"),
     ]
@@ -280,7 +261,7 @@ def test_unsure_files_are_left_unanswered(
     add_calibration(path, known)
     words = ("--abstain", "0.1", "--csv", tmp_path / "a.csv", "--jsonl", tmp_path / "a.jsonl")
     ended = ask(corpus, tmp_path / "gone.wav", *words, checkpoint=path)
-    assert f"36 of 37 files read, of these 26 left unanswered, less sure than {least:.3f}" in ended.told
+    assert f"42 of 43 files read, of these 32 left unanswered, less sure than {least:.3f}" in ended.told
     table = rows(tmp_path / "a.csv")[:-1]
     lines = [json.loads(line) for line in (tmp_path / "a.jsonl").read_text(encoding="utf-8").splitlines()][:-1]
     assert sum(bool(row["emotion"]) for row in table) == 10

@@ -1,9 +1,7 @@
-import csv
 import json
 import re
 import sys
 from collections.abc import Callable
-from functools import cache
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -11,74 +9,19 @@ import numpy as np
 import pytest
 import soundfile
 import torch
-from hydra import compose, initialize_config_dir
 
 import scripts.evaluate
-import ser.results
 from scripts import robustness
 from scripts.robustness import CAUTION, main, measure, short_names
 from ser.audio import read_audio
-from ser.config import plain, register_schemas
-from ser.corpora import read_corpora
 from ser.errors import UserError
 from ser.recognizer import Recognizer
 from ser.robustness import CONDITIONS, apply
-from ser.splits import Split, split_clips
-from ser.train import run
-
-CONF = Path(__file__).parents[2] / "conf"
-
-LABELS = ["anger", "happy", "sad"]
-
-SPLIT = ("split=speaker", "split.test=0.4", "split.val=0.2")
-
-CHOICES = (
-    "dataset=manifest",
-    *SPLIT,
-    "datamodule.batch_size=8",
-    "features=energy_zcr",
-    "features.hop_length=200",
-    "features.frame_length=512",
-    "model=cnn1d",
-    "trainer.max_epochs=3",
-    "trainer.accelerator=cpu",
-    "trainer.enable_progress_bar=false",
-    "figure_every_n_epochs=0",
-    "logger=csv",
-)
-
-
-def manifest(path: Path, rows: list[tuple[str, str, str]]) -> Path:
-    with path.open("w", newline="", encoding="utf-8") as file:
-        csv.writer(file).writerows([("path", "emotion", "speaker"), *rows])
-    return path
-
-
-@pytest.fixture(scope="module")
-def corpus(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """The list of 36 short noisy tones of 12 people in three emotions, some longer than half a second."""
-    root = tmp_path_factory.mktemp("corpus")
-    rng = np.random.default_rng(0)
-    rows = []
-    for emotion, pitch in zip(LABELS, (900, 500, 200), strict=True):
-        for take in range(12):
-            time = np.arange(int(rng.uniform(0.3, 0.6) * 16_000)) / 16_000
-            tone = 0.2 * np.sin(2 * np.pi * pitch * rng.uniform(0.6, 1.6) * time)
-            name = f"{emotion}_{take:02}.wav"
-            soundfile.write(root / name, tone + 0.05 * rng.standard_normal(len(time)), 16_000)
-            rows.append((name, emotion, f"p{take:02}"))
-    return manifest(root / "clips.csv", rows)
-
-
-@cache
-def composed(*overrides: str) -> str:
-    register_schemas()
-    with initialize_config_dir(str(CONF), version_base="1.3"):
-        return json.dumps(plain(compose("config", list(overrides))))
+from tests.helpers import LABELS, SPLIT, Trained, composed, manifest
 
 
 def choices(root: Path, *words: str) -> dict[str, Any]:
-    cfg = json.loads(composed("dataset=manifest", *words))
+    cfg = composed("dataset=manifest", *words)
     cfg["dataset"]["root"] = str(root)
     return cfg
 
@@ -87,27 +30,10 @@ FEW = [one for one in CONDITIONS if one.value in (None, 0, 1, 32, 8, 20, 0.5)]
 """Of each family one or two, for what need not be seen of all; codecs take most of the time."""
 
 
-class Trained(NamedTuple):
-    checkpoint: Path
-    other: Path
-    results: dict[str, Any]
-    split: Split
-
-
 @pytest.fixture(scope="module")
-def trained(corpus: Path, tmp_path_factory: pytest.TempPathFactory) -> Trained:
-    """A run, and a copy of its checkpoint in a folder without a run, whose network says the opposite."""
-    root = tmp_path_factory.mktemp("runs")
-    cfg = choices(corpus, *CHOICES[1:])
-    with ser.results.console.capture():
-        results = run(cfg, root / "plain")
-    checkpoint = root / "plain/checkpoints/best.ckpt"
-    return Trained(
-        checkpoint,
-        changed(checkpoint, root / "turned/checkpoints/best.ckpt", turn),
-        results,
-        split_clips(read_corpora(cfg["dataset"]), **cfg["split"]),
-    )
+def turned(trained: Trained) -> Path:
+    """A copy of its checkpoint in a folder without a run, whose network says the opposite."""
+    return changed(trained.checkpoint, trained.folder.parent / "turned/checkpoints/best.ckpt", turn)
 
 
 def changed(checkpoint: Path, path: Path, change: Callable[[dict[str, Any]], None]) -> Path:
@@ -134,18 +60,18 @@ class Measured(NamedTuple):
 
 
 @pytest.fixture(scope="module")
-def both(trained: Trained, corpus: Path, tmp_path_factory: pytest.TempPathFactory) -> Measured:
+def both(trained: Trained, turned: Path, people: Path, tmp_path_factory: pytest.TempPathFactory) -> Measured:
     folder = tmp_path_factory.mktemp("out")
-    paths = [trained.checkpoint, trained.other]
-    return Measured(folder, measure(paths, choices(corpus, *SPLIT), "test", folder, ["a", "command"]))
+    paths = [trained.checkpoint, turned]
+    return Measured(folder, measure(paths, choices(people, *SPLIT), "test", folder, ["a", "command"]))
 
 
 def test_clean_clips_get_the_scores_of_an_evaluation(
-    both: Measured, trained: Trained, corpus: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    both: Measured, trained: Trained, turned: Path, people: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(scripts.evaluate, "write", lambda *_, **__: None)
-    for number, checkpoint in enumerate((trained.checkpoint, trained.other)):
-        expected = scripts.evaluate.evaluate(checkpoint, choices(corpus, *SPLIT), "test", tmp_path, [])
+    for number, checkpoint in enumerate((trained.checkpoint, turned)):
+        expected = scripts.evaluate.evaluate(checkpoint, choices(people, *SPLIT), "test", tmp_path, [])
         told = both.conditions(number)["clean"]
         for name in ("accuracy", "uar"):
             assert told[name] == pytest.approx(expected["test"][name], abs=1e-6)
@@ -160,8 +86,8 @@ def test_clean_clips_get_the_scores_of_an_evaluation(
     assert both.conditions(0)["clean"]["uar"] == pytest.approx(trained.results["test"]["uar"], abs=1e-6)
 
 
-def test_each_condition_is_scored_on_clips_under_it(both: Measured, trained: Trained) -> None:
-    recognizers = [Recognizer.load(checkpoint) for checkpoint in (trained.checkpoint, trained.other)]
+def test_each_condition_is_scored_on_clips_under_it(both: Measured, trained: Trained, turned: Path) -> None:
+    recognizers = [Recognizer.load(checkpoint) for checkpoint in (trained.checkpoint, turned)]
     clips = [(clip, read_audio(clip.path, 16_000)) for clip in trained.split.test]
     for number in (0, 1):
         assert list(both.conditions(number)) == [condition.name for condition in CONDITIONS]
@@ -205,19 +131,19 @@ def test_the_folder_has_json_table_and_figure_that_tell_the_same(both: Measured)
 
 
 def test_batches_and_their_order_change_nothing(
-    both: Measured, trained: Trained, corpus: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    both: Measured, trained: Trained, turned: Path, people: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(robustness, "BATCH", 2)
     monkeypatch.setattr(robustness, "CONDITIONS", FEW)
-    cfg = choices(corpus, *SPLIT)
-    again = measure([trained.other, trained.checkpoint], cfg, "test", tmp_path, ["a", "command"])
+    cfg = choices(people, *SPLIT)
+    again = measure([turned, trained.checkpoint], cfg, "test", tmp_path, ["a", "command"])
     assert [told["name"] for told in again["checkpoints"]] == ["turned", "plain"]
     for number, told in enumerate(again["checkpoints"][::-1]):
         assert told["conditions"] == [both.conditions(number)[condition.name] for condition in FEW]
 
 
 def test_a_line_says_where_clips_of_the_training_may_be_among_those_scored(
-    both: Measured, trained: Trained, corpus: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    both: Measured, trained: Trained, people: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(robustness, "CONDITIONS", CONDITIONS[:2])
     tested = len({clip.speaker for clip in trained.split.test})
@@ -225,14 +151,14 @@ def test_a_line_says_where_clips_of_the_training_may_be_among_those_scored(
         assert told["split"]["leakage"] == f"0 of {tested} test speakers were heard in training or validation."
         assert "caution" not in told
     for words, side in ((("split.val=0.2",), "test"), (SPLIT, "all"), (SPLIT, "train")):
-        told = measure([trained.checkpoint], choices(corpus, *words), side, tmp_path, [])["checkpoints"][0]
+        told = measure([trained.checkpoint], choices(people, *words), side, tmp_path, [])["checkpoints"][0]
         assert told["split"]["test_speakers_heard_before"] > 0
         assert told["caution"] == CAUTION
         assert CAUTION in (tmp_path / "robustness.md").read_text(encoding="utf-8")
 
 
 def test_speakers_on_two_sides_are_no_caution_on_the_test_side_of_the_own_run(
-    trained: Trained, corpus: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    trained: Trained, people: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(robustness, "CONDITIONS", CONDITIONS[:2])
 
@@ -240,7 +166,7 @@ def test_speakers_on_two_sides_are_no_caution_on_the_test_side_of_the_own_run(
         kept["EmotionDataModule"]["heard"] = [f"manifest/p{i:02}" for i in range(12)]
 
     checkpoint = changed(trained.checkpoint, tmp_path / "run/checkpoints/best.ckpt", hear_all)
-    cfg = choices(corpus, *SPLIT)
+    cfg = choices(people, *SPLIT)
     for metrics, cautious in ((None, True), ({"split": {"hash": "other"}}, True), ({}, False)):
         if metrics is not None:
             told = trained.results | metrics
@@ -252,7 +178,7 @@ def test_speakers_on_two_sides_are_no_caution_on_the_test_side_of_the_own_run(
 
 
 def test_checkpoints_of_two_sample_rates_stand_side_by_side(
-    both: Measured, trained: Trained, corpus: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    both: Measured, trained: Trained, people: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     def resample(kept: dict[str, Any]) -> None:
         kept["EmotionDataModule"]["features"]["sample_rate"] = 11_025
@@ -260,7 +186,7 @@ def test_checkpoints_of_two_sample_rates_stand_side_by_side(
     some = [condition for condition in CONDITIONS if condition.value in (None, 0, 32)]
     monkeypatch.setattr(robustness, "CONDITIONS", some)
     other = changed(trained.checkpoint, tmp_path / "other/checkpoints/best.ckpt", resample)
-    cfg = choices(corpus, *SPLIT)
+    cfg = choices(people, *SPLIT)
     first, second = measure([trained.checkpoint, other], cfg, "test", tmp_path / "out", [])["checkpoints"]
     assert [first["input"]["sample_rate"], second["input"]["sample_rate"]] == [16_000, 11_025]
     assert first["conditions"] == [both.conditions()[condition.name] for condition in some]
@@ -270,13 +196,13 @@ def test_checkpoints_of_two_sample_rates_stand_side_by_side(
 
 
 def test_a_clip_far_beyond_full_scale_is_left_out_of_all_and_named(
-    trained: Trained, corpus: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    trained: Trained, people: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(robustness, "CONDITIONS", CONDITIONS[:4])
-    soundfile.write(corpus.with_name("huge.wav"), np.full(8_000, 1e30), 16_000, subtype="FLOAT")
-    (corpus.with_name("broken.wav")).write_text("no sound")
+    soundfile.write(people.with_name("huge.wav"), np.full(8_000, 1e30), 16_000, subtype="FLOAT")
+    (people.with_name("broken.wav")).write_text("no sound")
     rows = [(f"{emotion}_{i:02}.wav", emotion, f"p{i:02}") for emotion in LABELS for i in range(6)]
-    some = manifest(corpus.with_name("some.csv"), [*rows, ("huge.wav", "sad", "p09"), ("broken.wav", "sad", "p09")])
+    some = manifest(people.with_name("some.csv"), [*rows, ("huge.wav", "sad", "p09"), ("broken.wav", "sad", "p09")])
     results = measure([trained.checkpoint], choices(some), "all", tmp_path, [])
     assert results["dataset"]["clips"] == 18
     skipped = {one["clip"]: one["reason"] for one in results["dataset"]["skipped"]}
@@ -287,7 +213,7 @@ def test_a_clip_far_beyond_full_scale_is_left_out_of_all_and_named(
 
 
 def test_checkpoints_must_know_the_same_of_what_the_clips_show(
-    trained: Trained, corpus: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    trained: Trained, people: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     def rename(kept: dict[str, Any]) -> None:
         kept["EmotionDataModule"]["labels"] = ["boredom", "sad", "anger"]
@@ -295,9 +221,9 @@ def test_checkpoints_must_know_the_same_of_what_the_clips_show(
     monkeypatch.setattr(robustness, "CONDITIONS", CONDITIONS[:2])
     paths = [trained.checkpoint, changed(trained.checkpoint, tmp_path / "other/best.ckpt", rename)]
     with pytest.raises(UserError, match="one checkpoint knows anger, happy, sad, and another sad, anger: only"):
-        measure(paths, choices(corpus, *SPLIT), "test", tmp_path / "out", [])
+        measure(paths, choices(people, *SPLIT), "test", tmp_path / "out", [])
     assert not (tmp_path / "out").exists()
-    results = measure(paths, choices(corpus, *SPLIT, "labels.drop=[happy]"), "test", tmp_path / "out", [])
+    results = measure(paths, choices(people, *SPLIT, "labels.drop=[happy]"), "test", tmp_path / "out", [])
     assert results["labels"]["classes"] == ["anger", "sad"]
     assert results["labels"]["left_out"] == {"happy": 12}
 
@@ -338,7 +264,7 @@ def ask(trained: Trained, monkeypatch: pytest.MonkeyPatch, capsys: pytest.Captur
 
 
 def test_the_script_scores_the_test_side_and_names_what_it_left_out(
-    ask: Ask, both: Measured, trained: Trained, corpus: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    ask: Ask, both: Measured, trained: Trained, people: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(robustness, "CONDITIONS", FEW)
     write = soundfile.write
@@ -349,7 +275,7 @@ def test_the_script_scores_the_test_side_and_names_what_it_left_out(
         write(*args, **options)
 
     monkeypatch.setattr(soundfile, "write", without_opus)
-    words = ("dataset=manifest", f"dataset.root={corpus}", *SPLIT)
+    words = ("dataset=manifest", f"dataset.root={people}", *SPLIT)
     code, screen = ask(*words, "--out", tmp_path / "some/folder")
     assert code == 0
     assert "Condition left out: Opus, 8 kbit/s: libsndfile" in screen
@@ -369,12 +295,12 @@ def test_the_script_scores_the_test_side_and_names_what_it_left_out(
 
 
 def test_errors_end_in_words_before_anything_is_computed(
-    ask: Ask, trained: Trained, corpus: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    ask: Ask, trained: Trained, people: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(robustness, "answers_under", lambda *_: pytest.fail("it computes"))
     out, file = tmp_path / "out", tmp_path / "file"
     file.write_text("")
-    good = ("dataset=manifest", f"dataset.root={corpus}", *SPLIT)
+    good = ("dataset=manifest", f"dataset.root={people}", *SPLIT)
     for words, checkpoint, message in (
         ((*good, "--out", file), None, "file can't be written to: File exists; give another --out"),
         ((*good, "--out", file / "below"), None, "can't be written to: Not a directory; give another --out"),

@@ -1,0 +1,66 @@
+"""What tests of several modules begin from."""
+
+import csv
+import json
+from collections.abc import Sequence
+from functools import cache
+from pathlib import Path
+from typing import Any, NamedTuple
+
+from ser.config import compose_words
+from ser.splits import Split
+
+LABELS = ["anger", "happy", "sad"]
+"""What the clips of small corpora show."""
+
+SPLIT = ("split=speaker", "split.test=0.4", "split.val=0.2")
+"""So that few speakers fill three sides."""
+
+TINY_WAV2VEC2: dict[str, Any] = {
+    "extractor_mode": "group_norm",
+    "extractor_conv_layer_config": [(8, 10, 5), (8, 3, 2), (8, 3, 2), (8, 3, 2), (8, 3, 2), (8, 2, 2), (8, 2, 2)],
+    "extractor_conv_bias": False,
+    "encoder_embed_dim": 16,
+    "encoder_projection_dropout": 0.1,
+    "encoder_pos_conv_kernel": 8,
+    "encoder_pos_conv_groups": 2,
+    "encoder_num_layers": 3,
+    "encoder_num_heads": 2,
+    "encoder_attention_dropout": 0.1,
+    "encoder_ff_interm_features": 32,
+    "encoder_ff_interm_dropout": 0.1,
+    "encoder_dropout": 0.1,
+    "encoder_layer_norm_first": False,
+    "encoder_layer_drop": 0.05,
+}
+"""What torchaudio's wav2vec 2.0 is made from, in small."""
+
+
+def composed(*words: str) -> dict[str, Any]:
+    """What ``train.py`` would make of ``words``; a copy that the test may change."""
+    choices: dict[str, Any] = json.loads(_composed(words))
+    return choices
+
+
+@cache
+def _composed(words: Sequence[str]) -> str:
+    return json.dumps(compose_words(words))
+
+
+def manifest(path: Path, rows: Sequence[tuple[str, str, str]]) -> Path:
+    """A list of clips at ``path``: file, emotion and speaker of each."""
+    with path.open("w", newline="", encoding="utf-8") as file:
+        csv.writer(file).writerows([("path", "emotion", "speaker"), *rows])
+    return path
+
+
+class Trained(NamedTuple):
+    """A run that is over."""
+
+    folder: Path
+    results: dict[str, Any]
+    split: Split
+
+    @property
+    def checkpoint(self) -> Path:
+        return self.folder / "checkpoints" / "best.ckpt"
