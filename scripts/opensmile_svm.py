@@ -23,6 +23,7 @@ from joblib import Parallel, cpu_count, delayed
 from numpy.typing import NDArray
 from sklearn.impute import SimpleImputer
 from sklearn.metrics import recall_score
+from sklearn.metrics.pairwise import rbf_kernel
 from sklearn.pipeline import Pipeline, make_pipeline
 from sklearn.preprocessing import StandardScaler
 from sklearn.svm import SVC
@@ -75,9 +76,13 @@ def _functionals(name: str, clips: Sequence[NDArray[Any]]) -> NDArray[np.float32
 
 
 def machine(strength: float) -> Pipeline:
-    """Functionals, standardised on the training clips, → an SVM with a radial basis function, C = ``strength``."""
+    """Functionals, standardised on the training clips, → an SVM with a radial basis function, C = ``strength``.
+
+    Gamma is 1 by the number of functionals. The kernel is scikit-learn's function, which multiplies matrices, and not
+    ``"rbf"``, for which libsvm goes from pair to pair: on 2,000 clips of ComParE_2016 it takes 20 times as long.
+    """
     return make_pipeline(
-        SimpleImputer(keep_empty_features=True), StandardScaler(), SVC(C=strength, break_ties=True, cache_size=1000)
+        SimpleImputer(keep_empty_features=True), StandardScaler(), SVC(C=strength, kernel=rbf_kernel, break_ties=True)
     )
 
 
@@ -163,7 +168,7 @@ def run(name: str, cfg: dict[str, Any], folder: Path, command: list[str]) -> dic
         "features": name,
         "model": "svm",
         # What a prediction reads: the vectors, and a coefficient of each for each pair of classes but one.
-        "parameters": {"trainable": int(machine_of.support_vectors_.size + machine_of.dual_coef_.size)},
+        "parameters": {"trainable": len(machine_of.support_) * inputs.shape[1] + machine_of.dual_coef_.size},
         "seed": None,
         "precision": "64-true",
         "checkpoint": {"tested": f"SVM with C = {strength:g}", "epoch": None, "best_val_uar": best},

@@ -58,6 +58,10 @@ def test_the_folds_of_a_corpus_are_tested_and_pooled(corpus: Path, tmp_path: Pat
     pooled, answers = pool(runs)
     assert len(answers.clips) == pooled["dataset"]["clips"]
     assert pooled["checkpoint"]["epoch"] is None
+    # A vector of the two functionals for each clip that counts, and its weight against each of the two other emotions.
+    kept, more = divmod(results["parameters"]["trainable"], 2 + 2)
+    assert more == 0
+    assert 0 < kept <= results["split"]["clips"]["train"]
     assert pooled["answer_seconds"] == median(took) > 0
     assert len(list((tmp_path / "cache").glob("features-*"))) == 1
 
@@ -109,6 +113,19 @@ def test_the_strength_is_the_best_on_validation() -> None:
     assert score >= max(recall_score(targets[200:], other, average="macro") for other in others)
     values = opensmile_svm._margins(fitted, inputs[200:])
     assert (values.argmax(1) == said).all()
+
+
+def test_the_kernel_is_that_of_libsvm() -> None:
+    rng = np.random.default_rng(0)
+    targets = rng.integers(0, 3, 200)
+    inputs = (rng.normal(size=(200, 5)) + targets[:, None]).astype(np.float32)
+    inputs[::9, 1] = np.nan
+    ours = opensmile_svm.machine(3.0).fit(inputs[:150], targets[:150])
+    theirs = (
+        opensmile_svm.machine(3.0).set_params(svc__kernel="rbf", svc__gamma="auto").fit(inputs[:150], targets[:150])
+    )
+    np.testing.assert_allclose(ours.decision_function(inputs[150:]), theirs.decision_function(inputs[150:]), atol=1e-3)
+    np.testing.assert_array_equal(ours[-1].support_, theirs[-1].support_)
 
 
 def test_functionals_of_integers_and_of_their_floats_are_the_same() -> None:
