@@ -20,7 +20,7 @@ from ser.errors import UserError
 from ser.evaluation import answers_about
 from ser.recognizer import Recognizer
 from ser.results import console, git_revision, scored, show, started_as, versions, write
-from ser.scoring import answer, describe_checkpoint, describe_clips, trial_of
+from ser.scoring import answer, answered, describe_checkpoint, describe_clips, trial_of
 
 BATCH = 64
 
@@ -40,13 +40,15 @@ def evaluate(checkpoint: Path, cfg: dict[str, Any], side: str, folder: Path, com
     """
     recognizer = Recognizer.load(checkpoint)
     trial = trial_of(cfg, side, [recognizer])
-    usable = trial.clips
-    heard = [trial.recordings[recognizer.sample_rate][clip.name] for clip in usable]
+    heard = [trial.recordings[recognizer.sample_rate][clip.name] for clip in trial.clips]
     parts = [
         answer(recognizer, heard[start : start + BATCH], trial.labels)
         for start in track(range(0, len(heard), BATCH), console=console, disable=not console.is_terminal)
     ]
-    answers = answers_about(usable, trial.labels, np.concatenate(parts))
+    probabilities = np.concatenate(parts)
+    trial, finite = answered(trial, [probabilities])
+    usable = trial.clips
+    answers = answers_about(usable, trial.labels, probabilities[finite])
     told, network = describe_clips(cfg, side, trial), describe_checkpoint(checkpoint, usable)
     results = {
         "row": None,

@@ -1,8 +1,9 @@
 """Tables of many runs: ``python scripts/leaderboard.py outputs/multirun/2026-01-31/12-00-00``.
 
-One table for each corpus and split, told apart by the split's hash: figures of different tables are about other test
-clips, and so can't be compared. Runs that differ only in seed make one row, mean ± standard deviation over seeds. Folds
-come in as ``scripts/pool.py`` leaves them. Jobs of a sweep that failed or are missing stand in a table of their own.
+One table for each corpus, split and side of it, told apart by the split's hash, and by how many of its speakers were
+heard before: figures of different tables are about other test clips or another task, and so can't be compared. Runs
+that differ only in seed make one row, mean ± standard deviation over seeds. Folds come in as ``scripts/pool.py`` leaves
+them. Jobs of a sweep that failed or are missing stand in a table of their own.
 """
 
 import argparse
@@ -11,7 +12,7 @@ import os
 import statistics
 import sys
 from collections import Counter, defaultdict
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -51,6 +52,7 @@ NOT_PART_OF_A_ROW = (
     *("seed=", "split=", "split.", "dataset.root=", "dataset.roots=", "dataset.names=", "dataset.metadata="),
     *("trainer.enable_progress_bar=", "ckpt_path=", "dataset=", "report=", "model=", "features="),
     *("datamodule.cache=", "datamodule.bank=", "datamodule.keep_features=", "figure_every_n_epochs=", "logger="),
+    *("--out ", "--out="),
 )
 """Overrides that don't make a run another row, or that its results name anyway."""
 
@@ -85,13 +87,13 @@ class Row:
 
     def remarks(self) -> str:
         """How many seeds, and on which of them the network gave one answer to everything."""
-        seeds = sorted(run["seed"] for run in self.runs)
-        constant = sorted(
-            run["seed"] for run in self.runs if sum(line["predicted"] > 0 for line in run["classes"].values()) == 1
-        )
-        remarks = [f"{len(seeds)} seed{'s' if len(seeds) > 1 else ''}"]
+        seeds = sorted(run["seed"] for run in self.runs if run["seed"] is not None)
+        answered = [sum(line["predicted"] > 0 for line in run["classes"].values()) for run in self.runs]
+        constant = [run["seed"] for run, count in zip(self.runs, answered, strict=True) if count == 1]
+        remarks = [f"{len(seeds)} seed{'s' if len(seeds) > 1 else ''}"] if seeds else []
         if constant:
-            remarks.append(f"one answer for every clip on seed {', '.join(map(str, constant))}")
+            which = f" on seed {', '.join(map(str, sorted(constant)))}" if seeds else ""
+            remarks.append(f"one answer for every clip{which}")
         return "; ".join(remarks)
 
 
@@ -107,11 +109,12 @@ class Board:
     def title(self) -> str:
         """Corpus, split, and who is on its test side."""
         speakers, heard = self.split["test_speakers"], self.split["test_speakers_heard_before"]
-        heard_before = f" of {speakers} speakers, {heard} of them heard in training or validation" if speakers else ""
+        known = "not known how many" if heard is None else f"{heard}"
+        heard_before = f" of {speakers} speakers, {known} of them heard in training or validation" if speakers else ""
         fold = f", fold {self.split['fold']}" if isinstance(self.split.get("fold"), int) else ""
         pooled = f", {self.split['folds']} folds pooled" if self.split.get("fold") == "pooled" else ""
         return (
-            f"{self.corpus}, split={self.split['name']}{fold}{pooled} ({self.split['hash']}): "
+            f"{self.corpus}, split={_side(self.split)}{fold}{pooled} ({self.split['hash']}): "
             f"{self.split['clips']['test']:,} test clips{heard_before}"
         )
 
@@ -125,12 +128,13 @@ def gather(runs: Sequence[dict[str, Any]]) -> list[Board]:
         UserError: Two runs have the same recipe, split and seed: their mean would count one of them twice.
     """
     pooled = {(_corpus(run), run["split"]["name"]) for run in runs if run["split"].get("fold") == "pooled"}
-    boards: dict[tuple[str, str], Board] = {}
+    boards: dict[tuple[Any, ...], Board] = {}
     for run in runs:
         corpus, split = _corpus(run), run["split"]
         if split.get("fold") not in (None, "pooled") and (corpus, split["name"]) in pooled:
             continue
-        board = boards.setdefault((corpus, split["hash"]), Board(corpus, split))
+        about = (corpus, split["hash"], _side(split), split["test_speakers_heard_before"])
+        board = boards.setdefault(about, Board(corpus, split))
         recipe = _recipe(run)
         row = board.rows.setdefault(recipe, _row(run, recipe))
         for other in row.runs:
@@ -144,13 +148,25 @@ def gather(runs: Sequence[dict[str, Any]]) -> list[Board]:
     return sorted(boards.values(), key=lambda board: (board.corpus, board.split["name"] != "stratified", board.title))
 
 
+def _side(split: dict[str, Any]) -> str:
+    """Name of the split; with the side of it that a checkpoint was evaluated on, unless that is the test side."""
+    return str(split["name"]).removesuffix(", test")
+
+
 def _corpus(run: dict[str, Any]) -> str:
     return " + ".join(run["dataset"].get("corpora") or [run["dataset"]["name"]])
 
 
 def _recipe(run: dict[str, Any]) -> tuple[str, ...]:
-    typed = [word for word in (run["command"] or [])[2:] if not word.startswith(NOT_PART_OF_A_ROW)]
+    typed = [word for word in _typed((run["command"] or [])[2:]) if not word.startswith(NOT_PART_OF_A_ROW)]
     return (str(run["row"]), run["features"], run["model"], *sorted(typed))
+
+
+def _typed(words: Sequence[str]) -> Iterator[str]:
+    """Words, and options with their values."""
+    rest = iter(words)
+    for word in rest:
+        yield f"{word} {next(rest, '')}" if word.startswith("--") and "=" not in word else word
 
 
 def _row(run: dict[str, Any], recipe: tuple[str, ...]) -> Row:
@@ -166,11 +182,9 @@ def _row(run: dict[str, Any], recipe: tuple[str, ...]) -> Row:
 
 def table(board: Board, boards: Sequence[Board]) -> list[dict[str, str]]:
     """The rows of ``board`` by column; beside those of a mixed split what the recipe scores with speakers apart."""
-    apart: dict[tuple[str, ...], Row] = {}
-    if board.split["name"] == "stratified":
-        for other in boards:
-            if other.corpus == board.corpus and other.split["name"] == "speaker":
-                apart |= other.rows
+    found = [other for other in boards if other.corpus == board.corpus and other.split["name"] == "speaker"]
+    # Of several such splits none is the one.
+    apart = found[0].rows if len(found) == 1 and board.split["name"] == "stratified" else {}
     lines = []
     for recipe, row in board.rows.items():
         line = dict.fromkeys(COLUMNS, NONE) | {"run": row.label, "remarks": row.remarks()}
@@ -330,11 +344,11 @@ def main() -> None:
     for board in boards:
         by_corpus[board.corpus] += 1
         lines = table(board, boards)
-        screen = Table(title=board.title)
+        screen = Table(title=escape(board.title))
         for column in _used(lines):
             screen.add_column(column, justify="left" if column in ("run", "remarks") else "right")
         for line in lines:
-            screen.add_row(*(line[column] for column in _used(lines)))
+            screen.add_row(*(escape(line[column]) for column in _used(lines)))
         console.print(screen)
     for corpus, count in by_corpus.items():
         if count > 1:

@@ -30,7 +30,7 @@ from sklearn.svm import SVC
 
 from ser.audio import Recording, read_audio
 from ser.bank import INT16_SCALE, decode_clips, fingerprints
-from ser.cache import cached, digest_of
+from ser.cache import cached, code, digest_of
 from ser.calibration import calibrate, calibration_error
 from ser.config import compose_words
 from ser.corpora import SIDES, SYNTHETIC, read_corpora
@@ -218,6 +218,7 @@ def _kept(name: str, recordings: Sequence[Recording], keep: Path | None) -> NDAr
         "functionals": name,
         "opensmile": version("opensmile"),
         "sample_rate": SAMPLE_RATE,
+        "code": code("audio.py", "bank.py"),
         "contents": digest_of([recording.content for recording in recordings]),
     }
 

@@ -12,7 +12,6 @@ import sys
 from collections import defaultdict
 from collections.abc import Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import replace
 from itertools import groupby, takewhile
 from pathlib import Path
 from typing import Any
@@ -31,11 +30,11 @@ from ser.errors import UserError
 from ser.evaluation import answers_about
 from ser.figures import robustness_figure
 from ser.files import check_writable, replacing
-from ser.recognizer import TOO_LOUD, Recognizer
+from ser.recognizer import Recognizer
 from ser.report import markdown_table
 from ser.results import SYNTHETIC_CAUTION, console, find_runs, git_revision, started_as, versions
 from ser.robustness import CLEAN, COLUMNS, CONDITIONS, LEFT, METHOD, apply, missing, row_of, score
-from ser.scoring import Trial, answer, describe_checkpoint, describe_clips, trial_of
+from ser.scoring import Trial, answer, answered, describe_checkpoint, describe_clips, trial_of
 
 BATCH = 64
 
@@ -72,17 +71,11 @@ def measure(
     except OSError as error:
         raise UserError(f"{folder} can't be written to: {error.strerror or error}; give another --out") from error
     left_out = {rate: missing(CONDITIONS, rate) for rate in trial.recordings}
-    answered, cut = answers_under(trial, recognizers, left_out, seed)
-    finite = np.all([np.isfinite(found).all(1) for said in answered for found in said.values()], axis=0)
-    if not finite.any():
-        raise UserError(f"no clip of these can be used: each {TOO_LOUD}")
-    unheard = {
-        clip.name: f"{clip.path}: {TOO_LOUD}" for clip, good in zip(trial.clips, finite, strict=True) if not good
-    }
-    clips = [clip for clip in trial.clips if clip.name not in unheard]
-    trial = replace(trial, clips=clips, skipped={**trial.skipped, **unheard})
+    answers, cut = answers_under(trial, recognizers, left_out, seed)
+    trial, finite = answered(trial, [found for said in answers for found in said.values()])
+    clips = trial.clips
     told = []
-    for name, checkpoint, recognizer, found in zip(names, checkpoints, recognizers, answered, strict=True):
+    for name, checkpoint, recognizer, found in zip(names, checkpoints, recognizers, answers, strict=True):
         rate = recognizer.sample_rate
         about = describe_checkpoint(checkpoint, clips)
         said = {key: answers_about(clips, trial.labels, values[finite]) for key, values in found.items()}

@@ -204,6 +204,17 @@ def check_choices(cfg: dict[str, Any]) -> None:
             f"augment.spec.crop_frames={cfg['augment']['spec']['crop_frames']}: model={cfg['model']['name']} reads "
             f"clips of one length; leave it null, or take model={', '.join(models)}"
         )
+    trainer = cfg["trainer"]
+    by_time = trainer["max_epochs"] is None and trainer["max_time"] is not None
+    if (
+        cfg["model"]["schedule"] == "onecycle"
+        and trainer["max_steps"] == -1
+        and (trainer["max_epochs"] == -1 or by_time)
+    ):
+        raise ConfigError(
+            "model.schedule=onecycle goes up and down once over a whole training, and must know how long that is: give "
+            "trainer.max_epochs= or trainer.max_steps=, or take model.schedule=constant"
+        )
     if cfg["trainer"]["precision"] not in PRECISIONS:
         raise ConfigError(
             f"trainer.precision={cfg['trainer']['precision']} must be one of {', '.join(map(str, PRECISIONS))}"

@@ -240,6 +240,9 @@ def shift_pitch(waveforms: Tensor, lengths: Tensor, sample_rate: int, semitones:
         size = int(lengths[rows].max())
         longer = math.ceil(size * percent / STEPS)
         stretched = _stretched(waveforms[rows, :size], STEPS / percent, longer, sample_rate)
+        # To each clip's own end, so that no resampling kernel reaches over it into what the longest clip leaves there.
+        ends = (lengths[rows] * percent + STEPS - 1).div(STEPS, rounding_mode="floor")
+        stretched = stretched * _inside(stretched, ends)
         changed[rows, :size] = A.resample(stretched, percent, STEPS)[:, :size]
     return _as_loud(changed, lengths, waveforms, lengths)
 

@@ -145,6 +145,10 @@ class Recognizer:
 
     def probabilities(self, recordings: Sequence[Recording]) -> Tensor:
         """Of recordings at the recognizer's rate, ``(recording, class)``, on the host."""
+        return self.logits(recordings).softmax(1)
+
+    def logits(self, recordings: Sequence[Recording]) -> Tensor:
+        """What ``probabilities`` are the softmax of, calibrated, ``(recording, class)``, on the host."""
         if not recordings:
             return torch.empty(0, len(self.labels))
         device = self.network.device
@@ -152,7 +156,7 @@ class Recognizer:
         waveforms, lengths = bank.gather(torch.arange(len(bank)), self.frontend.length)
         with torch.inference_mode():
             logits = self.network(self.frontend(waveforms.to(device), lengths.to(device)))
-        return (logits / self.calibration.temperature).softmax(1).cpu()
+        return (logits / self.calibration.temperature).cpu()
 
     def answer(self, paths: Sequence[Path], batch_size: int = 32) -> Iterator[Answer]:
         """Answer file after file, in order, ``batch_size`` at a time; one that can't be read gets its error."""

@@ -328,6 +328,8 @@ def write(
     if results["groups"]:
         with replacing(folder / "groups.png") as file:
             groups_figure(results["groups"], results["test"]["uar"]).savefig(file, dpi=150)
+    else:  # of an earlier evaluation into the same folder
+        (folder / "groups.png").unlink(missing_ok=True)
     texts = {"report.html": page}
     if "data" in results:
         texts |= {"model_card.md": model_card(cfg, results), "data_card.md": data_card(cfg, results)}

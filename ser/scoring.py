@@ -2,7 +2,7 @@
 
 from collections import Counter
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -17,7 +17,7 @@ from ser.corpora.clip import person
 from ser.errors import UserError
 from ser.labels import Labels
 from ser.models import NETWORKS
-from ser.recognizer import Recognizer
+from ser.recognizer import TOO_LOUD, Recognizer
 from ser.results import SYNTHETIC_CAUTION
 from ser.splits import Split, split_clips
 
@@ -106,8 +106,29 @@ def answer(recognizer: Recognizer, recordings: Sequence[Recording], labels: Sequ
     They sum to 1; NaN where a network gives no finite answer.
     """
     chosen = [recognizer.labels.index(label) for label in labels]
-    probabilities = recognizer.probabilities(recordings).double().numpy()[:, chosen]
-    return probabilities / probabilities.sum(1, keepdims=True)
+    # Among logits, for what a sure network leaves for the others together may be too small for a probability.
+    probabilities: NDArray[np.float64] = recognizer.logits(recordings)[:, chosen].double().softmax(1).numpy()
+    return probabilities
+
+
+def answered(trial: Trial, answers: Sequence[NDArray[np.float64]]) -> tuple[Trial, NDArray[np.bool_]]:
+    """The trial without the clips that got an answer which is not finite, and which of its clips are left ``(clip,)``.
+
+    Args:
+        trial: What was answered.
+        answers: Probabilities ``(clip, label)``, of one checkpoint or several.
+
+    Raises:
+        UserError: None is left.
+    """
+    finite: NDArray[np.bool_] = np.all([np.isfinite(found).all(1) for found in answers], axis=0)
+    if not finite.any():
+        raise UserError(f"no clip of these can be used: each {TOO_LOUD}")
+    unheard = {
+        clip.name: f"{clip.path}: {TOO_LOUD}" for clip, good in zip(trial.clips, finite, strict=True) if not good
+    }
+    clips = [clip for clip in trial.clips if clip.name not in unheard]
+    return replace(trial, clips=clips, skipped={**trial.skipped, **unheard}), finite
 
 
 def describe_clips(cfg: dict[str, Any], side: str, trial: Trial) -> dict[str, Any]:

@@ -261,6 +261,16 @@ def test_a_checkpoint_to_test_must_be_best_or_last() -> None:
         check_choices(composed("test_checkpoint=newest"))
 
 
+@pytest.mark.parametrize(
+    "length", [("trainer.max_epochs=-1",), ("trainer.max_epochs=null", "trainer.max_time=00:01:00:00")]
+)
+def test_a_schedule_over_the_whole_training_needs_an_end(length: tuple[str, ...]) -> None:
+    with pytest.raises(ConfigError, match=r"schedule=onecycle .*give trainer\.max_epochs= or trainer\.max_steps="):
+        check_choices(composed(*length))
+    check_choices(composed(*length, "trainer.max_steps=100"))
+    check_choices(composed(*length, "model.schedule=constant"))
+
+
 def test_the_composed_choices_are_plain_data_that_yaml_keeps(tmp_path: Path) -> None:
     cfg = composed("report=mfcc")
     OmegaConf.save(OmegaConf.create(cfg), tmp_path / "config.yaml")

@@ -240,6 +240,14 @@ def test_a_shift_of_pitch_keeps_length_and_level(semitones: float) -> None:
     assert changed[0, 2_000:14_000].square().mean() == pytest.approx(0.045, rel=0.02)
 
 
+def test_a_shifted_clip_does_not_depend_on_longer_ones_beside_it() -> None:
+    waveforms, lengths = noise_clips()
+    changed = effects.shift_pitch(waveforms, lengths, RATE, numbers(2, 2, 2))
+    for row, end in enumerate(lengths.tolist()):
+        alone = effects.shift_pitch(waveforms[row : row + 1, :end], lengths[row : row + 1], RATE, numbers(2))
+        torch.testing.assert_close(changed[row, :end], alone[0], atol=2e-6, rtol=0)
+
+
 def test_clips_of_one_batch_have_speeds_of_their_own() -> None:
     waveforms, lengths = noise_clips()
     factors = numbers(0.9, 1.1, 0.9)

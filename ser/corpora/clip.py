@@ -6,7 +6,7 @@ from pathlib import Path
 
 from ser.errors import UserError
 
-SUFFIXES = (".wav", ".flac", ".ogg", ".mp3", ".aiff")
+SUFFIXES = (".wav", ".flac", ".ogg", ".opus", ".mp3", ".aiff", ".aif")
 """File name endings of sound, in lower case; a reader takes any case."""
 
 EMOTIONS = (

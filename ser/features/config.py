@@ -16,7 +16,8 @@ class FeatureConfig:
         win_length: Samples of the periodic Hann window; None for ``n_fft``.
         hop_length: Samples from one frame's centre to the next one's.
         frame_length: Samples of a frame of the features without a spectrum (energy and zero-crossing rate).
-        pad_mode: What the first and last spectral frames see beyond the clip, as ``torch.stft`` names it.
+        pad_mode: What the first and last spectral frames see beyond the clip, as ``torch.stft`` names it: ``constant``,
+            ``reflect`` or ``replicate``.
         n_mels: Mel filters, Slaney's scale and area normalisation.
         f_min: Lower end of the mel filters, hertz.
         f_max: Upper end, hertz; None for half the rate.

@@ -21,6 +21,10 @@ ZERO_CROSSING_THRESHOLD = 1e-10
 """Samples no larger than this count as zero, as in ``librosa.zero_crossings``."""
 
 
+PAD_MODES = ("constant", "reflect", "replicate")
+"""What lies beyond a clip: zeros, the clip mirrored, or its outermost sample; never its other end."""
+
+
 class FeatureError(UserError):
     """A feature that is not there or can't be had with these numbers; the message gives what is allowed."""
 
@@ -102,6 +106,10 @@ class _MelDecibels(nn.Module):
             raise FeatureError(
                 f"features.f_min={config.f_min} and f_max={f_max} must rise and lie within 0 and {filter_rate / 2} Hz"
             )
+        if config.n_mels < 1:
+            raise FeatureError(f"features.n_mels={config.n_mels} must be at least 1")
+        if not config.top_db > 0:
+            raise FeatureError(f"features.top_db={config.top_db} must be above 0 dB")
         scale = MelScale(
             config.n_mels,
             filter_rate,
@@ -147,7 +155,7 @@ class Mel(SpectralFeature):
 class Mfcc2d(SpectralFeature):
     """Mel-frequency cepstral coefficients over time: ``librosa.feature.mfcc``, orthonormal DCT-II of dB re 1.
 
-    By default 64 of them rather than the usual 13 to 40: the 2D networks need at least 46 rows.
+    By default 64 of them rather than the usual 13 to 40: the 2D networks of the report need 45 and more rows.
     """
 
     dimensions = 2
@@ -286,6 +294,12 @@ class FeatureSet(nn.Module):
             raise FeatureError(
                 f"features.n_fft={config.n_fft} and frame_length={config.frame_length} must be even and at least 2, "
                 f"and hop_length={config.hop_length} at least 1"
+            )
+        if config.pad_mode not in PAD_MODES:
+            raise FeatureError(f"features.pad_mode={config.pad_mode!r} must be one of {', '.join(PAD_MODES)}")
+        if config.filter_rate is not None and config.filter_rate < 1:
+            raise FeatureError(
+                f"features.filter_rate={config.filter_rate} must be a rate in hertz, or null for the true one"
             )
         self.hop_length = config.hop_length
         self.reach = max(sizes) // 2

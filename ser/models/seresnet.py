@@ -23,7 +23,8 @@ class SeResNet(EmotionNetwork):
     six emotions.
 
     What a clip is answered does not depend on its padding: everything after a clip's end is held at 0, and left out of
-    every mean. The end is after the last frame that is not 0 throughout, as normalised features are.
+    every mean over time (but not, in training, of those that batch norms take). The end is after the last frame that is
+    not 0 throughout, as normalised features are.
 
     Args:
         input_shape: ``(1, row, frame)``. The weights depend on the rows alone, so any number of frames can follow.
@@ -165,7 +166,7 @@ class AttentiveStatistics(nn.Module):
     def forward(self, inputs: tuple[Tensor, Tensor]) -> Tensor:
         """``(batch, column, width)`` and 1 for real columns ``(batch, column, 1)`` → ``(batch, 2 * width)``.
 
-        A clip without a real column, which is silence in clip-wise normalised features, is weighed evenly.
+        A clip without a real column, which is silence in clip-wise normalised features, has all its columns weighed.
         """
         columns, real = inputs[0].float(), inputs[1].float()
         weight = (self.score(columns).float() - 1e4 * (1 - real)).softmax(1)

@@ -296,10 +296,25 @@ def test_names_that_make_no_set(names: list[str], message: str) -> None:
         ({"frame_length": 0}, "frame_length=0"),
         ({"frame_length": -2}, "frame_length=-2"),
         ({"hop_length": 0}, "hop_length=0 at least 1"),
+        ({"pad_mode": "circular"}, "pad_mode='circular' must be one of constant, reflect, replicate"),
+        ({"filter_rate": 0}, "filter_rate=0 must be a rate in hertz"),
     ],
 )
 @pytest.mark.parametrize("name", ["mel", "energy"])
 def test_sizes_that_make_no_frames(name: str, numbers: dict[str, int], message: str) -> None:
+    assert message in refusal(names=[name], **numbers)
+
+
+@pytest.mark.parametrize("name", ["mel", "mfcc", "mfcc2d"])
+@pytest.mark.parametrize(
+    ("numbers", "message"),
+    [
+        ({"n_mels": 0, "n_mfcc": None}, "must"),
+        ({"top_db": -80.0}, "top_db=-80.0 must be above 0 dB"),
+        ({"top_db": float("nan")}, "top_db=nan must be above 0 dB"),
+    ],
+)
+def test_levels_that_make_no_mel(name: str, numbers: dict[str, Any], message: str) -> None:
     assert message in refusal(names=[name], **numbers)
 
 

@@ -10,14 +10,17 @@ from typing import Any, NamedTuple
 
 import numpy as np
 import pytest
+import soundfile
 import torch
 
 import scripts.evaluate
 from scripts.evaluate import evaluate, main
+from ser.audio import Recording
 from ser.corpora import Clip
 from ser.errors import UserError
 from ser.evaluation import SCORES, Answers, read_answers
 from ser.recognizer import Recognizer
+from ser.scoring import answer
 from tests.helpers import LABELS, SPLIT, Trained, composed, manifest
 
 
@@ -122,6 +125,28 @@ def test_a_file_that_cannot_be_read_is_listed_and_not_scored(score: Score, train
     assert len(score(people, *SPLIT, side="test").results["dataset"]["skipped"]) == tested
 
 
+def test_a_clip_far_beyond_full_scale_is_listed_and_not_scored(score: Score, people: Path) -> None:
+    soundfile.write(people.with_name("huge.wav"), np.full(8_000, 1e30), 16_000, subtype="FLOAT")
+    rows = [(f"{emotion}_00.wav", emotion, "p00") for emotion in LABELS]
+    done = score(manifest(people.with_name("loud.csv"), [*rows, ("huge.wav", "anger", "p00")]))
+    (skipped,) = done.results["dataset"]["skipped"]
+    assert skipped["clip"] == "huge.wav"
+    assert "far beyond full scale" in skipped["reason"]
+    assert done.results["dataset"]["clips"] == len(done.answers.clips) == 3
+    assert np.isfinite(done.answers.probabilities).all()
+
+
+def test_what_a_sure_network_says_of_other_emotions_is_no_nought_by_nought() -> None:
+    class Sure:
+        labels = ("anger", "happy", "sad")
+
+        def logits(self, recordings: list[Recording]) -> torch.Tensor:
+            return torch.tensor([[900.0, 2.0, 1.0]] * len(recordings))
+
+    told = answer(Sure(), [Recording(np.zeros(8_000, np.int16))], ["sad", "happy"])  # type: ignore[arg-type]
+    assert told[0].tolist() == pytest.approx([1 / (1 + np.e), np.e / (1 + np.e)])
+
+
 def test_labels_that_only_one_side_has_are_left_out_and_counted(score: Score, trained: Trained, people: Path) -> None:
     with people.open(newline="", encoding="utf-8") as file:
         rows = [(row["path"], row["emotion"].replace("sad", "boredom"), row["speaker"]) for row in csv.DictReader(file)]
@@ -200,6 +225,15 @@ def test_the_script_prints_the_scores_and_leaves_what_a_run_leaves(
     assert f"{results['test']['uar']:.4f}" in page
     wrong = (1 - results["test"]["accuracy"]) * results["dataset"]["clips"]
     assert page.count("<audio") == min(8, round(wrong)) + min(6, results["dataset"]["clips"] - round(wrong))
+
+
+def test_an_evaluation_without_groups_takes_away_the_figure_of_an_earlier_one(
+    ask: Ask, people: Path, tmp_path: Path
+) -> None:
+    rows = [(f"{emotion}_{take:02}.wav", emotion, "") for emotion in LABELS for take in range(3)]
+    for path, figure in ((people, True), (manifest(people.with_name("few.csv"), rows), False)):
+        assert ask("dataset=manifest", f"dataset.root={path}", "--out", tmp_path / "out")[0] == 0
+        assert (tmp_path / "out/groups.png").exists() == figure
 
 
 def test_errors_end_in_words_and_leave_nothing(ask: Ask, people: Path, tmp_path: Path) -> None:

@@ -81,6 +81,30 @@ def test_another_split_is_another_table_that_says_who_was_heard_before() -> None
     assert len(gather([metrics(1, 0.40), other])) == 2
 
 
+def test_other_sides_of_a_split_and_other_speakers_heard_are_other_tables() -> None:
+    def evaluated(side: str, heard: int | None) -> dict:
+        run = metrics(1, 0.9, split="speaker")
+        split = {**run["split"], "name": f"speaker, {side}", "test_speakers_heard_before": heard}
+        return {**run, "split": split, "seed": None, "file": f"{side}/{heard}"}
+
+    runs = [metrics(1, 0.4, split="speaker"), evaluated("train", 9), evaluated("test", None), evaluated("test", 0)]
+    told = {board.title.partition("): ")[2]: board for board in gather(runs)}
+    of = "100 test clips of 9 speakers"
+    assert set(told) == {
+        f"{of}, 0 of them heard in training or validation",
+        f"{of}, 9 of them heard in training or validation",
+        f"{of}, not known how many of them heard in training or validation",
+    }
+    same = told[f"{of}, 0 of them heard in training or validation"].rows.values()
+    assert [run["file"] for row in same for run in row.runs] == ["energy/speaker/1", "test/0"]
+
+
+def test_of_several_splits_by_speaker_none_stands_beside_the_mixed_one() -> None:
+    other = metrics(1, 0.5, split="speaker")
+    other["split"]["hash"] = "another"
+    assert cells([metrics(1, 0.40), metrics(1, 0.35, split="speaker"), other])[0][APART[0]] == "–"
+
+
 def test_human_raters_are_those_of_the_same_test_clips() -> None:
     rater = {"accuracy": 0.4, "macro_f1": 0.38, "weighted_f1": 0.39, "uar": 0.41, "intervals": bounds(0.37, 0.43)}
     raters = {"clips": 100, "one_rater": rater, "majority": {**rater, "accuracy": 0.446}}
@@ -159,6 +183,27 @@ def test_no_runs_and_broken_runs_are_errors(tmp_path: Path) -> None:
     (tmp_path / "metrics.json").write_text("{")
     with pytest.raises(UserError, match="not a run"):
         find_runs([tmp_path])
+
+
+def test_options_stand_with_their_values_and_the_folder_is_no_part_of_a_row() -> None:
+    def svm(split: str, folder: str) -> dict:
+        typed = ["--functionals", "eGeMAPSv02", f"split={split}", "labels.drop=[fear]", "--out", folder]
+        return {**metrics(1, 0.4, None, split), "seed": None, "command": ["python", "opensmile_svm.py", *typed]}
+
+    (row,) = cells([svm("stratified", "outputs/a"), svm("speaker", "outputs/b")])
+    assert row["run"].endswith("(--functionals eGeMAPSv02 labels.drop=[fear])")
+    assert row[APART[0]] == "0.400"
+    assert row["remarks"] == ""
+
+
+def test_the_screen_shows_what_stands_in_brackets(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    run = metrics(1, 0.4, None)
+    run["command"].append("labels.drop=[fear]")
+    (tmp_path / "metrics.json").write_text(json.dumps(run))
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(sys, "argv", ["leaderboard.py", str(tmp_path)])
+        leaderboard.main()
+    assert "labels.drop=[fear]" in "".join(capsys.readouterr().out.split())
 
 
 def test_script_prints_and_writes_both_tables(tmp_path: Path) -> None:

@@ -100,6 +100,14 @@ def test_what_was_not_trained_by_epochs_has_none_and_tells_the_time_of_an_answer
     assert pool(runs)[0]["answer_seconds"] == 0.2
 
 
+def test_no_more_speakers_were_heard_than_there_are(sweep: Path) -> None:
+    runs = find_runs([sweep])
+    for run in runs:
+        run["split"]["test_speakers_heard_before"] = run["dataset"]["speakers"]
+    split = pool(runs)[0]["split"]
+    assert split["test_speakers_heard_before"] == split["test_speakers"] > 0
+
+
 def test_a_missing_and_a_repeated_fold_are_refused(sweep: Path, tmp_path: Path) -> None:
     (runs,) = recipes(find_runs([sweep]))
     with pytest.raises(UserError, match="folds 0, 1 of energy → cnn1d test 40 of 60 clips"):
