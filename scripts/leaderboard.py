@@ -177,7 +177,9 @@ def _row(run: dict[str, Any], recipe: tuple[str, ...]) -> Row:
         return Row(
             label + suffix, (list(PUBLISHED).index(run["row"]), suffix), PUBLISHED[run["row"]] if not extra else None
         )
-    return Row(f"{label}, this project's defaults{suffix}", (len(PUBLISHED), label + suffix), None)
+    of_its_own = run["seed"] is None or any(word.startswith("experiment=") for word in extra)
+    defaults = "" if of_its_own else ", this project's defaults"
+    return Row(label + defaults + suffix, (len(PUBLISHED), label + suffix), None)
 
 
 def table(board: Board, boards: Sequence[Board]) -> list[dict[str, str]]:

@@ -125,7 +125,8 @@ def main() -> None:
         taken: set[Path] = set()
         for runs in recipes(find_runs(options.paths)):
             results, answers = pool(runs)
-            name = f"{results['dataset']['name']}_{results['features']}_{results['model']}_seed{results['seed']}"
+            seed = "" if results["seed"] is None else f"_seed{results['seed']}"
+            name = f"{results['dataset']['name']}_{results['features']}_{results['model']}{seed}"
             out = options.out or options.paths[0] / "pooled"
             folder = next(
                 place

@@ -161,6 +161,16 @@ def test_another_recipe_is_another_row_and_not_the_reports() -> None:
     assert rows[1][REPORT] == "–"
 
 
+def test_rows_that_are_not_the_reports_are_the_projects_defaults_or_an_experiment() -> None:
+    runs = [metrics(1, 0.4, None), metrics(1, 0.4, None)]
+    for run, words in zip(runs, (["augment=none"], ["experiment=seresnet"]), strict=True):
+        run["command"] = ["python", "train.py", *words]
+    assert [row["run"] for row in cells(runs)] == [
+        "energy → cnn1d, this project's defaults (augment=none)",
+        "energy → cnn1d (experiment=seresnet)",
+    ]
+
+
 def test_what_changes_no_score_makes_no_other_row() -> None:
     words = ["datamodule.cache=outputs/cache", "datamodule.bank=mmap", "figure_every_n_epochs=0", "logger=csv"]
     command = ["python", "train.py", "report=energy", "seed=2", *words]
@@ -191,7 +201,7 @@ def test_options_stand_with_their_values_and_the_folder_is_no_part_of_a_row() ->
         return {**metrics(1, 0.4, None, split), "seed": None, "command": ["python", "opensmile_svm.py", *typed]}
 
     (row,) = cells([svm("stratified", "outputs/a"), svm("speaker", "outputs/b")])
-    assert row["run"].endswith("(--functionals eGeMAPSv02 labels.drop=[fear])")
+    assert row["run"] == "energy → cnn1d (--functionals eGeMAPSv02 labels.drop=[fear])"
     assert row[APART[0]] == "0.400"
     assert row["remarks"] == ""
 
