@@ -183,8 +183,8 @@ def uar(runs: Sequence[dict[str, Any]]) -> str:
     """Mean over the seeds of a row, with the split and how many seeds there are."""
     if not runs:
         return "–"
-    seeds = f"{len(runs)} seed{'s' if len(runs) > 1 else ''}"
-    return f"{mean(run['test']['uar'] for run in runs):.3f} ({runs[0]['split']['name']}, {seeds})"
+    seeds = f", {len(runs)} seed{'s' if len(runs) > 1 else ''}" if runs[0]["seed"] is not None else ""
+    return f"{mean(run['test']['uar'] for run in runs):.3f} ({runs[0]['split']['name']}{seeds})"
 
 
 def of_svm(runs: Sequence[dict[str, Any]]) -> Measured:

@@ -263,5 +263,6 @@ def _jobs(typed: list[str]) -> int:
     for word in typed[1:]:
         key, value = word.split("=", 1)
         glob = re.fullmatch(r"glob\((.*)\)", value)
-        count *= len(list((ROOT / "conf" / key).glob(f"{glob[1]}.yaml"))) if glob else len(value.split(","))
+        if not value.startswith("["):  # a list is one value
+            count *= len(list((ROOT / "conf" / key).glob(f"{glob[1]}.yaml"))) if glob else len(value.split(","))
     return count

@@ -149,6 +149,8 @@ def test_folds_stand_above_one_split_and_a_row_without_results_has_a_dash(told: 
     assert uar(results(tmp_path, "cnn2d")) == "0.500 (speaker, 1 seed)"
     written(tmp_path / "kfold/cnn2d/1", told, test={**told["test"], "uar": 0.25})
     assert uar(results(tmp_path, "cnn2d")) == "0.250 (kfold, 1 seed)"
+    written(tmp_path / f"kfold/{SVM}", told, seed=None)
+    assert uar(results(tmp_path, SVM)) == "0.500 (kfold)"
     assert results(tmp_path, "seresnet") == []
     (line,) = lines({"seresnet": Measured(5, 90.0, [0.003, 0.001, 0.002])}, {"seresnet": []})
     assert line == ["experiment=seresnet", "5", "1.5", "–", "2.0"]
