@@ -89,8 +89,8 @@ class EmotionNetwork(LightningModule):
             raise UserError(f"num_classes={num_classes}: there must be at least two emotions to tell apart")
         if schedule not in SCHEDULES:
             raise UserError(f"model.schedule={schedule!r} must be one of {', '.join(SCHEDULES)}")
-        if not 0 < learning_rate < math.inf:
-            raise UserError(f"model.learning_rate={learning_rate} must be above 0")
+        if not 0 <= learning_rate < math.inf:
+            raise UserError(f"model.learning_rate={learning_rate} must be 0 or more")
         if not 0 <= weight_decay < math.inf:
             raise UserError(f"model.weight_decay={weight_decay} must be 0 or more")
         if not 0 <= label_smoothing < 1:

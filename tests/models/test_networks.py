@@ -273,7 +273,7 @@ def test_onecycle_rises_and_falls_once_over_the_whole_training() -> None:
         ({"schedule": "cosine"}, "model.schedule='cosine' must be one of constant, onecycle"),
         ({"label_smoothing": 1.0}, "label_smoothing=1.0 must lie between 0 and 1"),
         ({"label_smoothing": -0.1}, "label_smoothing=-0.1 must lie between 0 and 1"),
-        ({"learning_rate": 0.0}, "model.learning_rate=0.0 must be above 0"),
+        ({"learning_rate": -1.0}, "model.learning_rate=-1.0 must be 0 or more"),
         ({"weight_decay": -1.0}, "model.weight_decay=-1.0 must be 0 or more"),
         ({"classes": 1}, "num_classes=1: there must be at least two emotions"),
     ],
