@@ -27,7 +27,7 @@ from ser.figures import curves_figure, reliability_figure
 from ser.report import BEST, PLAYED_SECONDS, WORST, drawn, index_page, markdown_table, report_page
 from ser.results import scored
 from ser.train import run
-from tests.helpers import composed
+from tests.helpers import QUICK, composed
 
 LABELS = ["<anger>", 'happy & "glad"', "sad's"]
 
@@ -198,16 +198,8 @@ def trained(tmp_path_factory: pytest.TempPathFactory) -> Run:
         "dataset=folder",
         f"dataset.root={root}",
         "split.val=0.2",
-        "datamodule.batch_size=8",
-        "features=energy_zcr",
-        "features.hop_length=200",
-        "features.frame_length=512",
-        "model=cnn1d",
+        *QUICK,
         "trainer.max_epochs=3",
-        "trainer.accelerator=cpu",
-        "trainer.enable_progress_bar=false",
-        "figure_every_n_epochs=0",
-        "logger=csv",
     ]
     cfg = composed(*overrides)
     folder = tmp_path_factory.mktemp("run")

@@ -10,7 +10,7 @@ import ser.results
 from ser.corpora import read_corpora
 from ser.splits import split_clips
 from ser.train import run
-from tests.helpers import LABELS, SPLIT, Trained, composed, manifest
+from tests.helpers import LABELS, QUICK, SPLIT, Trained, composed, manifest
 
 
 @pytest.fixture(scope="module")
@@ -37,16 +37,8 @@ def trained(people: Path, tmp_path_factory: pytest.TempPathFactory) -> Trained:
         "dataset=manifest",
         f"dataset.root={people}",
         *SPLIT,
-        "datamodule.batch_size=8",
-        "features=energy_zcr",
-        "features.hop_length=200",
-        "features.frame_length=512",
-        "model=cnn1d",
+        *QUICK,
         "trainer.max_epochs=3",
-        "trainer.accelerator=cpu",
-        "trainer.enable_progress_bar=false",
-        "figure_every_n_epochs=0",
-        "logger=csv",
     )
     with ser.results.console.capture():
         results = run(cfg, folder)

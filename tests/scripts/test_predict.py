@@ -21,24 +21,11 @@ from ser.calibration import Calibration
 from ser.recognizer import Answer, Recognizer, add_calibration
 from ser.timeline import Listener, SoundStream
 from ser.train import run
-from tests.helpers import LABELS, composed
+from tests.helpers import LABELS, QUICK, composed
 
 ROOT = Path(__file__).parents[2]
 
-CHOICES = (
-    "dataset=folder",
-    "split.val=0.2",
-    "datamodule.batch_size=8",
-    "features=energy_zcr",
-    "features.hop_length=200",
-    "features.frame_length=512",
-    "model=cnn1d",
-    "trainer.max_epochs=2",
-    "trainer.accelerator=cpu",
-    "trainer.enable_progress_bar=false",
-    "figure_every_n_epochs=0",
-    "logger=csv",
-)
+CHOICES = ("dataset=folder", "split.val=0.2", "trainer.max_epochs=2", *QUICK)
 
 
 @pytest.fixture(scope="module")
