@@ -118,15 +118,16 @@ def _flac(sound: Sounds) -> str:
 def page(name: str, sound: Sounds) -> str:
     """The page of a clip, as HTML."""
     parts = []
+    before = log_mel(sound)
     for title, (option, change) in EXAMPLES.items():
-        heard = {"before": sound, "after": change(sound)}
+        changed = change(sound)
         figure = effect_figure(
-            {when: sound[0][0].numpy() for when, sound in heard.items()},
-            {when: log_mel(sound) for when, sound in heard.items()},
+            {"before": sound[0][0].numpy(), "after": changed[0][0].numpy()},
+            {"before": before, "after": log_mel(changed)},
             RATE,
             SECONDS_PER_FRAME,
         )
-        parts.append({"title": title, "option": option, "picture": _png(figure), "sound": _flac(heard["after"])})
+        parts.append({"title": title, "option": option, "picture": _png(figure), "sound": _flac(changed)})
     return pages.get_template("augmentation.html").render(name=name, before=_flac(sound), parts=parts)
 
 

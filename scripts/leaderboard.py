@@ -106,6 +106,11 @@ class Board:
     rows: dict[tuple[str, ...], Row] = field(default_factory=dict)
 
     @property
+    def name(self) -> str:
+        """Of the split; with the side of it that a checkpoint was evaluated on, unless that is the test side."""
+        return str(self.split["name"]).removesuffix(", test")
+
+    @property
     def title(self) -> str:
         """Corpus, split, and who is on its test side."""
         speakers, heard = self.split["test_speakers"], self.split["test_speakers_heard_before"]
@@ -114,7 +119,7 @@ class Board:
         fold = f", fold {self.split['fold']}" if isinstance(self.split.get("fold"), int) else ""
         pooled = f", {self.split['folds']} folds pooled" if self.split.get("fold") == "pooled" else ""
         return (
-            f"{self.corpus}, split={_side(self.split)}{fold}{pooled} ({self.split['hash']}): "
+            f"{self.corpus}, split={self.name}{fold}{pooled} ({self.split['hash']}): "
             f"{self.split['clips']['test']:,} test clips{heard_before}"
         )
 
@@ -133,8 +138,8 @@ def gather(runs: Sequence[dict[str, Any]]) -> list[Board]:
         corpus, split = _corpus(run), run["split"]
         if split.get("fold") not in (None, "pooled") and (corpus, split["name"]) in pooled:
             continue
-        about = (corpus, split["hash"], _side(split), split["test_speakers_heard_before"])
-        board = boards.setdefault(about, Board(corpus, split))
+        board = Board(corpus, split)
+        board = boards.setdefault((corpus, split["hash"], board.name, split["test_speakers_heard_before"]), board)
         recipe = _recipe(run)
         row = board.rows.setdefault(recipe, _row(run, recipe))
         for other in row.runs:
@@ -145,12 +150,7 @@ def gather(runs: Sequence[dict[str, Any]]) -> list[Board]:
         row.runs.append(run)
     for board in boards.values():
         board.rows = dict(sorted(board.rows.items(), key=lambda item: item[1].rank))
-    return sorted(boards.values(), key=lambda board: (board.corpus, board.split["name"] != "stratified", board.title))
-
-
-def _side(split: dict[str, Any]) -> str:
-    """Name of the split; with the side of it that a checkpoint was evaluated on, unless that is the test side."""
-    return str(split["name"]).removesuffix(", test")
+    return sorted(boards.values(), key=lambda board: (board.corpus, board.name != "stratified", board.title))
 
 
 def _corpus(run: dict[str, Any]) -> str:
@@ -184,13 +184,13 @@ def _row(run: dict[str, Any], recipe: tuple[str, ...]) -> Row:
 
 def table(board: Board, boards: Sequence[Board]) -> list[dict[str, str]]:
     """The rows of ``board`` by column; beside those of a mixed split what the recipe scores with speakers apart."""
-    found = [other for other in boards if other.corpus == board.corpus and other.split["name"] == "speaker"]
+    found = [other for other in boards if other.corpus == board.corpus and other.name == "speaker"]
     # Of several such splits none is the one.
-    apart = found[0].rows if len(found) == 1 and board.split["name"] == "stratified" else {}
+    apart = found[0].rows if len(found) == 1 and board.name == "stratified" else {}
     lines = []
     for recipe, row in board.rows.items():
         line = dict.fromkeys(COLUMNS, NONE) | {"run": row.label, "remarks": row.remarks()}
-        if row.published and board.split["name"] == "stratified":
+        if row.published and board.name == "stratified":
             line[REPORT] = " / ".join(f"{value:.3f}" for value in row.published)
         for column, score in zip(("accuracy", "macro F1", "weighted F1", "UAR"), SCORES, strict=True):
             line[column] = row.spread(score)
@@ -337,7 +337,7 @@ def main() -> None:
             writer = csv.writer(file)
             writer.writerow(["corpus", "split", "hash", *COLUMNS])
             for board in boards:
-                head = [board.corpus, board.split["name"], board.split["hash"]]
+                head = [board.corpus, board.name, board.split["hash"]]
                 writer.writerows([*head, *line.values()] for line in table(board, boards))
     except (UserError, OSError) as error:
         sys.exit(f"error: {error}")

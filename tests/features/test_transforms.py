@@ -309,7 +309,7 @@ def test_sizes_that_make_no_frames(name: str, numbers: dict[str, int], message: 
 @pytest.mark.parametrize(
     ("numbers", "message"),
     [
-        ({"n_mels": 0, "n_mfcc": None}, "must"),
+        ({"n_mels": 0}, "n_mels=0"),
         ({"top_db": -80.0}, "top_db=-80.0 must be above 0 dB"),
         ({"top_db": float("nan")}, "top_db=nan must be above 0 dB"),
     ],

@@ -99,6 +99,14 @@ def test_other_sides_of_a_split_and_other_speakers_heard_are_other_tables() -> N
     assert [run["file"] for row in same for run in row.runs] == ["energy/speaker/1", "test/0"]
 
 
+def test_an_evaluation_that_comes_first_makes_no_other_table_of_the_reports_split() -> None:
+    run = metrics(1, 0.40)
+    first = {**run, "split": {**run["split"], "name": "stratified, test"}, "row": None, "seed": None}
+    rows = cells([first, run, metrics(1, 0.35, split="speaker")])
+    assert next(row[REPORT] for row in rows if row["run"] == "energy → cnn1d").startswith("0.449")
+    assert rows[0][APART[0]] == "0.350"
+
+
 def test_of_several_splits_by_speaker_none_stands_beside_the_mixed_one() -> None:
     other = metrics(1, 0.5, split="speaker")
     other["split"]["hash"] = "another"
