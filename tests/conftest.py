@@ -7,11 +7,16 @@ from pathlib import Path
 import numpy as np
 import pytest
 import soundfile
+import torch
 
 from ser.corpora import Clip
 from ser.corpora.crema_d import read as read_crema_d
 
 RATE = 16_000
+
+# Test files run side by side, on tensors so small that more threads would only wait for one another.
+torch.set_num_threads(1)
+os.environ.setdefault("OMP_NUM_THREADS", "1")  # of the processes that tests start
 
 
 @pytest.fixture(scope="session")

@@ -251,8 +251,9 @@ def _first(word: str) -> str:
 
 
 def _smaller(word: str) -> str:
-    """One seed for several, and two folds for five."""
-    return re.sub(r"^seed=.*", "seed=1", re.sub(r"^split.fold=.*", "split.fold=0,1", word))
+    """One seed and one split for several, and two folds for five."""
+    word = re.sub(r"^(seed|split)=([^,]*),.*", r"\1=\2", word)
+    return re.sub(r"^split.fold=.*", "split.fold=0,1", word)
 
 
 def _jobs(typed: list[str]) -> int:

@@ -190,6 +190,20 @@ def test_a_clip_has_exactly_the_same_features_in_any_batch(names: list[str], len
 
 
 @pytest.mark.parametrize("names", NAME_SETS, ids="_".join)
+def test_more_threads_change_not_one_digit(names: list[str]) -> None:
+    waveforms, lengths = clips(7, 12_345)
+    module = frontend(12_345, names=names)
+    by_one = module.extract(waveforms, lengths)
+    before = torch.get_num_threads()
+    torch.set_num_threads(3)
+    try:
+        assert torch.equal(module.extract(waveforms, lengths), by_one)
+        assert torch.get_num_threads() == 3
+    finally:
+        torch.set_num_threads(before)
+
+
+@pytest.mark.parametrize("names", NAME_SETS, ids="_".join)
 @pytest.mark.parametrize("numbers", [{}, {"hop_length": 100, "frame_length": 3000}, {"pad_mode": "reflect"}], ids=str)
 def test_padding_that_is_left_out_changes_nothing(names: list[str], numbers: dict[str, Any]) -> None:
     module = frontend(30_000, names=names, **numbers)
