@@ -40,7 +40,7 @@ def start(folder: Path, *command: str) -> subprocess.Popen[str]:
 def ran(folder: Path, *command: str) -> str:
     """What a command that ends well prints."""
     process = start(folder, *command)
-    printed, _ = process.communicate(timeout=120)
+    printed, _ = process.communicate(timeout=300)
     assert process.returncode == 0, printed
     return printed
 
@@ -131,13 +131,13 @@ def test_a_killed_process_ends_the_run_with_a_sentence(lost: str, corpus: Path, 
     endless = ("trainer.max_epochs=100000", "trainer.devices=2", "hydra.run.dir=run", "figure_every_n_epochs=0")
     process = start(tmp_path, *LAUNCHED, *WORDS, f"dataset.root={corpus}", *endless)
     try:
-        deadline = time.monotonic() + 60
+        deadline = time.monotonic() + 300
         while not (tmp_path / "run/checkpoints/last.ckpt").exists() and time.monotonic() < deadline:
             assert process.poll() is None, process.communicate()[0]
             time.sleep(0.1)
         (other,) = children(process.pid)
         os.kill(other if lost == "the other" else process.pid, signal.SIGKILL)
-        printed, _ = process.communicate(timeout=30)  # until both have ended, for both hold its end
+        printed, _ = process.communicate(timeout=120)  # until both have ended, for both hold its end
     finally:
         if process.poll() is None:
             os.killpg(process.pid, signal.SIGKILL)

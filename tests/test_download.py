@@ -77,7 +77,7 @@ class Handler(BaseHTTPRequestHandler):
             site.most = max(site.most, site.now)
         try:
             if site.meeting:
-                site.meeting.wait(timeout=5)
+                site.meeting.wait(timeout=30)
             self.answer(act)
         finally:
             with site.lock:
