@@ -16,7 +16,7 @@ RATE = 16_000
 
 # Test files run side by side, on tensors so small that more threads would only wait for one another.
 torch.set_num_threads(1)
-os.environ.setdefault("OMP_NUM_THREADS", "1")  # of the processes that tests start
+os.environ["OMP_NUM_THREADS"] = "1"  # of the processes that tests start
 
 
 @pytest.fixture(scope="session")

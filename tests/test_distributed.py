@@ -29,7 +29,7 @@ def start(folder: Path, *command: str) -> subprocess.Popen[str]:
     return subprocess.Popen(
         command,
         cwd=folder,
-        env={**os.environ, "OMP_NUM_THREADS": "1", "PYTHONPATH": str(ROOT), "COLUMNS": "200"},
+        env={**os.environ, "PYTHONPATH": str(ROOT), "COLUMNS": "200"},
         stdout=subprocess.PIPE,
         stderr=subprocess.STDOUT,
         text=True,
@@ -137,7 +137,7 @@ def test_a_killed_process_ends_the_run_with_a_sentence(lost: str, corpus: Path, 
             time.sleep(0.1)
         (other,) = children(process.pid)
         os.kill(other if lost == "the other" else process.pid, signal.SIGKILL)
-        printed, _ = process.communicate(timeout=120)  # until both have ended, for both hold its end
+        printed, _ = process.communicate(timeout=30)  # until both have ended, for both hold its end
     finally:
         if process.poll() is None:
             os.killpg(process.pid, signal.SIGKILL)
