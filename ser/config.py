@@ -136,6 +136,7 @@ def check_types(cfg: dict[str, Any]) -> None:
             "ema_decay": float | None,
             "figure_every_n_epochs": int,
             "ckpt_path": str | None,
+            "init_from": str | None,
         },
         "dataset": {"root": str | None, "metadata": str | None, "strict": bool},
         "datamodule": get_type_hints(EmotionDataModule.__init__),

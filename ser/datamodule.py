@@ -1,7 +1,8 @@
 """Clips → batches of network input, on the device that trains."""
 
 import warnings
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -20,7 +21,7 @@ from ser.errors import UserError
 from ser.features import FeatureConfig, Frontend
 from ser.models import Batch
 from ser.samplers import EpochSampler, dealt, share_of
-from ser.splits import Split
+from ser.splits import Leakage, Split
 
 BANKS = ("device", "memory", "mmap")
 
@@ -119,6 +120,7 @@ class EmotionDataModule(LightningDataModule):
         self.remarks: dict[str, tuple[str, ...]] = {}
         self.fitted_on: list[Clip] = []
         self.without_votes: list[Clip] = []
+        self._heard_elsewhere: set[str] = set()
         self._recordings = recordings
         self._positions: dict[str, list[int]] = {}
 
@@ -228,13 +230,32 @@ class EmotionDataModule(LightningDataModule):
             waveforms, lengths = self.augment.train().wave(waveforms, lengths)
         return waveforms, lengths
 
+    def add_heard(self, people: Collection[str]) -> list[str]:
+        """Note whom the network has heard in another training, as ``person`` names them; ``""`` for people unknown.
+
+        Returns:
+            Those of them who speak in test clips, sorted.
+        """
+        self._heard_elsewhere |= set(people)
+        return sorted(self._heard_elsewhere & {person(clip) for clip in self.side("test")})
+
+    def leakage(self) -> Leakage:
+        """What is on two sides of the split, and of the test speakers also those who were heard in another training."""
+        found = self.split.leakage()
+        elsewhere = {
+            clip.speaker for clip in self.side("test") if clip.speaker and person(clip) in self._heard_elsewhere
+        }
+        return replace(found, heard=sorted({*found.heard, *elsewhere}), unknown="" in self._heard_elsewhere)
+
     def state_dict(self) -> dict[str, Any]:
         """What prediction needs beside the network: plain data and tensors, kept in the checkpoint."""
+        heard = {person(clip) or "" for side in ("train", "val") for clip in self.side(side)}
         return {
             "labels": self.labels,
             "features": dict(vars(self.config)),
             "length": self.frontend.length,
-            "heard": sorted({person(clip) or "" for side in ("train", "val") for clip in self.side(side)}),
+            "heard": sorted(self._heard_elsewhere | heard),
+            "heard_elsewhere": sorted(self._heard_elsewhere),
             "normalizer": {name: value.cpu() for name, value in self.frontend.normalizer.state_dict().items()},
         }
 
@@ -248,6 +269,7 @@ class EmotionDataModule(LightningDataModule):
         for key in ("labels", "features", "length"):
             if state_dict[key] != here[key]:
                 raise DataError(f"the checkpoint has {key}={state_dict[key]}, and this run {here[key]}")
+        self.add_heard(state_dict.get("heard_elsewhere", ()))
         for name, value in state_dict["normalizer"].items():
             if not torch.allclose(value, here["normalizer"][name], rtol=1e-4):
                 raise DataError("the checkpoint's features were normalised on other training clips than this run's")

@@ -76,7 +76,7 @@ def announce(
     if data.split.left_out:
         unshared = Counter(f"{clip.corpus} {clip.emotion}" for clip in data.split.left_out)
         console.print(f"Left out, for not all corpora have them: {escape(_counted(unshared))}")
-    console.print(escape(leakage_line(data.split.leakage())), soft_wrap=True)
+    console.print(escape(leakage_line(data.leakage())), soft_wrap=True)
     if data.without_votes:
         console.print(f"{len(data.without_votes)} training clips got no vote for these emotions and keep their own")
     shape = " × ".join(map(str, data.input_shape))
@@ -94,6 +94,8 @@ def leakage_line(leakage: Leakage) -> str:
         line = f"{len(leakage.heard)} of {leakage.test_speakers} test speakers were heard in training or validation."
     else:
         line = "Speakers are not known: nobody can say whether test speakers were heard in training."
+    if leakage.unknown:
+        line += " Whom the run that it started from had heard is not known."
     if leakage.recordings:
         twins = ", ".join(" = ".join(names) for names in leakage.recordings)
         line += f" {len(leakage.recordings)} recordings are on two sides: {twins}."
@@ -127,7 +129,7 @@ def collect(
         precision: What training computed in, in Lightning's words; the test is in single precision.
     """
     name = cfg["dataset"]["name"]
-    leakage = data.split.leakage()
+    leakage = data.leakage()
     classes, confusion = by_class(network.test_measures, data.labels)
     running = sum(buffer.numel() for key, buffer in network.named_buffers() if "running_" in key)
     trainable = sum(parameter.numel() for parameter in network.parameters() if parameter.requires_grad)

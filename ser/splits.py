@@ -45,12 +45,14 @@ class Leakage:
         speakers: All that are on two sides, sorted.
         recordings: Clips that decode to the same samples, or are copies of one original, on two sides: their names,
             a tuple for each recording, sorted.
+        unknown: Whether the network may have heard the test speakers in another training, whose speakers are not known.
     """
 
     heard: list[str]
     test_speakers: int
     speakers: list[str]
     recordings: list[tuple[str, ...]]
+    unknown: bool = False
 
 
 @dataclass(frozen=True)

@@ -204,7 +204,7 @@ class TensorBoard(Callback):
         people = [{(clip.corpus, clip.speaker) for clip in data.side(side) if clip.speaker} for side in SIDES]
         lines.append(["speakers", *(str(len(known) or "not known") for known in people)])
         told = [f"split={split} ({data.split.hash})", _table(["emotion", *SIDES], lines)]
-        told.append(leakage_line(data.split.leakage()))
+        told.append(leakage_line(data.leakage()))
         if data.skipped:
             told.append(f"{len(data.skipped)} clips can't be used and were left out; metrics.json lists them.")
         return "\n\n".join(told)

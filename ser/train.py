@@ -40,6 +40,7 @@ from ser.recognizer import add_calibration
 from ser.results import announce, collect, console, results_of, show, started_as, write, write_choices
 from ser.resuming import check_resumption, resumed
 from ser.splits import split_clips
+from ser.starting import Start, read_start, start_from
 from ser.sweeps import register_launchers, run_apart
 from ser.tensorboard import TensorBoard
 
@@ -105,10 +106,12 @@ def run(cfg: dict[str, Any], folder: Path, command: Sequence[str] = ()) -> dict[
         console.print(f"Goes on from {escape(ckpt_path)}", soft_wrap=True)
         if told:
             console.print(f"With other choices than it began with: {escape(', '.join(told))}", soft_wrap=True)
+    # A training that goes on has its weights in its own checkpoint.
+    start = read_start(cfg) if ckpt_path is None and cfg["init_from"] is not None else None
     _hush()
     try:
         _begin(folder, cfg)
-        return _fit_and_test(cfg, folder, command, ckpt_path)
+        return _fit_and_test(cfg, folder, command, ckpt_path, start)
     except BaseException as error:
         if (told_of := file_error(error, folder)) is not None:
             then = f"ckpt_path={last} goes on from the last whole epoch" if last.is_file() else "start the run again"
@@ -126,7 +129,9 @@ def _begin(folder: Path, cfg: dict[str, Any]) -> None:
     write_choices(folder, cfg)
 
 
-def _fit_and_test(cfg: dict[str, Any], folder: Path, command: Sequence[str], ckpt_path: str | None) -> dict[str, Any]:
+def _fit_and_test(
+    cfg: dict[str, Any], folder: Path, command: Sequence[str], ckpt_path: str | None, start: Start | None
+) -> dict[str, Any]:
     seed_everything(cfg["seed"], workers=True, verbose=False)
     kept = {name: Checkpoint(folder / "checkpoints", name) for name in ("best", "last")}
     history = History(command)
@@ -156,7 +161,14 @@ def _fit_and_test(cfg: dict[str, Any], folder: Path, command: Sequence[str], ckp
     data, left_out = load_data(cfg, trainer.strategy.root_device)
     data.check_deal(trainer.world_size)
     network = NETWORKS[cfg["model"]["name"]](data.input_shape, len(data.labels), **network_settings(cfg))
+    if start is not None:
+        start_from(start, network, data)
     announce(cfg, data, network, trainer, left_out)
+    if start is not None:
+        new = ", ".join(sorted({*data.labels} - {*start.labels}))
+        console.print(
+            escape(f"Starts from {start.path}" + (f", to which is new: {new}" if new else "")), soft_wrap=True
+        )
     trainer.callbacks.append(board := TensorBoard(cfg, data))  # type: ignore[attr-defined]
 
     with together(trainer):

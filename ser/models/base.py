@@ -73,7 +73,10 @@ class EmotionNetwork(LightningModule):
     """Whether clips of other lengths than ``input_shape``'s can be read."""
 
     layers: nn.Sequential
-    """From ``(batch, 1, row, frame)`` to logits; a 1D network's input is one row."""
+    """From ``(batch, 1, row, frame)`` to logits, the last one dense; a 1D network's input is one row."""
+
+    started: bool = False
+    """Whether the weights are those of another run, ``init_from=``."""
 
     def __init__(
         self,

@@ -81,8 +81,8 @@ class Probe(EmotionNetwork):
         return [{"params": head}, {"params": tuned, "lr": self.pretrained_learning_rate}]
 
     def on_fit_start(self) -> None:
-        """Begin with the pretrained weights; a training that goes on has its own, and only now knows that it does."""
-        if self.states is None or self.trainer.ckpt_path is not None:
+        """Begin with the pretrained weights; a training that goes on, or starts from another run, has its own."""
+        if self.states is None or self.started or self.trainer.ckpt_path is not None:
             return
         features = self.trainer.datamodule.frontend.features  # type: ignore[attr-defined]
         assert isinstance(features, Pretrained)

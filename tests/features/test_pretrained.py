@@ -15,7 +15,7 @@ from torchaudio.pipelines._wav2vec2.utils import _extend_model
 import scripts.predict
 from scripts.evaluate import evaluate
 from ser.cache import contents, entries
-from ser.config import check_choices, compose_words
+from ser.config import ConfigError, check_choices, compose_words
 from ser.errors import UserError
 from ser.export import export
 from ser.features import FeatureConfig, Frontend, HiddenStates, Pretrained, WeightsError, features_of
@@ -350,6 +350,8 @@ def test_a_probe_trains_is_scored_and_answers_with_weights_that_are_not_in_its_c
     trained(corpus, tmp_path / "other", *words, "figure_every_n_epochs=0", "trainer.max_epochs=1")
     (new,) = {entry.path.name for entry in entries(tmp_path / "cache")} - known
     assert new.startswith("features-")
+    with pytest.raises(ConfigError, match=r"reads what weights with the digest \w+ give, and those of this run have"):
+        trained(corpus, tmp_path / "started", *words, "figure_every_n_epochs=0", f"init_from={checkpoint}")
 
     with pytest.raises(
         WeightsError, match=rf"best\.ckpt answers with pretrained weights, and {weights} has the digest"
@@ -374,6 +376,13 @@ def test_a_fine_tuned_network_answers_by_its_checkpoint_alone(corpus: Path, tmp_
         assert (before - after).abs().max() < 0.1, "it began with the pretrained weights"
     frozen = [weight.numel() for name, weight in first.items() if name.startswith("feature_extractor")]
     assert tested["parameters"]["total"] - tested["parameters"]["trainable"] == sum(frozen)
+
+    # A run that starts from it takes its weights, too, in place of the file's.
+    still = ("model.learning_rate=0", "model.pretrained_learning_rate=1e-20", "figure_every_n_epochs=0")
+    shutil.move(tmp_path / "away.pt", weights)
+    trained(corpus, tmp_path / "started", *words, *still, f"init_from={checkpoint}")
+    begun = torch.load(tmp_path / "started/checkpoints/best.ckpt")["state_dict"]
+    assert all(torch.allclose(weight, last[name], atol=1e-12) for name, weight in begun.items())
 
 
 def test_a_fine_tuning_that_was_stopped_goes_on_as_if_it_had_not(

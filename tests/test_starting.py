@@ -1,0 +1,204 @@
+import re
+import shutil
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+from torch import Tensor
+
+import ser.results
+from ser.cards import plain
+from ser.config import ConfigError
+from ser.errors import UserError
+from ser.models import Batch, EmotionNetwork
+from ser.train import run
+from tests.helpers import LABELS, QUICK, SPLIT, composed, manifest
+
+STILL = ("model.learning_rate=0", "augment=none", "trainer.max_epochs=1")
+"""A training that changes nothing, so that its checkpoint shows what it began with."""
+
+SERESNET = (
+    *(word for word in QUICK if not word.startswith(("features", "model"))),
+    "features=logmel",
+    "features.n_mels=16",
+    "features.n_fft=512",
+    "model=seresnet",
+    "model.channels=[4,4,4,4,4]",
+    "model.width=8",
+    "model.recurrent=4",
+)
+
+
+@pytest.fixture(scope="module")
+def people(corpus: Path) -> Path:
+    """The tones, spoken by 14 people."""
+    rows = [(f"{emotion}/{take:02}.wav", emotion, f"p{take:02}") for emotion in LABELS for take in range(14)]
+    return manifest(corpus / "clips.csv", rows)
+
+
+def trained(clips: Path, folder: Path, *words: str) -> dict[str, Any]:
+    """Results, with what was on screen as ``screen``."""
+    cfg = composed(
+        "dataset=manifest", *(words if any(word.startswith("split=") for word in words) else (*SPLIT, *words))
+    )
+    cfg["dataset"]["root"] = str(clips)
+    with ser.results.console.capture() as capture:
+        results = run(cfg, folder, ["python", "train.py", *words])
+    return {**results, "screen": " ".join(capture.get().split())}
+
+
+@pytest.fixture(scope="module")
+def first(people: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The last checkpoint of a run that has learnt something."""
+    folder = tmp_path_factory.mktemp("first")
+    trained(people, folder, *QUICK, "trainer.max_epochs=2")
+    return folder / "checkpoints/last.ckpt"
+
+
+def held(checkpoint: Path) -> dict[str, Any]:
+    return torch.load(checkpoint, weights_only=True)  # type: ignore[no-any-return]
+
+
+def weights_of(checkpoint: Path) -> dict[str, Tensor]:
+    return held(checkpoint)["state_dict"]  # type: ignore[no-any-return]
+
+
+def equal(some: dict[str, Tensor], others: dict[str, Tensor], names: Sequence[str]) -> list[bool]:
+    return [torch.equal(some[name], others[name]) for name in names]
+
+
+def test_all_weights_are_taken_over_where_the_emotions_are_the_same(people: Path, first: Path, tmp_path: Path) -> None:
+    results = trained(people, tmp_path, *QUICK, *STILL, f"init_from={first}")
+    assert f"Starts from {first}" in results["screen"]
+    assert "new" not in results["screen"].partition("Starts from")[2].partition(" epochs")[0]
+    begun = weights_of(tmp_path / "checkpoints/last.ckpt")
+    assert all(equal(begun, weights_of(first), list(begun)))
+    trained(people, tmp_path / "without", *QUICK, *STILL)
+    assert not any(equal(weights_of(tmp_path / "without/checkpoints/last.ckpt"), begun, ["layers.0.weight"]))
+    card = (tmp_path / "model_card.md").read_text(encoding="utf-8")
+    assert f"- Started from the weights in `{plain(first)}`, and so from the clips" in card
+
+
+def test_each_emotion_keeps_its_row_and_a_new_one_begins_at_random(people: Path, first: Path, tmp_path: Path) -> None:
+    # "alarm" comes first in the alphabet, so that no row is where it was.
+    words = (*QUICK, *STILL, "labels.merge={sad:alarm}")
+    results = trained(people, tmp_path / "started", *words, f"init_from={first}")
+    assert f"Starts from {first}, to which is new: alarm" in results["screen"]
+    trained(people, tmp_path / "random", *words)
+    begun, random = (weights_of(tmp_path / name / "checkpoints/last.ckpt") for name in ("started", "random"))
+    old = weights_of(first)
+    *_, weight, bias = begun
+    for name in (weight, bias):
+        assert torch.equal(begun[name][1:], old[name][:2]), "anger and happy"
+        assert torch.equal(begun[name][0], random[name][0]), "alarm"
+    assert all(equal(begun, old, [name for name in begun if name not in (weight, bias)]))
+
+
+def test_a_network_of_any_length_is_taken_over_by_clips_of_another(people: Path, tmp_path: Path) -> None:
+    trained(people, tmp_path / "first", *SERESNET, *STILL)
+    start = tmp_path / "first/checkpoints/last.ckpt"
+    words = (*SERESNET, *STILL, "datamodule.max_seconds=0.3", "model.dropout=0.1", "augment.spec.crop_frames=8")
+    trained(people, tmp_path / "second", *words, f"init_from={start}")
+    begun, old = weights_of(tmp_path / "second/checkpoints/last.ckpt"), weights_of(start)
+    assert all(equal(begun, old, [name for name in begun if "running" not in name and "num_batches" not in name]))
+
+
+@pytest.mark.parametrize(
+    ("words", "told"),
+    [
+        (("features=mel", "model=cnn2d"), "is of model=cnn1d, and this run has model=cnn2d"),
+        (("features=energy", "features.hop_length=100"), "take features.names=[energy,zcr] features.hop_length=200"),
+        (("features.normalize=clip",), "reads other features than this run: take features.normalize=standard"),
+        (("datamodule.max_seconds=0.3",), "and this run others: take datamodule.max_seconds=0."),
+    ],
+    ids=["network", "features", "normaliser", "length"],
+)
+def test_what_does_not_go_with_the_checkpoint_is_refused_in_words(
+    people: Path, first: Path, tmp_path: Path, words: tuple[str, ...], told: str
+) -> None:
+    with pytest.raises(ConfigError, match=re.escape(told)):
+        trained(people, tmp_path, *QUICK, *STILL, *words, f"init_from={first}")
+
+
+def test_layers_of_other_sizes_are_refused_with_the_words_that_agree(people: Path, tmp_path: Path) -> None:
+    trained(people, tmp_path / "first", *SERESNET, *STILL)
+    start = tmp_path / "first/checkpoints/last.ckpt"
+    words = (*SERESNET, *STILL, "model.width=16", f"init_from={start}", "dataset=folder", "dataset.root=nowhere")
+    with pytest.raises(ConfigError, match=r"layers of other sizes than this run: take model\.width=8$"):
+        run(composed(*words), tmp_path, [])  # before data is looked for
+
+
+def test_what_is_no_checkpoint_is_refused_before_data_is_read(first: Path, tmp_path: Path) -> None:
+    words = (*QUICK, "dataset=folder", "dataset.root=nowhere")
+    with pytest.raises(UserError, match=r"gone\.ckpt is not a checkpoint of a run, or broken"):
+        run(composed(*words, f"init_from={tmp_path}/gone.ckpt"), tmp_path, [])
+    older = tmp_path / "older.ckpt"
+    torch.save({**held(first), "format": 1}, older)
+    with pytest.raises(UserError, match="in format 1; this version reads 2: train it again"):
+        run(composed(*words, f"init_from={older}"), tmp_path, [])
+
+
+def test_speakers_whom_the_checkpoint_has_heard_are_kept_out_of_the_test(people: Path, tmp_path: Path) -> None:
+    folds = (*QUICK, *STILL, "split=kfold", "split.folds=3")
+    trained(people, tmp_path / "0", *folds, "split.fold=0")
+    start = tmp_path / "0/checkpoints/last.ckpt"
+    told = r"has heard \d+ of the test speakers, such as manifest/p\d\d, whom this split keeps out of training"
+    with pytest.raises(ConfigError, match=told):
+        trained(people, tmp_path / "1", *folds, "split.fold=1", f"init_from={start}")
+    again = trained(people, tmp_path / "again", *folds, "split.fold=0", f"init_from={start}")
+    assert again["split"]["test_speakers_heard_before"] == 0
+
+    # Where a split keeps nobody apart, it is told; and who was heard in the first run is known of the second.
+    both = held(start)["EmotionDataModule"]["heard"]
+    few = manifest(people.parent / "few.csv", [(f"{e}/{i:02}.wav", e, f"q{i:02}") for e in LABELS for i in range(14)])
+    trained(few, tmp_path / "few", *QUICK, *STILL, f"init_from={start}")
+    heard = held(tmp_path / "few/checkpoints/last.ckpt")["EmotionDataModule"]["heard"]
+    assert set(both) < set(heard)
+    mixed = trained(
+        people,
+        tmp_path / "mixed",
+        *QUICK,
+        *STILL,
+        "split=stratified",
+        "split.val=0.2",
+        f"init_from={tmp_path}/few/checkpoints/last.ckpt",
+    )
+    assert mixed["split"]["test_speakers_heard_before"] == mixed["split"]["test_speakers"]
+
+
+def test_speakers_who_are_not_known_are_told_of(people: Path, tmp_path: Path) -> None:
+    unnamed = manifest(people.parent / "unnamed.csv", [(f"{e}/{i:02}.wav", e, "") for e in LABELS for i in range(14)])
+    trained(unnamed, tmp_path / "unnamed", *QUICK, *STILL, "split=stratified", "split.val=0.2")
+    start = tmp_path / "unnamed/checkpoints/last.ckpt"
+    results = trained(people, tmp_path / "run", *QUICK, *STILL, f"init_from={start}")
+    assert results["split"]["leakage"].endswith("Whom the run that it started from had heard is not known.")
+    again = trained(unnamed, tmp_path / "again", *QUICK, *STILL, "split=stratified", "split.val=0.2")
+    assert "started from" not in again["split"]["leakage"]
+
+
+def test_a_run_that_was_stopped_goes_on_without_the_checkpoint_that_it_started_from(
+    people: Path, first: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    start = shutil.copy(first, tmp_path / "start.ckpt")
+    words = (*QUICK, "trainer.max_epochs=3", "test_checkpoint=last", f"init_from={start}")
+    unbroken = trained(people, tmp_path / "whole", *words)
+    step = EmotionNetwork.training_step
+
+    def struck(self: EmotionNetwork, batch: Batch) -> Tensor:
+        if self.current_epoch == 1:
+            raise RuntimeError("no memory")
+        return step(self, batch)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(EmotionNetwork, "training_step", struck)
+        with pytest.raises(RuntimeError, match="no memory"):
+            trained(people, tmp_path / "run", *words)
+    Path(start).unlink()
+    resumed = trained(people, tmp_path / "run", *words)
+    assert resumed["test"] == unbroken["test"]
+    assert resumed["history"] == unbroken["history"]
+    whole, gone_on = (held(tmp_path / name / "checkpoints/last.ckpt") for name in ("whole", "run"))
+    assert all(equal(whole["state_dict"], gone_on["state_dict"], list(whole["state_dict"])))
+    assert whole["EmotionDataModule"]["heard_elsewhere"] == gone_on["EmotionDataModule"]["heard_elsewhere"] != []
