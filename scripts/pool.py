@@ -40,7 +40,7 @@ _HELD: dict[str, type | tuple[type, ...]] = {
 
 
 def recipes(runs: Sequence[dict[str, Any]]) -> list[list[dict[str, Any]]]:
-    """Fold runs, those together that differ in nothing but ``split.fold``.
+    """Fold runs, those together that differ in nothing but ``split.fold``, and in what each started from.
 
     Raises:
         UserError: There is no fold run.
@@ -51,6 +51,8 @@ def recipes(runs: Sequence[dict[str, Any]]) -> list[list[dict[str, Any]]]:
             check_results(run, run["file"], _HELD)
             choices = read_choices(Path(run["file"]).parent)
             choices["split"].pop("fold", None)
+            # Folds of one corpus may each have a start of their own.
+            choices["init_from"] = choices["init_from"] is not None
             same[json.dumps(choices, sort_keys=True)].append(run)
     if not same:
         raise UserError(
@@ -78,7 +80,8 @@ def pool(runs: Sequence[dict[str, Any]]) -> tuple[dict[str, Any], Answers]:
         )
     hashes = "".join(run["split"]["hash"] for run in runs)
     # Of folds by speaker each has its own, of others all may have the same.
-    heard = min(sum(run["split"]["test_speakers_heard_before"] for run in runs), first["dataset"]["speakers"])
+    known = [run["split"]["test_speakers_heard_before"] for run in runs]
+    heard = None if None in known else min(sum(known), first["dataset"]["speakers"])
     trained = first["checkpoint"]["epoch"] is not None
     answered = all("answer_seconds" in run for run in runs)
     apart = heard == 0 and all(run["split"]["test_speakers"] for run in runs)

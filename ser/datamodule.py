@@ -269,7 +269,6 @@ class EmotionDataModule(LightningDataModule):
         for key in ("labels", "features", "length"):
             if state_dict[key] != here[key]:
                 raise DataError(f"the checkpoint has {key}={state_dict[key]}, and this run {here[key]}")
-        self.add_heard(state_dict.get("heard_elsewhere", ()))
         for name, value in state_dict["normalizer"].items():
             if not torch.allclose(value, here["normalizer"][name], rtol=1e-4):
                 raise DataError("the checkpoint's features were normalised on other training clips than this run's")

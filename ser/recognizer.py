@@ -3,7 +3,6 @@
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import torch
@@ -79,7 +78,15 @@ class Recognizer:
             UserError: It is not such a checkpoint, is broken, or was written by a version that is too new or too old.
             WeightsError: The pretrained weights that it was trained with are missing, or are others now.
         """
-        checkpoint = read_current(Path(path))
+        checkpoint = read_checkpoint(Path(path))
+        if (version := checkpoint.get("format", 0)) != CHECKPOINT_FORMAT:
+            remedy = (
+                "install a newer one" if isinstance(version, int) and version > CHECKPOINT_FORMAT else "train it again"
+            )
+            raise UserError(
+                f"{path} was written by ser {checkpoint.get('ser_version')}, in format {version}; this version reads "
+                f"{CHECKPOINT_FORMAT}: {remedy}"
+            )
         try:
             state = checkpoint["EmotionDataModule"]
             config = FeatureConfig(**state["features"])
@@ -178,22 +185,6 @@ def _as_floats(samples: np.ndarray | Tensor) -> np.ndarray:
     if np.issubdtype(array.dtype, np.integer):
         return array.astype(np.float32) / -float(np.iinfo(array.dtype).min or -1)
     return array.astype(np.float32)
-
-
-def read_current(path: Path) -> dict[str, Any]:
-    """A run's checkpoint of the format that this version writes.
-
-    Raises:
-        UserError: It is not such a checkpoint, is broken, or was written by a version that is too new or too old.
-    """
-    checkpoint = read_checkpoint(path)
-    if (version := checkpoint.get("format", 0)) != CHECKPOINT_FORMAT:
-        remedy = "install a newer one" if isinstance(version, int) and version > CHECKPOINT_FORMAT else "train it again"
-        raise UserError(
-            f"{path} was written by ser {checkpoint.get('ser_version')}, in format {version}; this version reads "
-            f"{CHECKPOINT_FORMAT}: {remedy}"
-        )
-    return checkpoint
 
 
 def add_calibration(path: Path, calibration: Calibration) -> None:

@@ -58,6 +58,9 @@ _HELD: dict[str, type | tuple[type, ...]] = {
 }
 """What every ``metrics.json`` tells, and as what."""
 
+LATER = {"init_from": None}
+"""Options that runs of earlier versions did not have, with what these did."""
+
 _MISSING = object()
 
 console = Console()
@@ -151,7 +154,7 @@ def collect(
             "hash": data.split.hash,
             "clips": {side: len(data.side(side)) for side in SIDES},
             "test_speakers": leakage.test_speakers,
-            "test_speakers_heard_before": len(leakage.heard),
+            "test_speakers_heard_before": None if leakage.unknown and not leakage.heard else len(leakage.heard),
             "recordings_on_two_sides": [list(names) for names in leakage.recordings],
             "left_out": [clip.name for clip in data.split.left_out],
             "leakage": leakage_line(leakage),
@@ -419,7 +422,7 @@ def read_choices(folder: Path) -> dict[str, Any]:
         raise UserError(f"{file} can't be read as a run's choices: {error}") from error
     if not isinstance(choices, dict) or not isinstance(choices.get("split"), dict):
         raise UserError(f"{file} can't be read as a run's choices: it has no split")
-    return {str(key): value for key, value in choices.items()}
+    return {**LATER, **{str(key): value for key, value in choices.items()}}
 
 
 def results_of(folder: Path, cfg: dict[str, Any]) -> dict[str, Any] | None:

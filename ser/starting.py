@@ -6,13 +6,13 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from torch import Tensor
 
+from ser.callbacks import read_checkpoint
 from ser.config import ConfigError, network_settings
 from ser.datamodule import EmotionDataModule
 from ser.features import FeatureConfig
 from ser.models import NETWORKS, EmotionNetwork
-from ser.recognizer import read_current
+from ser.recognizer import Recognizer
 
 
 @dataclass(frozen=True)
@@ -21,20 +21,14 @@ class Start:
 
     Attributes:
         path: The checkpoint.
-        weights: Its network's state, by name.
-        labels: The emotions that it tells apart, in the order of the last layer's rows.
-        seconds: What its network hears of a clip.
-        heard: People whom it has heard in training or validation, as ``ser.corpora.clip.person`` names them; ``""``
-            among them stands for speakers who are not known.
-        digest: Of the pretrained weights that its features are made with, or None.
+        recognizer: What it holds.
+        heard: People whom its network has heard in training or validation, as ``ser.corpora.clip.person`` names them;
+            ``""`` among them stands for speakers who are not known.
     """
 
     path: Path
-    weights: dict[str, Tensor]
-    labels: list[str]
-    seconds: float
+    recognizer: Recognizer
     heard: set[str]
-    digest: str | None
 
 
 def read_start(cfg: dict[str, Any]) -> Start:
@@ -45,36 +39,23 @@ def read_start(cfg: dict[str, Any]) -> Start:
         UserError: It is no checkpoint of a run, is broken, or of another version.
     """
     path = Path(cfg["init_from"])
-    checkpoint = read_current(path)
-    state = checkpoint["EmotionDataModule"]
+    recognizer = Recognizer.load(path)
+    theirs = recognizer.network
     kind = NETWORKS[cfg["model"]["name"]]
-    if checkpoint["network"] != kind.__name__:
-        name = next(name for name, network in NETWORKS.items() if network.__name__ == checkpoint["network"])
+    if type(theirs) is not kind:
+        name = next(name for name, network in NETWORKS.items() if network is type(theirs))
         raise ConfigError(f"init_from={path} is of model={name}, and this run has model={cfg['model']['name']}")
     own = vars(FeatureConfig(**cfg["features"]))
-    # Where weights lie, and what their digest is, the run finds out by itself.
+    # Where weights lie does not matter, and their digest is known once they are read.
     differing = {
-        name: value for name, value in state["features"].items()
+        name: value
+        for name, value in vars(recognizer.frontend.config).items()
         if name not in ("weights", "digest") and value != own[name]
-    }  # fmt: skip
+    }
     if differing:
         raise ConfigError(f"init_from={path} reads other features than this run: take {_words('features', differing)}")
-    sizes = checkpoint["hyper_parameters"]
-    settings = network_settings(cfg)
-    with torch.device("meta"):
-        network = kind(sizes["input_shape"], sizes["num_classes"], **settings)
-    if _shapes(network.state_dict()) != _shapes(checkpoint["state_dict"]):
-        training = inspect.signature(EmotionNetwork.__init__).parameters
-        others = {name: value for name, value in sizes.items() if name not in training and value != settings.get(name)}
-        raise ConfigError(f"init_from={path} has layers of other sizes than this run: take {_words('model', others)}")
-    return Start(
-        path,
-        checkpoint["state_dict"],
-        list(state["labels"]),
-        state["length"] / state["features"]["sample_rate"],
-        set(state.get("heard", [""])),
-        state["features"]["digest"],
-    )
+    _check_sizes(path, theirs, network_settings(cfg))
+    return Start(path, recognizer, set(read_checkpoint(path)["EmotionDataModule"].get("heard", [""])))
 
 
 def start_from(start: Start, network: EmotionNetwork, data: EmotionDataModule) -> None:
@@ -87,27 +68,30 @@ def start_from(start: Start, network: EmotionNetwork, data: EmotionDataModule) -
         ConfigError: The network reads clips of another length than the checkpoint's; or the split keeps speakers apart,
             and test speakers were heard by the checkpoint; or other pretrained weights are in use.
     """
-    if not data.config.fine_tune and start.digest != data.config.digest:
+    theirs, labels = start.recognizer.frontend.config, start.recognizer.labels
+    if not theirs.fine_tune and theirs.digest != data.config.digest:
         raise ConfigError(
-            f"init_from={start.path} reads what weights with the digest {start.digest} give, and those of this run "
+            f"init_from={start.path} reads what weights with the digest {theirs.digest} give, and those of this run "
             f"have {data.config.digest}: give features.weights= or features.bundle= of that run"
         )
     weights = network.state_dict()
     last = f"layers.{len(network.layers) - 1}"
-    rows = [(row, start.labels.index(label)) for row, label in enumerate(data.labels) if label in start.labels]
-    for name, value in start.weights.items():
+    rows = [(row, labels.index(label)) for row, label in enumerate(data.labels) if label in labels]
+    for name, value in start.recognizer.network.state_dict().items():
         if name in (f"{last}.weight", f"{last}.bias"):
-            for row, theirs in rows:
-                weights[name][row] = value[theirs]
+            for row, their_row in rows:
+                weights[name][row] = value[their_row]
         elif weights[name].shape == value.shape:
             weights[name] = value
         else:
+            seconds = start.recognizer.seconds
             raise ConfigError(
-                f"init_from={start.path} reads clips of {start.seconds:g} s, and this run others: take "
-                f"datamodule.max_seconds={start.seconds:g}"
+                f"init_from={start.path} reads clips of {seconds} s, and this run others: take "
+                f"datamodule.max_seconds={seconds}"
             )
+    apart = not data.split.leakage().heard
     heard = data.add_heard(start.heard)
-    if heard and not data.split.leakage().heard:
+    if heard and apart:
         raise ConfigError(
             f"init_from={start.path} has heard {len(heard)} of the test speakers, such as {heard[0]}, whom this split "
             "keeps out of training: start from a run with the same split, or from one on other people. Other people of "
@@ -117,8 +101,30 @@ def start_from(start: Start, network: EmotionNetwork, data: EmotionDataModule) -
     network.started = True
 
 
-def _shapes(state: dict[str, Tensor]) -> dict[str, torch.Size]:
-    return {name: value.shape for name, value in state.items()}
+def _check_sizes(path: Path, theirs: EmotionNetwork, settings: dict[str, Any]) -> None:
+    """Refuse options of the network with which its layers have other sizes, whatever the clips.
+
+    Raises:
+        ConfigError: There are some; the message gives those of the checkpoint.
+    """
+    known: dict[str, Any] = dict(theirs.hparams)
+    training = inspect.signature(EmotionNetwork.__init__).parameters
+    settings = {name: value for name, value in settings.items() if name not in training and value != known.get(name)}
+
+    def sizes(**others: Any) -> list[tuple[str, torch.Size]]:
+        with torch.device("meta"):
+            network = type(theirs)(**{**known, **others})
+        return [(name, value.shape) for name, value in network.state_dict().items()]
+
+    resized = [name for name, value in settings.items() if sizes(**{name: value}) != sizes()]
+    if "pretrained" in resized:
+        raise ConfigError(
+            f"init_from={path} has tuned another pretrained network than features.weights= or features.bundle= of this "
+            "run: give those of that run"
+        )
+    if resized:
+        words = _words("model", {name: known[name] for name in resized})
+        raise ConfigError(f"init_from={path} has layers of other sizes than this run: take {words}")
 
 
 def _words(group: str, values: dict[str, Any]) -> str:

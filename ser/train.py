@@ -25,7 +25,16 @@ from rich.markup import escape
 from ser.augment import Augment
 from ser.bank import decode_clips, fingerprints
 from ser.calibration import Calibration, calibrate, calibration_error
-from ser.callbacks import AverageWeights, Checkpoint, CheckpointFiles, EpochSeed, History, Patience, TestAnswers
+from ser.callbacks import (
+    AverageWeights,
+    Checkpoint,
+    CheckpointFiles,
+    EpochSeed,
+    History,
+    Patience,
+    TestAnswers,
+    read_checkpoint,
+)
 from ser.config import CONF, check_choices, network_settings, plain, refuse_lists, register_schemas
 from ser.corpora import read_corpora
 from ser.datamodule import EmotionDataModule
@@ -160,12 +169,14 @@ def _fit_and_test(
 
     data, left_out = load_data(cfg, trainer.strategy.root_device)
     data.check_deal(trainer.world_size)
+    if ckpt_path is not None:
+        data.add_heard(read_checkpoint(Path(ckpt_path))["EmotionDataModule"].get("heard_elsewhere", ()))
     network = NETWORKS[cfg["model"]["name"]](data.input_shape, len(data.labels), **network_settings(cfg))
     if start is not None:
         start_from(start, network, data)
     announce(cfg, data, network, trainer, left_out)
     if start is not None:
-        new = ", ".join(sorted({*data.labels} - {*start.labels}))
+        new = ", ".join(sorted({*data.labels} - {*start.recognizer.labels}))
         console.print(
             escape(f"Starts from {start.path}" + (f", to which is new: {new}" if new else "")), soft_wrap=True
         )

@@ -1,3 +1,4 @@
+import csv
 import re
 import shutil
 from collections.abc import Sequence
@@ -9,10 +10,13 @@ import torch
 from torch import Tensor
 
 import ser.results
+from scripts.pool import pool, recipes
 from ser.cards import plain
 from ser.config import ConfigError
 from ser.errors import UserError
 from ser.models import Batch, EmotionNetwork
+from ser.results import find_runs
+from ser.resuming import resumed
 from ser.train import run
 from tests.helpers import LABELS, QUICK, SPLIT, composed, manifest
 
@@ -78,7 +82,7 @@ def test_all_weights_are_taken_over_where_the_emotions_are_the_same(people: Path
     trained(people, tmp_path / "without", *QUICK, *STILL)
     assert not any(equal(weights_of(tmp_path / "without/checkpoints/last.ckpt"), begun, ["layers.0.weight"]))
     card = (tmp_path / "model_card.md").read_text(encoding="utf-8")
-    assert f"- Started from the weights in `{plain(first)}`, and so from the clips" in card
+    assert f"- Started from the weights in {plain(first)}, and so from the clips" in card
 
 
 def test_each_emotion_keeps_its_row_and_a_new_one_begins_at_random(people: Path, first: Path, tmp_path: Path) -> None:
@@ -125,7 +129,15 @@ def test_what_does_not_go_with_the_checkpoint_is_refused_in_words(
 def test_layers_of_other_sizes_are_refused_with_the_words_that_agree(people: Path, tmp_path: Path) -> None:
     trained(people, tmp_path / "first", *SERESNET, *STILL)
     start = tmp_path / "first/checkpoints/last.ckpt"
-    words = (*SERESNET, *STILL, "model.width=16", f"init_from={start}", "dataset=folder", "dataset.root=nowhere")
+    words = (
+        *SERESNET,
+        *STILL,
+        "model.width=16",
+        "model.dropout=0.1",
+        f"init_from={start}",
+        "dataset=folder",
+        "dataset.root=nowhere",
+    )
     with pytest.raises(ConfigError, match=r"layers of other sizes than this run: take model\.width=8$"):
         run(composed(*words), tmp_path, [])  # before data is looked for
 
@@ -151,21 +163,28 @@ def test_speakers_whom_the_checkpoint_has_heard_are_kept_out_of_the_test(people:
     assert again["split"]["test_speakers_heard_before"] == 0
 
     # Where a split keeps nobody apart, it is told; and who was heard in the first run is known of the second.
-    both = held(start)["EmotionDataModule"]["heard"]
     few = manifest(people.parent / "few.csv", [(f"{e}/{i:02}.wav", e, f"q{i:02}") for e in LABELS for i in range(14)])
     trained(few, tmp_path / "few", *QUICK, *STILL, f"init_from={start}")
-    heard = held(tmp_path / "few/checkpoints/last.ckpt")["EmotionDataModule"]["heard"]
+    second = tmp_path / "few/checkpoints/last.ckpt"
+    both, heard = (held(checkpoint)["EmotionDataModule"]["heard"] for checkpoint in (start, second))
     assert set(both) < set(heard)
-    mixed = trained(
-        people,
-        tmp_path / "mixed",
-        *QUICK,
-        *STILL,
-        "split=stratified",
-        "split.val=0.2",
-        f"init_from={tmp_path}/few/checkpoints/last.ckpt",
-    )
-    assert mixed["split"]["test_speakers_heard_before"] == mixed["split"]["test_speakers"]
+    sides = ["test"] * 8 + ["val"] * 2 + ["train"] * 4
+    with (people.parent / "sides.csv").open("w", newline="", encoding="utf-8") as file:
+        table = csv.writer(file)
+        table.writerow(["path", "emotion", "speaker", "split"])
+        # The last of the training is the first of the test, too.
+        table.writerows(
+            [f"{e}/{i:02}.wav", e, "p00" if i == 13 else f"p{i:02}", side]
+            for e in LABELS
+            for i, side in enumerate(sides)
+        )
+    tested = {f"manifest/p{i:02}" for i in range(8)}
+    official = (*QUICK, *STILL, "split=official")
+    without = trained(people.parent / "sides.csv", tmp_path / "without", *official)
+    assert without["split"]["test_speakers_heard_before"] == 1
+    mixed = trained(people.parent / "sides.csv", tmp_path / "mixed", *official, f"init_from={second}")
+    assert mixed["split"]["test_speakers_heard_before"] == len(tested & {*both, "manifest/p00"})
+    assert f"{len(tested & {*both, 'manifest/p00'})} of 8 test speakers were heard" in mixed["screen"]
 
 
 def test_speakers_who_are_not_known_are_told_of(people: Path, tmp_path: Path) -> None:
@@ -174,6 +193,8 @@ def test_speakers_who_are_not_known_are_told_of(people: Path, tmp_path: Path) ->
     start = tmp_path / "unnamed/checkpoints/last.ckpt"
     results = trained(people, tmp_path / "run", *QUICK, *STILL, f"init_from={start}")
     assert results["split"]["leakage"].endswith("Whom the run that it started from had heard is not known.")
+    assert results["split"]["test_speakers_heard_before"] is None
+    assert "**The scores may overstate**" in (tmp_path / "run/model_card.md").read_text(encoding="utf-8")
     again = trained(unnamed, tmp_path / "again", *QUICK, *STILL, "split=stratified", "split.val=0.2")
     assert "started from" not in again["split"]["leakage"]
 
@@ -197,8 +218,33 @@ def test_a_run_that_was_stopped_goes_on_without_the_checkpoint_that_it_started_f
             trained(people, tmp_path / "run", *words)
     Path(start).unlink()
     resumed = trained(people, tmp_path / "run", *words)
+    assert "Goes on from" in resumed["screen"]
     assert resumed["test"] == unbroken["test"]
     assert resumed["history"] == unbroken["history"]
     whole, gone_on = (held(tmp_path / name / "checkpoints/last.ckpt") for name in ("whole", "run"))
     assert all(equal(whole["state_dict"], gone_on["state_dict"], list(whole["state_dict"])))
     assert whole["EmotionDataModule"]["heard_elsewhere"] == gone_on["EmotionDataModule"]["heard_elsewhere"] != []
+
+
+def test_a_run_from_before_there_was_the_option_goes_on(people: Path, first: Path, tmp_path: Path) -> None:
+    shutil.copytree(first.parents[1], tmp_path / "old")
+    config = tmp_path / "old/config.yaml"
+    assert "init_from: null\n" in config.read_text(encoding="utf-8")
+    config.write_text(config.read_text(encoding="utf-8").replace("init_from: null\n", ""), encoding="utf-8")
+    skipped = trained(people, tmp_path / "old", *QUICK, "trainer.max_epochs=2")
+    assert "holds this run already: skipped" in skipped["screen"]
+    (tmp_path / "old/metrics.json").unlink()
+    cfg = resumed({**composed(), "ckpt_path": str(tmp_path / "old/checkpoints/last.ckpt")}, ["ckpt_path=…"])
+    again = run(cfg, tmp_path / "old", [])
+    assert again["test"] == skipped["test"]
+
+
+def test_folds_that_each_start_from_their_own_are_pooled(people: Path, tmp_path: Path) -> None:
+    folds = (*QUICK, *STILL, "split=kfold", "split.folds=2")
+    for fold in (0, 1):
+        trained(people, tmp_path / f"first/{fold}", *folds, f"split.fold={fold}")
+        start = tmp_path / f"first/{fold}/checkpoints/last.ckpt"
+        trained(people, tmp_path / f"second/{fold}", *folds, f"split.fold={fold}", f"init_from={start}")
+    first, second = recipes(find_runs([tmp_path]))
+    assert len(first) == len(second) == 2
+    assert pool(second)[0]["split"]["test_speakers_heard_before"] == 0

@@ -345,13 +345,14 @@ def test_a_probe_trains_is_scored_and_answers_with_weights_that_are_not_in_its_c
         again = trained(corpus, tmp_path / f"again/{place.name}", *words, *there)
         assert again["test"] == pytest.approx(tested["test"])
     monkeypatch.undo()
+    others = (f"features.weights={written(tmp_path / 'others.pt', seed=1)}", f"init_from={checkpoint}")
+    with pytest.raises(ConfigError, match=r"reads what weights with the digest \w+ give, and those of this run have"):
+        trained(corpus, tmp_path / "started", *words, *others)
     known = {entry.path.name for entry in entries(tmp_path / "cache")}
     written(weights, seed=1)
     trained(corpus, tmp_path / "other", *words, "figure_every_n_epochs=0", "trainer.max_epochs=1")
     (new,) = {entry.path.name for entry in entries(tmp_path / "cache")} - known
     assert new.startswith("features-")
-    with pytest.raises(ConfigError, match=r"reads what weights with the digest \w+ give, and those of this run have"):
-        trained(corpus, tmp_path / "started", *words, "figure_every_n_epochs=0", f"init_from={checkpoint}")
 
     with pytest.raises(
         WeightsError, match=rf"best\.ckpt answers with pretrained weights, and {weights} has the digest"
