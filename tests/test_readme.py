@@ -131,6 +131,18 @@ def _as_emodb(clip: Clip, root: Path) -> None:
 
 
 @pytest.fixture(scope="module")
+def start(clips: Path) -> Path:
+    """A checkpoint that others start from."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.chdir(clips)
+        patch.delenv("SER_DATA", raising=False)
+        words = ["experiment=seresnet", "dataset=crema_d", "split.val=0.3", "hydra.run.dir=outputs/start", *SHORT]
+        patch.setattr(sys, "argv", [str(ROOT / "train.py"), *words])
+        runpy.run_path(str(ROOT / "train.py"), run_name="__main__")
+    return clips / "outputs/start/checkpoints/last.ckpt"
+
+
+@pytest.fixture(scope="module")
 def folder(clips: Path) -> Path:
     """The same, with run folders and files of the names that the pages use."""
     with pytest.MonkeyPatch.context() as patch:
@@ -224,11 +236,18 @@ def test_make_runs_commands_of_the_readme(target: str, recipes: list[str]) -> No
 
 
 @pytest.mark.parametrize("command", [*TRAINING, *PRETRAINED])
-def test_training_command_runs(command: str, clips: Path, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+def test_training_command_runs(
+    command: str, clips: Path, monkeypatch: pytest.MonkeyPatch, tmp_path: Path, request: pytest.FixtureRequest
+) -> None:
     if command in PRETRAINED and "features.weights=" not in command:
         command += " features.weights=weights.pt"  # of another size, since the bundle's can't be downloaded
     typed = [_smaller(word) for word in shlex.split(command)[2:]]
     monkeypatch.chdir(clips)
+    for word in typed:
+        if word.startswith("init_from="):
+            place = Path(word.removeprefix("init_from="))
+            place.parent.mkdir(parents=True, exist_ok=True)
+            shutil.copy(request.getfixturevalue("start"), place)
     monkeypatch.delenv("SER_DATA", raising=False)
     folders = [f"hydra.run.dir={tmp_path}", f"hydra.sweep.dir={tmp_path}"]
     monkeypatch.setattr(sys, "argv", [str(ROOT / "train.py"), *typed, *SHORT, *folders])
@@ -253,7 +272,7 @@ def _first(word: str) -> str:
 def _smaller(word: str) -> str:
     """One seed and one split for several, and two folds for five."""
     word = re.sub(r"^(seed|split)=([^,]*),.*", r"\1=\2", word)
-    return re.sub(r"^split.fold=.*", "split.fold=0,1", word)
+    return re.sub(r"^split.fold=.*,.*", "split.fold=0,1", word)
 
 
 def _jobs(typed: list[str]) -> int:
