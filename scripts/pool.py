@@ -40,7 +40,9 @@ _HELD: dict[str, type | tuple[type, ...]] = {
 
 
 def recipes(runs: Sequence[dict[str, Any]]) -> list[list[dict[str, Any]]]:
-    """Fold runs, those together that differ in nothing but ``split.fold``, and in what each started from.
+    """Fold runs, those together that differ in nothing but ``split.fold`` and the checkpoint that each started from.
+
+    Sets of folds from different starts can't be told apart, and take a call each.
 
     Raises:
         UserError: There is no fold run.

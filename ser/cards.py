@@ -112,6 +112,7 @@ def data_card(cfg: Mapping[str, Any], results: Mapping[str, Any]) -> str:
     labels = results["confusion_matrix"]["labels"]
     return cards.get_template("data_card.md").render(
         r=results,
+        cfg=cfg,
         name=" + ".join(results["data"]),
         split=_split(cfg),
         unlabelled=_listing({label: _count(clips) for label, clips in results["labels"]["left_out"].items()}, ", "),

@@ -645,7 +645,7 @@ def test_p_is_the_share_of_swaps_that_differ_as_much(known: bool) -> None:
     true, wrong = np.arange(clips) % 2, 1 - np.arange(clips) % 2
     found = compare(answered(true, wrong, speakers), answered(true, true, speakers))
     assert found["over"] == ("6 speakers" if known else "6 clips, for not all speakers are known")
-    assert found["accuracy"]["p"] == pytest.approx(2 / 64, abs=0.015)
+    assert found["accuracy"]["p"] == 2 / 64
     assert found["accuracy"]["interval"] == [1, 1]
 
 
@@ -653,6 +653,15 @@ def test_p_is_never_0() -> None:
     true = np.arange(900) % 3
     found = compare(answered(true, (true + 1) % 3), answered(true, true))
     assert all(0 < found[name]["p"] < 0.001 for name in SCORES)
+
+
+def test_all_swaps_of_ten_speakers_are_tried_and_of_eleven_some() -> None:
+    for people, least in ((10, 2 / 2**10), (11, 1 / 2001)):
+        true = np.arange(3 * people) % 3
+        speakers = [f"s{i // 3:02}" for i in range(3 * people)]
+        p = compare(answered(true, (true + 1) % 3, speakers), answered(true, true, speakers))["uar"]["p"]
+        assert p == (least if people == 10 else pytest.approx(2 / 2**11, abs=0.003))
+        assert p >= least
 
 
 def test_networks_that_are_equally_good_differ_in_1_of_20_comparisons() -> None:

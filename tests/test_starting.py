@@ -82,7 +82,7 @@ def test_all_weights_are_taken_over_where_the_emotions_are_the_same(people: Path
     trained(people, tmp_path / "without", *QUICK, *STILL)
     assert not any(equal(weights_of(tmp_path / "without/checkpoints/last.ckpt"), begun, ["layers.0.weight"]))
     card = (tmp_path / "model_card.md").read_text(encoding="utf-8")
-    assert f"- Started from the weights in {plain(first)}, and so from the clips" in card
+    assert f"- Started from the weights in {plain(first)}: it has learnt from" in card
 
 
 def test_each_emotion_keeps_its_row_and_a_new_one_begins_at_random(people: Path, first: Path, tmp_path: Path) -> None:
