@@ -422,7 +422,8 @@ def read_choices(folder: Path) -> dict[str, Any]:
         raise UserError(f"{file} can't be read as a run's choices: {error}") from error
     if not isinstance(choices, dict) or not isinstance(choices.get("split"), dict):
         raise UserError(f"{file} can't be read as a run's choices: it has no split")
-    return {**LATER, **{str(key): value for key, value in choices.items()}}
+    found = {str(key): value for key, value in choices.items()}
+    return found | {option: value for option, value in LATER.items() if option not in found}  # in the file's order
 
 
 def results_of(folder: Path, cfg: dict[str, Any]) -> dict[str, Any] | None:
