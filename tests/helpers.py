@@ -2,12 +2,17 @@
 
 import csv
 import json
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from functools import cache
 from pathlib import Path
 from typing import Any, NamedTuple
 
+import pytest
+from torch import Tensor
+
 from ser.config import compose_words
+from ser.models import Batch, EmotionNetwork
 from ser.splits import Split
 
 LABELS = ["anger", "happy", "sad"]
@@ -58,6 +63,22 @@ def composed(*words: str) -> dict[str, Any]:
 @cache
 def _composed(words: Sequence[str]) -> str:
     return json.dumps(compose_words(words))
+
+
+@contextmanager
+def struck_down(epoch: int) -> Iterator[None]:
+    """A training that ends in a crash as it comes to ``epoch``, the first being 0."""
+    step = EmotionNetwork.training_step
+
+    def struck(self: EmotionNetwork, batch: Batch) -> Tensor:
+        if self.current_epoch == epoch:
+            raise RuntimeError("no memory")
+        return step(self, batch)
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(EmotionNetwork, "training_step", struck)
+        with pytest.raises(RuntimeError, match="no memory"):
+            yield
 
 
 def manifest(path: Path, rows: Sequence[tuple[str, str, str]]) -> Path:

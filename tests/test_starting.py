@@ -14,11 +14,10 @@ from scripts.pool import pool, recipes
 from ser.cards import plain
 from ser.config import ConfigError
 from ser.errors import UserError
-from ser.models import Batch, EmotionNetwork
 from ser.results import find_runs
 from ser.resuming import resumed
 from ser.train import run
-from tests.helpers import LABELS, QUICK, SPLIT, composed, manifest
+from tests.helpers import LABELS, QUICK, SPLIT, composed, manifest, struck_down
 
 STILL = ("model.learning_rate=0", "augment=none", "trainer.max_epochs=1")
 """A training that changes nothing, so that its checkpoint shows what it began with."""
@@ -200,22 +199,13 @@ def test_speakers_who_are_not_known_are_told_of(people: Path, tmp_path: Path) ->
 
 
 def test_a_run_that_was_stopped_goes_on_without_the_checkpoint_that_it_started_from(
-    people: Path, first: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    people: Path, first: Path, tmp_path: Path
 ) -> None:
     start = shutil.copy(first, tmp_path / "start.ckpt")
     words = (*QUICK, "trainer.max_epochs=3", "test_checkpoint=last", f"init_from={start}")
     unbroken = trained(people, tmp_path / "whole", *words)
-    step = EmotionNetwork.training_step
-
-    def struck(self: EmotionNetwork, batch: Batch) -> Tensor:
-        if self.current_epoch == 1:
-            raise RuntimeError("no memory")
-        return step(self, batch)
-
-    with monkeypatch.context() as patch:
-        patch.setattr(EmotionNetwork, "training_step", struck)
-        with pytest.raises(RuntimeError, match="no memory"):
-            trained(people, tmp_path / "run", *words)
+    with struck_down(epoch=1):
+        trained(people, tmp_path / "run", *words)
     Path(start).unlink()
     resumed = trained(people, tmp_path / "run", *words)
     assert "Goes on from" in resumed["screen"]

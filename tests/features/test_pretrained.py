@@ -20,11 +20,9 @@ from ser.errors import UserError
 from ser.export import export
 from ser.features import FeatureConfig, Frontend, HiddenStates, Pretrained, WeightsError, features_of
 from ser.features.pretrained import _fetched
-from ser.models import Batch
-from ser.models.probe import Probe
 from ser.recognizer import Recognizer
 from ser.train import run
-from tests.helpers import TINY_WAV2VEC2
+from tests.helpers import TINY_WAV2VEC2, struck_down
 
 BUCKETS = {"encoder_num_buckets": 32, "encoder_max_distance": 80}
 
@@ -391,17 +389,8 @@ def test_a_fine_tuning_that_was_stopped_goes_on_as_if_it_had_not(
 ) -> None:
     words = (*FROZEN, f"features.weights={written(tmp_path / 'tiny.pt')}", *TUNED, "figure_every_n_epochs=0")
     unbroken = trained(corpus, tmp_path / "whole", *words)
-    step = Probe.training_step
-
-    def struck(self: Probe, batch: Batch) -> Tensor:
-        if self.current_epoch == 1:
-            raise RuntimeError("no memory")
-        return step(self, batch)
-
-    with monkeypatch.context() as patch:
-        patch.setattr(Probe, "training_step", struck)
-        with pytest.raises(RuntimeError, match="no memory"):
-            trained(corpus, tmp_path / "run", *words)
+    with struck_down(epoch=1):
+        trained(corpus, tmp_path / "run", *words)
     monkeypatch.setattr(Pretrained, "load_into", None)  # it goes on with its own weights
     assert trained(corpus, tmp_path / "run", *words)["test"] == unbroken["test"]
     whole, resumed = (

@@ -8,10 +8,10 @@ from torch import Tensor, nn
 from ser.callbacks import read_checkpoint
 from ser.config import compose_words
 from ser.evaluation import read_answers
-from ser.models import Batch
 from ser.models.seresnet import AttentiveStatistics, BothWays, SeResNet
 from ser.recognizer import Recognizer
 from ser.train import run
+from tests.helpers import struck_down
 
 
 def make(rows: int = 64, frames: int = 100, **options: int) -> SeResNet:
@@ -109,7 +109,7 @@ def test_the_recurrent_layer_is_torchs_own_over_the_real_columns() -> None:
 
 @pytest.mark.filterwarnings("error::torch.jit.TracerWarning")
 def test_the_experiment_goes_on_where_it_was_stopped_and_answers_by_the_average_of_its_weights(
-    corpus: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    corpus: Path, tmp_path: Path
 ) -> None:
     cfg = compose_words([
         "experiment=seresnet", "dataset=folder", f"dataset.root={corpus}", "split.val=0.2",
@@ -117,17 +117,8 @@ def test_the_experiment_goes_on_where_it_was_stopped_and_answers_by_the_average_
         "trainer.enable_progress_bar=false", "trainer.precision=32-true",
     ])  # fmt: skip
     unbroken = run(cfg, tmp_path / "whole", ["python", "train.py"])
-    step = SeResNet.training_step
-
-    def struck(self: SeResNet, batch: Batch) -> Tensor:
-        if self.current_epoch == 2:
-            raise RuntimeError("no memory")
-        return step(self, batch)
-
-    with monkeypatch.context() as patch:
-        patch.setattr(SeResNet, "training_step", struck)
-        with pytest.raises(RuntimeError, match="no memory"):
-            run(cfg, tmp_path / "run", ["python", "train.py"])
+    with struck_down(epoch=2):
+        run(cfg, tmp_path / "run", ["python", "train.py"])
     resumed = run(cfg, tmp_path / "run", ["python", "train.py"])
     assert resumed["test"] == unbroken["test"]
     assert resumed["checkpoint"]["tested"] == "last"
