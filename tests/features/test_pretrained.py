@@ -325,6 +325,7 @@ def test_a_probe_trains_is_scored_and_answers_with_weights_that_are_not_in_its_c
 
     sound = next((corpus / "sad").glob("*.wav"))
     monkeypatch.setattr(sys, "argv", ["predict.py", str(checkpoint), str(sound)])
+    monkeypatch.setenv("COLUMNS", "300")  # so that no path is broken, however long
     capsys.readouterr()
     with pytest.raises(SystemExit) as ended:
         scripts.predict.main()
