@@ -38,6 +38,7 @@ def evaluate(checkpoint: Path, cfg: dict[str, Any], side: str, folder: Path, com
     Raises:
         UserError: The checkpoint or the corpus can't be used, or they share fewer than two emotions.
     """
+    git_revision()  # of the code that runs now, whatever becomes of the checkout
     recognizer = Recognizer.load(checkpoint)
     trial = trial_of(cfg, side, [recognizer])
     heard = [trial.recordings[recognizer.sample_rate][clip.name] for clip in trial.clips]

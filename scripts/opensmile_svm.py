@@ -111,6 +111,7 @@ def run(name: str, cfg: dict[str, Any], folder: Path, command: list[str]) -> dic
     Raises:
         UserError: The corpus can't be used.
     """
+    git_revision()  # of the code that runs now, whatever becomes of the checkout
     began = time.perf_counter()
     opensmile_version = version("opensmile")
     clips, left_out = Labels(**cfg["labels"]).apply(read_corpora(cfg["dataset"]))

@@ -63,6 +63,7 @@ def measure(
         UserError: A checkpoint or the corpus can't be used, the checkpoints do not share what the clips show, or the
             folder can't be written to.
     """
+    git_revision()  # of the code that runs now, whatever becomes of the checkout
     names = short_names(checkpoints)
     recognizers = [Recognizer.load(checkpoint) for checkpoint in checkpoints]
     trial = trial_of(cfg, side, recognizers)

@@ -7,6 +7,7 @@ import subprocess
 import sys
 from collections import Counter
 from collections.abc import Mapping, Sequence
+from functools import cache
 from importlib.metadata import version
 from pathlib import Path
 from types import NoneType
@@ -281,8 +282,12 @@ def started_as(script: str) -> list[str]:
     return sys.argv[0].split() if sys.argv[0].startswith("ser ") else ["python", script]
 
 
+@cache
 def git_revision() -> str | None:
-    """Of the code that ran, with ``+`` where it had changes; None where it is not a git checkout of this project."""
+    """Of the code that ran, with ``+`` where it had changes; None where it is not a git checkout of this project.
+
+    Looked up once: a run asks as it begins, for the checkout may be another by its end.
+    """
     git = ["git", "-C", str(Path(__file__).parent)]
     try:
         # A package that is installed below someone else's repository is not part of it.

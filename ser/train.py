@@ -46,7 +46,17 @@ from ser.labels import Labels
 from ser.models import NETWORKS, EmotionNetwork
 from ser.ranks import LostRankError, check_ranks, together
 from ser.recognizer import add_calibration
-from ser.results import announce, collect, console, results_of, show, started_as, write, write_choices
+from ser.results import (
+    announce,
+    collect,
+    console,
+    git_revision,
+    results_of,
+    show,
+    started_as,
+    write,
+    write_choices,
+)
 from ser.resuming import check_resumption, resumed
 from ser.splits import split_clips
 from ser.starting import Start, read_start, start_from
@@ -118,6 +128,7 @@ def run(cfg: dict[str, Any], folder: Path, command: Sequence[str] = ()) -> dict[
     # A training that goes on has its weights in its own checkpoint.
     start = read_start(cfg) if ckpt_path is None and cfg["init_from"] is not None else None
     _hush()
+    git_revision()  # of the code that runs now, whatever becomes of the checkout
     try:
         _begin(folder, cfg)
         return _fit_and_test(cfg, folder, command, ckpt_path, start)

@@ -7,7 +7,9 @@ import pytest
 from ser import results
 from ser.corpora import SYNTHETIC
 from ser.errors import UserError
-from ser.results import check_results, find_runs, read_choices, show
+from ser.results import check_results, find_runs, git_revision, read_choices, show
+from ser.train import run
+from tests.helpers import composed
 
 RESULTS: dict[str, Any] = {
     "dataset": {"name": "folder", "synthetic": False, "skipped": [], "remarks": {}},
@@ -145,3 +147,18 @@ def test_choices_that_can_not_be_read_are_refused(tmp_path: Path, content: bytes
         (tmp_path / "config.yaml").write_bytes(content)
     with pytest.raises(UserError, match=r"config\.yaml can't be read as a run's choices"):
         read_choices(tmp_path)
+
+
+def test_the_revision_stays_that_of_the_beginning(monkeypatch: pytest.MonkeyPatch) -> None:
+    git_revision.cache_clear()
+    begun = git_revision()
+    monkeypatch.setattr("subprocess.run", None)
+    assert git_revision() == begun
+
+
+def test_a_run_asks_for_its_revision_before_it_trains(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    asked: list[str] = []
+    monkeypatch.setattr("ser.train.git_revision", lambda: asked.append("revision"))
+    monkeypatch.setattr("ser.train._fit_and_test", lambda *_: asked.append("training"))
+    run(composed(), tmp_path)
+    assert asked == ["revision", "training"]
