@@ -19,7 +19,7 @@ from ser.corpora import SIDES
 from ser.errors import UserError
 from ser.evaluation import answers_about
 from ser.recognizer import Recognizer
-from ser.results import console, git_revision, scored, show, started_as, versions, write
+from ser.results import GIT_REVISION, console, scored, show, started_as, versions, write
 from ser.scoring import answer, answered, describe_checkpoint, describe_clips, trial_of
 
 BATCH = 64
@@ -38,7 +38,6 @@ def evaluate(checkpoint: Path, cfg: dict[str, Any], side: str, folder: Path, com
     Raises:
         UserError: The checkpoint or the corpus can't be used, or they share fewer than two emotions.
     """
-    git_revision()  # of the code that runs now, whatever becomes of the checkout
     recognizer = Recognizer.load(checkpoint)
     trial = trial_of(cfg, side, [recognizer])
     heard = [trial.recordings[recognizer.sample_rate][clip.name] for clip in trial.clips]
@@ -58,7 +57,7 @@ def evaluate(checkpoint: Path, cfg: dict[str, Any], side: str, folder: Path, com
         "split": {**told["split"], **network["split"]},
         "seed": None,
         "versions": versions(),
-        "git": git_revision(),
+        "git": GIT_REVISION,
         "command": command,
         **scored(answers),
     }

@@ -37,7 +37,7 @@ from ser.corpora import SIDES, SYNTHETIC, read_corpora
 from ser.errors import UserError
 from ser.evaluation import answers_about
 from ser.labels import Labels
-from ser.results import git_revision, leakage_line, scored, show, started_as, versions, write
+from ser.results import GIT_REVISION, leakage_line, scored, show, started_as, versions, write
 from ser.splits import split_clips
 
 FUNCTIONALS = ("ComParE_2016", "eGeMAPSv02")
@@ -111,7 +111,6 @@ def run(name: str, cfg: dict[str, Any], folder: Path, command: list[str]) -> dic
     Raises:
         UserError: The corpus can't be used.
     """
-    git_revision()  # of the code that runs now, whatever becomes of the checkout
     began = time.perf_counter()
     opensmile_version = version("opensmile")
     clips, left_out = Labels(**cfg["labels"]).apply(read_corpora(cfg["dataset"]))
@@ -185,7 +184,7 @@ def run(name: str, cfg: dict[str, Any], folder: Path, command: list[str]) -> dic
         "answer_seconds": _answer_seconds(name, fitted, [clip.path for clip in usable["test"][:TIMED]]),
         "seconds": round(time.perf_counter() - began, 1),
         "versions": {**versions(), "opensmile": opensmile_version, "scikit-learn": version("scikit-learn")},
-        "git": git_revision(),
+        "git": GIT_REVISION,
         "command": command,
         **scored(answers),
     }

@@ -32,7 +32,7 @@ from ser.figures import robustness_figure
 from ser.files import check_writable, replacing
 from ser.recognizer import Recognizer
 from ser.report import markdown_table
-from ser.results import SYNTHETIC_CAUTION, console, find_runs, git_revision, started_as, versions
+from ser.results import GIT_REVISION, SYNTHETIC_CAUTION, console, find_runs, started_as, versions
 from ser.robustness import CLEAN, COLUMNS, CONDITIONS, LEFT, METHOD, apply, missing, row_of, score
 from ser.scoring import Trial, answer, answered, describe_checkpoint, describe_clips, trial_of
 
@@ -63,7 +63,6 @@ def measure(
         UserError: A checkpoint or the corpus can't be used, the checkpoints do not share what the clips show, or the
             folder can't be written to.
     """
-    git_revision()  # of the code that runs now, whatever becomes of the checkout
     names = short_names(checkpoints)
     recognizers = [Recognizer.load(checkpoint) for checkpoint in checkpoints]
     trial = trial_of(cfg, side, recognizers)
@@ -99,7 +98,7 @@ def measure(
         "checkpoints": told,
         "seed": seed,
         "versions": {**versions(), "libsndfile": soundfile.__libsndfile_version__},
-        "git": git_revision(),
+        "git": GIT_REVISION,
         "command": command,
     }
     write(folder, results)

@@ -7,7 +7,6 @@ import subprocess
 import sys
 from collections import Counter
 from collections.abc import Mapping, Sequence
-from functools import cache
 from importlib.metadata import version
 from pathlib import Path
 from types import NoneType
@@ -183,7 +182,7 @@ def collect(
         "confusion_matrix": {"labels": data.labels, "counts": confusion},
         "seconds": round(history.seconds, 1),
         "versions": versions(),
-        "git": git_revision(),
+        "git": GIT_REVISION,
         "command": history.command or None,
         "history": [{"epoch": epoch, **values} for epoch, values in sorted(history.epochs.items())],
     }
@@ -282,12 +281,7 @@ def started_as(script: str) -> list[str]:
     return sys.argv[0].split() if sys.argv[0].startswith("ser ") else ["python", script]
 
 
-@cache
-def git_revision() -> str | None:
-    """Of the code that ran, with ``+`` where it had changes; None where it is not a git checkout of this project.
-
-    Looked up once: a run asks as it begins, for the checkout may be another by its end.
-    """
+def _git_revision() -> str | None:
     git = ["git", "-C", str(Path(__file__).parent)]
     try:
         # A package that is installed below someone else's repository is not part of it.
@@ -297,6 +291,13 @@ def git_revision() -> str | None:
     except (OSError, subprocess.CalledProcessError):
         return None
     return revision.stdout.strip() + ("+" if changes.stdout.strip() else "")
+
+
+GIT_REVISION = _git_revision()
+"""Of the code that runs, with ``+`` where it has changes; None where it is not a git checkout of this project.
+
+Looked up as the code is read: by the end of a run the checkout may be another.
+"""
 
 
 def write(

@@ -16,7 +16,7 @@ from ser.corpora import SYNTHETIC, Clip, read_corpora
 from ser.corpora.clip import person
 from ser.errors import UserError
 from ser.labels import Labels
-from ser.models import NETWORKS
+from ser.models import name_of
 from ser.recognizer import TOO_LOUD, Recognizer
 from ser.results import SYNTHETIC_CAUTION
 from ser.splits import Split, split_clips
@@ -168,7 +168,7 @@ def describe_checkpoint(path: Path, clips: Sequence[Clip]) -> dict[str, Any]:
     heard = None if known is None or "" in known else len(speakers & set(known))
     return {
         "features": "_".join(kept["EmotionDataModule"]["features"]["names"]),
-        "model": next(name for name, network in NETWORKS.items() if network.__name__ == kept["network"]),
+        "model": name_of(kept["network"]),
         "checkpoint": {"tested": path.name, "epoch": kept["epoch"] + 1, "path": str(path)},
         "split": {
             "test_speakers": len(speakers),

@@ -11,7 +11,7 @@ from ser.callbacks import read_checkpoint
 from ser.config import ConfigError, network_settings
 from ser.datamodule import EmotionDataModule
 from ser.features import FeatureConfig
-from ser.models import NETWORKS, EmotionNetwork
+from ser.models import EmotionNetwork, name_of
 from ser.recognizer import Recognizer
 
 
@@ -41,9 +41,7 @@ def read_start(cfg: dict[str, Any]) -> Start:
     path = Path(cfg["init_from"])
     recognizer = Recognizer.load(path)
     theirs = recognizer.network
-    kind = NETWORKS[cfg["model"]["name"]]
-    if type(theirs) is not kind:
-        name = next(name for name, network in NETWORKS.items() if network is type(theirs))
+    if (name := name_of(type(theirs).__name__)) != cfg["model"]["name"]:
         raise ConfigError(f"init_from={path} is of model={name}, and this run has model={cfg['model']['name']}")
     own = vars(FeatureConfig(**cfg["features"]))
     # Where weights lie does not matter, and their digest is known once they are read.

@@ -50,7 +50,6 @@ from ser.results import (
     announce,
     collect,
     console,
-    git_revision,
     results_of,
     show,
     started_as,
@@ -128,7 +127,6 @@ def run(cfg: dict[str, Any], folder: Path, command: Sequence[str] = ()) -> dict[
     # A training that goes on has its weights in its own checkpoint.
     start = read_start(cfg) if ckpt_path is None and cfg["init_from"] is not None else None
     _hush()
-    git_revision()  # of the code that runs now, whatever becomes of the checkout
     try:
         _begin(folder, cfg)
         return _fit_and_test(cfg, folder, command, ckpt_path, start)

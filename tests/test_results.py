@@ -1,4 +1,7 @@
 import copy
+import shutil
+import subprocess
+import sys
 from pathlib import Path
 from typing import Any
 
@@ -7,9 +10,9 @@ import pytest
 from ser import results
 from ser.corpora import SYNTHETIC
 from ser.errors import UserError
-from ser.results import check_results, find_runs, git_revision, read_choices, show
-from ser.train import run
-from tests.helpers import composed
+from ser.results import check_results, find_runs, read_choices, show
+
+ROOT = Path(__file__).parents[1]
 
 RESULTS: dict[str, Any] = {
     "dataset": {"name": "folder", "synthetic": False, "skipped": [], "remarks": {}},
@@ -149,16 +152,20 @@ def test_choices_that_can_not_be_read_are_refused(tmp_path: Path, content: bytes
         read_choices(tmp_path)
 
 
-def test_the_revision_stays_that_of_the_beginning(monkeypatch: pytest.MonkeyPatch) -> None:
-    git_revision.cache_clear()
-    begun = git_revision()
-    monkeypatch.setattr("subprocess.run", None)
-    assert git_revision() == begun
+CHANGED = """
+from ser import results
+open(results.__file__, "a").write("# changed since")
+print(results.GIT_REVISION, results._git_revision())
+"""
 
 
-def test_a_run_asks_for_its_revision_before_it_trains(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
-    asked: list[str] = []
-    monkeypatch.setattr("ser.train.git_revision", lambda: asked.append("revision"))
-    monkeypatch.setattr("ser.train._fit_and_test", lambda *_: asked.append("training"))
-    run(composed(), tmp_path)
-    assert asked == ["revision", "training"]
+def test_the_revision_is_that_of_the_code_as_it_was_read(tmp_path: Path) -> None:
+    shutil.copytree(ROOT / "ser", tmp_path / "ser", ignore=shutil.ignore_patterns("__pycache__"))
+    (tmp_path / ".gitignore").write_text("__pycache__\n")
+    git = ["git", "-C", str(tmp_path), "-c", "user.name=n", "-c", "user.email=n@example.org"]
+    for words in (["init", "--quiet"], ["add", "."], ["commit", "--quiet", "--message=first"]):
+        subprocess.run([*git, *words], check=True)
+    head = subprocess.run([*git, "rev-parse", "HEAD"], check=True, capture_output=True, text=True).stdout.strip()
+    words = [sys.executable, "-c", CHANGED]
+    told = subprocess.run(words, cwd=tmp_path, check=True, capture_output=True, text=True)
+    assert told.stdout.split() == [head, f"{head}+"]

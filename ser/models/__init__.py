@@ -8,7 +8,7 @@ from ser.models.probe import Probe
 from ser.models.seresnet import SeResNet
 from ser.models.wide1d import Wide1d
 
-__all__ = ["CHECKPOINT_FORMAT", "NETWORKS", "Batch", "EmotionNetwork", "ShapeError"]
+__all__ = ["CHECKPOINT_FORMAT", "NETWORKS", "Batch", "EmotionNetwork", "ShapeError", "name_of"]
 
 NETWORKS: dict[str, type[EmotionNetwork]] = {
     "cnn1d": Cnn1d,
@@ -20,3 +20,8 @@ NETWORKS: dict[str, type[EmotionNetwork]] = {
     "probe": Probe,
 }
 """Every network by its name on the command line, ``model=NAME``."""
+
+
+def name_of(kind: str) -> str:
+    """The name on the command line of a network whose class is called ``kind``, as checkpoints tell it."""
+    return next(name for name, network in NETWORKS.items() if network.__name__ == kind)
