@@ -1,4 +1,4 @@
-"""Score a checkpoint on a corpus: ``python scripts/evaluate.py outputs/RUN/checkpoints/best.ckpt dataset=ravdess``.
+"""Score a checkpoint on a corpus: ``python scripts/evaluate.py outputs/RUN dataset=ravdess``.
 
 Takes the words of ``train.py`` for the corpus (dataset=, labels=). All its clips are answered, or with ``--side test``
 those on a side of its split (split=). Only emotions that checkpoint and corpus share count: other clips are left out,
@@ -14,6 +14,7 @@ import numpy as np
 from hydra.errors import HydraException
 from rich.progress import track
 
+from ser.callbacks import find_checkpoint
 from ser.config import compose_words
 from ser.corpora import SIDES
 from ser.errors import UserError
@@ -29,7 +30,7 @@ def evaluate(checkpoint: Path, cfg: dict[str, Any], side: str, folder: Path, com
     """Answer the clips, score the answers and write the folder.
 
     Args:
-        checkpoint: Of a run.
+        checkpoint: Of a run, or the run's folder, for the one that it tested.
         cfg: The composed choices, of which dataset, labels and split count.
         side: ``all``, or a side of the split.
         folder: What is left goes there.
@@ -38,6 +39,7 @@ def evaluate(checkpoint: Path, cfg: dict[str, Any], side: str, folder: Path, com
     Raises:
         UserError: The checkpoint or the corpus can't be used, or they share fewer than two emotions.
     """
+    checkpoint = find_checkpoint(checkpoint)
     recognizer = Recognizer.load(checkpoint)
     trial = trial_of(cfg, side, [recognizer])
     heard = [trial.recordings[recognizer.sample_rate][clip.name] for clip in trial.clips]
@@ -71,9 +73,9 @@ def main() -> None:
     parser = argparse.ArgumentParser(
         description=__doc__,
         formatter_class=argparse.RawDescriptionHelpFormatter,
-        epilog="example: %(prog)s outputs/RUN/checkpoints/best.ckpt dataset=ravdess",
+        epilog="example: %(prog)s outputs/RUN dataset=ravdess",
     )
-    parser.add_argument("checkpoint", type=Path, help="checkpoints/best.ckpt or last.ckpt of a run")
+    parser.add_argument("checkpoint", type=Path, help="a run's folder, for the checkpoint it tested, or a checkpoint")
     parser.add_argument("words", nargs="+", help="as train.py takes them: dataset=NAME, dataset.root=…, labels=…")
     parser.add_argument("--side", choices=("all", *SIDES), default="all", help="all clips, or a side of split=")
     parser.add_argument("--out", type=Path, default=Path("outputs/evaluate"), help="folder for the results")

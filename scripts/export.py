@@ -1,4 +1,4 @@
-"""A checkpoint → one file that runs without this project: ``python scripts/export.py best.ckpt model.onnx``.
+"""A checkpoint → one file that runs without this project: ``python scripts/export.py outputs/RUN model.onnx``.
 
 ``model.onnx`` runs in onnxruntime, ``model.pt2`` in torch.export.load. Waveforms go in and probabilities come out:
 features, normaliser, network and temperature are inside.
@@ -10,6 +10,7 @@ from pathlib import Path
 
 from rich.console import Console
 
+from ser.calibration import UNCALIBRATED
 from ser.errors import UserError
 from ser.export import export
 from ser.recognizer import Recognizer
@@ -20,9 +21,9 @@ def main() -> None:
     parser = argparse.ArgumentParser(
         description=__doc__,
         formatter_class=argparse.RawDescriptionHelpFormatter,
-        epilog="example: %(prog)s outputs/RUN/checkpoints/best.ckpt model.onnx",
+        epilog="example: %(prog)s outputs/RUN model.onnx",
     )
-    parser.add_argument("checkpoint", type=Path, help="checkpoints/best.ckpt of a run, or the one that it tested")
+    parser.add_argument("checkpoint", type=Path, help="a run's folder, for the checkpoint it tested, or a checkpoint")
     parser.add_argument("file", type=Path, help="to write, .onnx or .pt2")
     options = parser.parse_args()
     try:
@@ -31,11 +32,13 @@ def main() -> None:
         difference = export(recognizer, options.file)
     except (UserError, OSError) as error:
         sys.exit(f"error: {error}")
+    note = "" if recognizer.calibration.known else f"\n{UNCALIBRATED}"
     Console().print(
         f"{options.file}: {options.file.stat().st_size / 1e6:.1f} MB, waveforms (batch, time) at "
         f"{recognizer.sample_rate} Hz and lengths (batch,) → probabilities of {', '.join(recognizer.labels)}; "
         f"of longer ones {recognizer.seconds:g} s about the middle are heard.\n"
-        f"Checked against the checkpoint: probabilities differ by {difference:.1g} at most.",
+        f"Checked against the checkpoint: probabilities differ by {difference:.1g} at most."
+        f"{note}",
         soft_wrap=True,
         highlight=False,
         markup=False,

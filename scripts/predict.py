@@ -1,4 +1,4 @@
-"""What emotion is it? ``python scripts/predict.py outputs/RUN/checkpoints/best.ckpt my_clips/ another.wav``.
+"""What emotion is it? ``python scripts/predict.py outputs/RUN my_clips/ another.wav``.
 
 Answers every sound file that is given, in folders too. Files that can't be read are listed with the reason, the others
 are answered all the same, and the exit status is 1 then.
@@ -22,6 +22,7 @@ from rich.progress import BarColumn, Progress, TextColumn, track
 from rich.table import Table
 
 from ser.audio import MIN_SECONDS, AudioError
+from ser.calibration import UNCALIBRATED
 from ser.corpora.clip import sound_files
 from ser.errors import UserError
 from ser.figures import timeline_figure
@@ -98,6 +99,8 @@ def predict(options: argparse.Namespace) -> int:
             does not fit the network, or there is no microphone that can be used.
     """
     recognizer = Recognizer.load(options.checkpoint, options.device)
+    if not recognizer.calibration.known:
+        console.print(UNCALIBRATED, soft_wrap=True)
     paths = [] if options.microphone else find(options.paths, sys.stdin)
     if not paths and not options.microphone:
         raise UserError("no file to answer: give files, folders, globs, or - and a list on standard input")
@@ -259,9 +262,9 @@ def main() -> None:
     parser = argparse.ArgumentParser(
         description=__doc__,
         formatter_class=argparse.RawDescriptionHelpFormatter,
-        epilog="example: %(prog)s best.ckpt long.wav --timeline --csv timeline.csv --picture timeline.png",
+        epilog="example: %(prog)s outputs/RUN long.wav --timeline --csv timeline.csv --picture timeline.png",
     )
-    parser.add_argument("checkpoint", type=Path, help="checkpoints/best.ckpt of a run, or the one that it tested")
+    parser.add_argument("checkpoint", type=Path, help="a run's folder, for the checkpoint it tested, or a checkpoint")
     parser.add_argument("paths", nargs="*", help="files, folders, globs, or - for a list on standard input")
     parser.add_argument("--csv", type=Path, metavar="FILE", help="write path, emotion, probabilities, error and more")
     parser.add_argument("--jsonl", type=Path, metavar="FILE", help="the same, a JSON object a line")

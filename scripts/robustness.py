@@ -1,4 +1,4 @@
-"""How a checkpoint fares elsewhere: ``python scripts/robustness.py outputs/RUN/checkpoints/best.ckpt dataset=crema_d``.
+"""How a checkpoint fares elsewhere: ``python scripts/robustness.py outputs/RUN dataset=crema_d``.
 
 Scores the test side of a split under noise, reverberation, a telephone's band, MP3 and Opus at low rates, other levels,
 and clips cut short; docs/robustness.md tells how. Takes the words of ``train.py`` for the corpus (dataset=, labels=,
@@ -24,6 +24,7 @@ from rich.markup import escape
 from rich.progress import track
 from rich.table import Table
 
+from ser.callbacks import find_checkpoint
 from ser.config import compose_words
 from ser.corpora import SIDES
 from ser.errors import UserError
@@ -52,7 +53,7 @@ def measure(
     """Score the checkpoints under all conditions and write the folder.
 
     Args:
-        checkpoints: Of runs, one or more.
+        checkpoints: Of runs, or folders of runs for those that they tested; one or more.
         cfg: The composed choices, of which dataset, labels and split count.
         side: ``all``, or a side of the split.
         folder: What is left goes there.
@@ -63,6 +64,7 @@ def measure(
         UserError: A checkpoint or the corpus can't be used, the checkpoints do not share what the clips show, or the
             folder can't be written to.
     """
+    checkpoints = [find_checkpoint(checkpoint) for checkpoint in checkpoints]
     names = short_names(checkpoints)
     recognizers = [Recognizer.load(checkpoint) for checkpoint in checkpoints]
     trial = trial_of(cfg, side, recognizers)
@@ -289,11 +291,11 @@ def main() -> None:
     parser = argparse.ArgumentParser(
         description=__doc__,
         formatter_class=argparse.RawDescriptionHelpFormatter,
-        epilog="example: %(prog)s outputs/RUN/checkpoints/best.ckpt dataset=crema_d split=speaker",
+        epilog="example: %(prog)s outputs/RUN dataset=crema_d split=speaker",
     )
-    parser.add_argument("checkpoint", type=Path, help="checkpoints/best.ckpt or last.ckpt of a run")
+    parser.add_argument("checkpoint", type=Path, help="a run's folder, for the checkpoint it tested, or a checkpoint")
     parser.add_argument("words", nargs="+", help="as train.py takes them: dataset=NAME, split=NAME, labels=…")
-    parser.add_argument("--against", type=Path, action="append", default=[], help="another checkpoint; can be repeated")
+    parser.add_argument("--against", type=Path, action="append", default=[], help="another; can be repeated")
     parser.add_argument("--side", choices=("all", *SIDES), default="test", help="of the split; %(default)s by default")
     parser.add_argument("--out", type=Path, default=Path("outputs/robustness"), help="folder for the results")
     options = parser.parse_args()

@@ -14,6 +14,8 @@ from ser.errors import UserError
 BINS = 15
 """Of the expected calibration error, as in Guo et al. (2017)."""
 
+UNCALIBRATED = "This checkpoint is not the one that its run tested: its probabilities are not calibrated."
+
 TEMPERATURES = (0.05, 20.0)
 """Between which the best one is looked for."""
 
@@ -31,6 +33,11 @@ class Calibration:
     temperature: float = 1.0
     confidence: Tensor | None = None
     right: Tensor | None = None
+
+    @property
+    def known(self) -> bool:
+        """Whether validation has said anything."""
+        return self.confidence is not None
 
     def state_dict(self) -> dict[str, Any]:
         """For the checkpoint."""
@@ -52,7 +59,7 @@ class Calibration:
             raise UserError(f"risk={risk} must lie between 0 and 1: the share of wrong answers among those given")
         if self.confidence is None or self.right is None:
             raise UserError(
-                "this checkpoint was not calibrated, so no threshold can be chosen: take the one that its run tested"
+                "this checkpoint was not calibrated, so no threshold can be chosen: give its run's folder instead"
             )
         wrong = (~self.right).cumsum(0) / torch.arange(1, len(self.right) + 1)
         # A threshold takes all clips of one confidence or none.

@@ -152,6 +152,29 @@ def read_checkpoint(path: Path) -> dict[str, Any]:
     return checkpoint
 
 
+def find_checkpoint(path: str | Path) -> Path:
+    """The checkpoint that a run tested and calibrated, where ``path`` is the run's folder; else ``path`` itself.
+
+    Raises:
+        UserError: It is a folder without such a checkpoint.
+    """
+    path = Path(path)
+    if not path.is_dir():
+        return path
+    kept = sorted((path / "checkpoints").glob("*.ckpt"))
+    tested = [checkpoint for checkpoint in kept if "calibration" in read_checkpoint(checkpoint)]
+    if len(tested) == 1:
+        return tested[0]
+    if tested:
+        raise UserError(f"{path} has several tested checkpoints: give one of {', '.join(map(str, tested))}")
+    then = (
+        f"its run has not come to its test: let it end, or give {' or '.join(map(str, kept))}"
+        if kept
+        else "give a run's folder, such as outputs/DATE/TIME, or a checkpoint of one"
+    )
+    raise UserError(f"{path} has no tested checkpoint in checkpoints/: {then}")
+
+
 class History(Callback):
     """Keeps what a run finds, epoch by epoch, in memory and in the checkpoints; a resumed run tells all of it.
 

@@ -11,7 +11,7 @@ from torch import Tensor
 from ser.audio import AudioError, Recording, from_samples, read_audio
 from ser.bank import WaveformBank, decode
 from ser.calibration import Calibration
-from ser.callbacks import read_checkpoint, write_checkpoint
+from ser.callbacks import find_checkpoint, read_checkpoint, write_checkpoint
 from ser.errors import UserError
 from ser.features import FeatureConfig, Frontend, WeightsError
 from ser.models import CHECKPOINT_FORMAT, NETWORKS, EmotionNetwork
@@ -74,11 +74,16 @@ class Recognizer:
     def load(cls, path: str | Path, device: torch.device | str = "cpu") -> "Recognizer":
         """Build a recognizer from a run's ``checkpoints/best.ckpt`` or ``last.ckpt``, and nothing else.
 
+        Args:
+            path: One of them, or the run's folder, for the one that the run tested and calibrated.
+            device: Where it answers.
+
         Raises:
             UserError: It is not such a checkpoint, is broken, or was written by a version that is too new or too old.
             WeightsError: The pretrained weights that it was trained with are missing, or are others now.
         """
-        checkpoint = read_checkpoint(Path(path))
+        path = find_checkpoint(path)
+        checkpoint = read_checkpoint(path)
         if (version := checkpoint.get("format", 0)) != CHECKPOINT_FORMAT:
             remedy = (
                 "install a newer one" if isinstance(version, int) and version > CHECKPOINT_FORMAT else "train it again"

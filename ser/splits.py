@@ -166,7 +166,8 @@ def _guard(split: Split, name: str, by: str) -> None:
         heard = [clip.name for side in SIDES for clip in getattr(split, side) if clip.speaker in shared]
         raise SplitError(
             f"split={name} has {len(shared)} speakers on two sides, {_listing(leakage.speakers)}, "
-            f"with the clips {_listing(heard)}; give different people different names, or take split.by=clip"
+            f"with the clips {_listing(heard)}; give different people different names, or take "
+            f"{'split=official' if by == 'session' else 'split.by=clip'}"
         )
 
 

@@ -7,7 +7,7 @@ from typing import Any
 
 import torch
 
-from ser.callbacks import read_checkpoint
+from ser.callbacks import find_checkpoint, read_checkpoint
 from ser.config import ConfigError, network_settings
 from ser.datamodule import EmotionDataModule
 from ser.features import FeatureConfig
@@ -38,7 +38,7 @@ def read_start(cfg: dict[str, Any]) -> Start:
         ConfigError: It has another network, or reads other features; the message gives the words that agree with it.
         UserError: It is no checkpoint of a run, is broken, or of another version.
     """
-    path = Path(cfg["init_from"])
+    path = find_checkpoint(cfg["init_from"])
     recognizer = Recognizer.load(path)
     theirs = recognizer.network
     if (name := name_of(type(theirs).__name__)) != cfg["model"]["name"]:

@@ -147,7 +147,7 @@ def ask(place: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capfd: pyt
 BAD = {
     "predict": [
         ("@/missing.ckpt @/good.wav", "missing.ckpt"),
-        ("@/folder @/good.wav", "folder"),
+        ("@/folder @/good.wav", "no tested checkpoint"),
         ("@/empty @/good.wav", "empty"),
         ("@/file.txt @/good.wav", "not a checkpoint"),
         ("@/cut.ckpt @/good.wav", "not a checkpoint"),

@@ -52,7 +52,7 @@ ELSEWHERE = {
     "prlimit ": "tests/test_cache.py, without a limit",
     "torchrun ": "tests/test_distributed.py",
     "python scripts/search.py": "tests/scripts/test_search.py, with shorter runs",
-    "python scripts/predict.py outputs/RUN/checkpoints/best.ckpt --microphone": "tests/test_microphone.py",
+    "python scripts/predict.py outputs/RUN --microphone": "tests/test_microphone.py",
 }
 """What is not run here, and where it is."""
 
@@ -210,8 +210,8 @@ def _status(script: Path) -> object:
 @pytest.mark.parametrize("page", ["README.md", "docs/deployment.md"])
 def test_python_of_a_page_runs(page: str, folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(folder)
-    recognizer = Recognizer.load("outputs/RUN/checkpoints/best.ckpt")
-    monkeypatch.setattr(sys, "argv", ["export.py", "outputs/RUN/checkpoints/best.ckpt", "model.onnx"])
+    recognizer = Recognizer.load("outputs/RUN")
+    monkeypatch.setattr(sys, "argv", ["export.py", "outputs/RUN", "model.onnx"])
     runpy.run_path(str(ROOT / "scripts/export.py"), run_name="__main__")
     assert python_of(page)
     for block in python_of(page):

@@ -18,6 +18,7 @@ from torchaudio.functional import resample
 import ser.results
 from ser.audio import AudioError, from_samples, read_audio
 from ser.calibration import Calibration
+from ser.callbacks import find_checkpoint
 from ser.corpora import read_corpora
 from ser.errors import UserError
 from ser.models import CHECKPOINT_FORMAT
@@ -386,6 +387,20 @@ def test_a_checkpoint_without_calibration_answers_at_temperature_1(trained: Run,
         old.calibration.threshold(0.5)
 
 
+def test_the_folder_of_a_run_stands_for_the_checkpoint_that_it_tested(trained: Run, tmp_path: Path) -> None:
+    assert find_checkpoint(trained.folder) == trained.checkpoint
+    assert find_checkpoint(trained.checkpoint) == trained.checkpoint
+    (sound, *_) = trained.files()
+    assert Recognizer.load(str(trained.folder))(sound) == Recognizer.load(trained.checkpoint)(sound)
+
+    refused(trained.folder / "checkpoints", "give a run's folder, such as outputs/DATE/TIME")
+    (tmp_path / "checkpoints").mkdir()
+    last = Path(shutil.copy(trained.checkpoint.with_name("last.ckpt"), tmp_path / "checkpoints"))
+    refused(tmp_path, f"has not come to its test: let it end, or give {last}")
+    best, other = (shutil.copy(trained.checkpoint, last.with_name(f"{name}.ckpt")) for name in ("best", "other"))
+    refused(tmp_path, f"has several tested checkpoints: give one of {best}, {other}")
+
+
 @pytest.mark.parametrize("share", [0.0, 0.01, 0.5, 0.999])
 def test_a_checkpoint_that_was_cut_off_is_refused(trained: Run, share: float, tmp_path: Path) -> None:
     whole = trained.checkpoint.read_bytes()
@@ -403,7 +418,6 @@ def test_what_is_no_checkpoint_is_refused(trained: Run, tmp_path: Path) -> None:
         tmp_path / "text.ckpt",
         tmp_path / "list.ckpt",
         tmp_path / "other.ckpt",
-        tmp_path,
         trained.folder / "predictions.csv",
     ):
         refused(path, "is not a checkpoint of a run")

@@ -6,6 +6,7 @@ import pytest
 import torch
 
 from scripts import export
+from ser.calibration import UNCALIBRATED
 from ser.features import FeatureConfig, Frontend
 from ser.models import NETWORKS
 from ser.recognizer import Recognizer
@@ -31,6 +32,7 @@ def test_script_writes_the_file_and_tells_what_it_takes(
     assert "16000 Hz" in printed
     assert "probabilities of happy, [sad]" in printed
     assert "differ by 0 at most" in printed
+    assert UNCALIBRATED in printed
     kept = {"ser.json": ""}
     torch.export.load(path, extra_files=kept)
     assert json.loads(kept["ser.json"])["labels"] == ["happy", "[sad]"]

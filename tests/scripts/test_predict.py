@@ -17,7 +17,7 @@ from rich.console import Console
 import scripts.predict
 import ser.results
 from scripts.predict import Writer, find, main, show, told, write_each
-from ser.calibration import Calibration
+from ser.calibration import UNCALIBRATED, Calibration
 from ser.recognizer import Answer, Recognizer, add_calibration
 from ser.timeline import Listener, SoundStream
 from ser.train import run
@@ -105,6 +105,7 @@ def test_every_file_is_a_line_of_the_table(ask: Ask, corpus: Path, recognizer: R
             str(path), best, f"{expected[best]:.3f}", *(f"{expected[label]:.3f}" for label in LABELS)
         ]  # fmt: skip
     assert "2 of 2 files read" in ended.told
+    assert UNCALIBRATED not in ended.out
 
 
 def test_a_csv_and_json_lines_hold_all_answers(ask: Ask, corpus: Path, recognizer: Recognizer, tmp_path: Path) -> None:
@@ -225,7 +226,9 @@ def test_the_file_itself_is_the_script(monkeypatch: pytest.MonkeyPatch, tmp_path
 
 
 def test_a_checkpoint_that_was_not_calibrated_cannot_abstain(ask: Ask, corpus: Path) -> None:
-    assert ask(corpus / "sad/00.wav", checkpoint="last.ckpt").status == 0
+    ended = ask(corpus / "sad/00.wav", checkpoint="last.ckpt")
+    assert ended.status == 0
+    assert ended.out.startswith(UNCALIBRATED)
     ended = ask(corpus / "sad/00.wav", "--abstain", "0.2", checkpoint="last.ckpt")
     assert ended.status == 1
     assert "not calibrated" in ended.err
