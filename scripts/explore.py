@@ -110,17 +110,18 @@ def tell(found: Survey, left_out: dict[str, int]) -> None:
 
 
 def tell_split(cfg: dict[str, Any], found: Survey, twins: dict[str, str | None]) -> None:
-    """Print what the split makes of the usable clips, or why it can't divide them."""
-    name = cfg["split"]["name"]
+    """Print what the split makes of the clips, of which a side has those that can be used; or why it can't."""
+    name, usable = cfg["split"]["name"], {clip.name for clip, _ in found.usable}
     try:
-        split = split_clips([clip for clip, _ in found.usable], fingerprints=twins, **cfg["split"])
+        split = split_clips(found.clips, fingerprints=twins, **cfg["split"])
     except SplitError as error:
         console.print(f"[red]split={name} is not possible:[/red] {escape(str(error))}", soft_wrap=True)
         return
-    sizes = ", ".join(f"{len(getattr(split, side)):,} {side}" for side in SIDES)
+    sides = {side: [clip for clip in getattr(split, side) if clip.name in usable] for side in SIDES}
+    sizes = ", ".join(f"{len(own):,} {side}" for side, own in sides.items())
     console.print(f"split={name} ({split.hash}): {sizes}")
     console.print(escape(leakage_line(split.leakage())), soft_wrap=True)
-    for side, emotions in missing_classes(split).items():
+    for side, emotions in missing_classes(sides).items():
         console.print(f"[red]{side} has no clip of {escape(', '.join(emotions))}[/red]")
 
 

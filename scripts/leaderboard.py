@@ -174,9 +174,9 @@ def _row(run: dict[str, Any], recipe: tuple[str, ...]) -> Row:
     extra = recipe[3:]
     suffix = f" ({' '.join(extra)})" if extra else ""
     if run["row"] in PUBLISHED:
-        return Row(
-            label + suffix, (list(PUBLISHED).index(run["row"]), suffix), PUBLISHED[run["row"]] if not extra else None
-        )
+        to_the_letter = not extra and not any(word.startswith("split.") for word in run["command"] or [])
+        rank = (list(PUBLISHED).index(run["row"]), suffix)
+        return Row(label + suffix, rank, PUBLISHED[run["row"]] if to_the_letter else None)
     of_its_own = run["seed"] is None or any(word.startswith("experiment=") for word in extra)
     defaults = "" if of_its_own else ", this project's defaults"
     return Row(label + defaults + suffix, (len(PUBLISHED), label + suffix), None)
@@ -190,7 +190,7 @@ def table(board: Board, boards: Sequence[Board]) -> list[dict[str, str]]:
     lines = []
     for recipe, row in board.rows.items():
         line = dict.fromkeys(COLUMNS, NONE) | {"run": row.label, "remarks": row.remarks()}
-        if row.published and board.name == "stratified":
+        if row.published and (board.corpus, board.name) == ("crema_d", "stratified"):
             line[REPORT] = " / ".join(f"{value:.3f}" for value in row.published)
         for column, score in zip(("accuracy", "macro F1", "weighted F1", "UAR"), SCORES, strict=True):
             line[column] = row.spread(score)

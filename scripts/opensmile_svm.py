@@ -9,7 +9,6 @@ clips. Needs ``pip install -e ".[bench]"``; openSMILE's licence is for research 
 import argparse
 import sys
 import time
-from collections import Counter
 from collections.abc import Sequence
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
@@ -29,15 +28,15 @@ from sklearn.preprocessing import StandardScaler
 from sklearn.svm import SVC
 
 from ser.audio import Recording, read_audio
-from ser.bank import INT16_SCALE, decode_clips, fingerprints
+from ser.bank import INT16_SCALE, decode_clips, fingerprints, refuse_skipped
 from ser.cache import cached, code, digest_of
 from ser.calibration import calibrate, calibration_error
 from ser.config import compose_words
-from ser.corpora import SIDES, SYNTHETIC, read_corpora
+from ser.corpora import SIDES, read_corpora
 from ser.errors import UserError
 from ser.evaluation import answers_about
 from ser.labels import Labels
-from ser.results import GIT_REVISION, leakage_line, scored, show, started_as, versions, write
+from ser.results import GIT_REVISION, describe_dataset, leakage_line, scored, show, started_as, versions, write
 from ser.splits import split_clips
 
 FUNCTIONALS = ("ComParE_2016", "eGeMAPSv02")
@@ -118,14 +117,13 @@ def run(name: str, cfg: dict[str, Any], folder: Path, command: list[str]) -> dic
     keep = None if cache is None else Path(cache).expanduser()
     outcomes = decode_clips(clips, SAMPLE_RATE, keep)
     split = split_clips(clips, fingerprints=fingerprints(outcomes), **cfg["split"])
-    skipped = [
-        {"clip": clip, "reason": str(found)} for clip, found in outcomes.items() if not isinstance(found, Recording)
-    ]
+    skipped = {clip: str(found) for clip, found in outcomes.items() if not isinstance(found, Recording)}
+    refuse_skipped(list(skipped.values()), cfg["dataset"]["strict"])
     recordings = {clip: found for clip, found in sorted(outcomes.items()) if isinstance(found, Recording)}
     place = {clip: row for row, clip in enumerate(recordings)}
     usable = {side: [clip for clip in getattr(split, side) if clip.name in place] for side in SIDES}
     if empty := [side for side, own in usable.items() if not own]:
-        reasons = "; ".join(one["reason"] for one in skipped[:3])
+        reasons = "; ".join(list(skipped.values())[:3])
         raise UserError(f"no usable clip is left for {' and '.join(empty)} ({reasons})")
     inputs = _kept(name, list(recordings.values()), keep)
 
@@ -143,25 +141,16 @@ def run(name: str, cfg: dict[str, Any], folder: Path, command: list[str]) -> dic
     probabilities = (margins["test"] / calibration.temperature).softmax(1)
     answers = answers_about(usable["test"], labels, probabilities.double().numpy())
     leakage = split.leakage()
-    corpus = cfg["dataset"]["name"]
     machine_of = fitted[-1]
     results = {
         "row": None,
-        "dataset": {
-            "name": corpus,
-            "synthetic": corpus in SYNTHETIC,
-            "clips": sum(map(len, usable.values())),
-            "corpora": dict(sorted(Counter(clip.corpus for own in usable.values() for clip in own).items())),
-            "speakers": len({clip.speaker for own in usable.values() for clip in own} - {None}),
-            "skipped": skipped,
-            "remarks": {},
-        },
+        "dataset": describe_dataset(cfg["dataset"]["name"], [clip for own in usable.values() for clip in own], skipped),
         "split": {
             **cfg["split"],
             "hash": split.hash,
             "clips": {side: len(own) for side, own in usable.items()},
             "test_speakers": leakage.test_speakers,
-            "test_speakers_heard_before": len(leakage.heard),
+            "test_speakers_heard_before": leakage.heard_before,
             "leakage": leakage_line(leakage),
         },
         "labels": {"classes": labels, "left_out": left_out},

@@ -24,7 +24,7 @@ from rich.markup import escape
 from rich.progress import track
 from rich.table import Table
 
-from ser.callbacks import find_checkpoint
+from ser.callbacks import find_checkpoint, read_checkpoint
 from ser.config import compose_words
 from ser.corpora import SIDES
 from ser.errors import UserError
@@ -177,11 +177,14 @@ def alike(paths: Sequence[Sequence[str]]) -> int:
 def never_heard(checkpoint: Path, about: Mapping[str, Any], trial: Trial, side: str) -> bool:
     """Whether the clips are surely not of the checkpoint's training.
 
-    They are not if it has heard none of the speakers, or if they are the test side of its own run.
+    They are not if it has heard none of the speakers; nor if they are the test side of its own run, and that did not
+    start from another one.
     """
     speakers = about["split"]
     if speakers["test_speakers"] and speakers["test_speakers_heard_before"] == 0:
         return True
+    if read_checkpoint(checkpoint)["EmotionDataModule"].get("heard_elsewhere"):
+        return False
     try:
         run = find_runs([checkpoint.parent.parent / "metrics.json"])[0]
     except UserError:  # it is not in a run's folder, where only its speakers can tell

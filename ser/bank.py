@@ -214,6 +214,17 @@ def decode_clips(
         ) from error
 
 
+def refuse_skipped(reasons: Sequence[str], strict: bool) -> None:
+    """End where clips can't be used and ``strict`` is on.
+
+    Raises:
+        UserError: They can't, for these reasons.
+    """
+    if reasons and strict:
+        listing = "\n".join(f"  {reason}" for reason in reasons)
+        raise UserError(f"{len(reasons)} clips can't be used, and dataset.strict=true:\n{listing}")
+
+
 def _decode_clips(
     clips: Sequence[Clip], sample_rate: int, cache: Path | None, mapped: bool
 ) -> dict[str, Recording | AudioError]:

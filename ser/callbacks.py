@@ -179,7 +179,7 @@ class History(Callback):
     """Keeps what a run finds, epoch by epoch, in memory and in the checkpoints; a resumed run tells all of it.
 
     Args:
-        command: What was typed; a resumed run keeps what was typed to start it.
+        command: What was typed; a resumed run keeps what was typed to start it, and adds what it goes on with.
 
     Attributes:
         command: The same.
@@ -223,7 +223,9 @@ class History(Callback):
         if trainer.state.fn != TrainerFn.FITTING:
             return
         history = checkpoint["history"]
-        self.command, self.epochs, self.confusion = history["command"], history["epochs"], history["confusion"]
+        begun = history["command"]
+        since = [word for word in self.command[2:] if word not in begun and not word.startswith("ckpt_path=")]
+        self.command, self.epochs, self.confusion = [*begun, *since], history["epochs"], history["confusion"]
         self._began = time.perf_counter() - history["seconds"]
         for logger in trainer.loggers:
             if isinstance(logger, CSVLogger):

@@ -22,8 +22,8 @@ MOST_ROWS = 8
 LISTED = 20
 """Clips that a list names at most; ``metrics.json`` has all."""
 
-# Underscores within a word, as in crema_d, emphasise nothing.
-_SPECIAL = re.compile(r"[\\`*\[\]<>|$~&]|(?<!\w)_|_(?!\w)")
+# An underscore between two letters or digits, as in crema_d, emphasises nothing.
+_SPECIAL = re.compile(r"[\\`*\[\]<>|$~&]|(?<![^\W_])_|_(?![^\W_])")
 
 
 def plain(value: object) -> Markup:

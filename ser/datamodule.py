@@ -13,7 +13,7 @@ from torch.utils.data import DataLoader
 
 from ser.audio import AudioError, Recording
 from ser.augment import Augment, SpecAugment
-from ser.bank import WaveformBank, as_tensor, decode_clips
+from ser.bank import WaveformBank, as_tensor, decode_clips, refuse_skipped
 from ser.cache import cached, code, digest_of, read_array
 from ser.corpora import SIDES, Clip
 from ser.corpora.clip import person
@@ -128,16 +128,23 @@ class EmotionDataModule(LightningDataModule):
         """Decode every clip, fit the normaliser on the training clips, and keep features; once, whatever the stage.
 
         Raises:
-            DataError: Clips can't be used and ``strict`` is on, a side of the split or an emotion has no usable clip,
-                or a clip is over 30 s and ``max_seconds`` is not set.
+            UserError: Clips can't be used, and ``strict`` is on.
+            DataError: A side of the split or an emotion has no usable clip, or a clip is over 30 s and ``max_seconds``
+                is not set.
         """
         if self.clips:
             return
+        try:
+            self._set_up()
+        except BaseException:
+            self.clips = []  # another call begins anew
+            raise
+
+    def _set_up(self) -> None:
         recordings = self._decode()
         self.labels = sorted({clip.emotion for clip in self.clips})
         lost = set(self.labels) - {self.clips[i].emotion for i in self._positions["train"]}
         if lost:
-            self.clips = []
             raise DataError(f"no training clip shows {', '.join(sorted(lost))}: record more, or drop these clips")
         self.targets = torch.tensor([self.labels.index(clip.emotion) for clip in self.clips], device=self.device)
         self._soft = self._votes() if self.target == "votes" else None
@@ -245,7 +252,8 @@ class EmotionDataModule(LightningDataModule):
         elsewhere = {
             clip.speaker for clip in self.side("test") if clip.speaker and person(clip) in self._heard_elsewhere
         }
-        return replace(found, heard=sorted({*found.heard, *elsewhere}), unknown="" in self._heard_elsewhere)
+        unknown = found.unknown or "" in self._heard_elsewhere
+        return replace(found, heard=sorted({*found.heard, *elsewhere}), unknown=unknown)
 
     def state_dict(self) -> dict[str, Any]:
         """What prediction needs beside the network: plain data and tensors, kept in the checkpoint."""
@@ -293,14 +301,10 @@ class EmotionDataModule(LightningDataModule):
             recordings.append(outcome)
             if outcome.remarks:
                 self.remarks[clip.name] = outcome.remarks
-        if self.skipped and self.strict:
-            listing = "\n".join(f"  {reason}" for _, reason in self.skipped)
-            self.clips = []
-            raise DataError(f"{len(self.skipped)} clips can't be used, and dataset.strict=true:\n{listing}")
+        refuse_skipped([reason for _, reason in self.skipped], self.strict)
         for side in SIDES:
             if not positions[side]:
                 reasons = "; ".join(reason for _, reason in self.skipped[:3])
-                self.clips = []
                 raise DataError(f"no usable clip is left for {side} ({reasons})")
         silent = [clip.name for clip, recording in zip(self.clips, recordings, strict=True) if recording.silent]
         if silent:
@@ -320,7 +324,6 @@ class EmotionDataModule(LightningDataModule):
         """
         training = self.side("train")
         if unknown := [clip.name for clip in training if clip.votes is None]:
-            self.clips = []
             raise DataError(
                 f"dataset.target=votes needs raters' votes for every training clip, and {len(unknown)} have none "
                 f"(such as {unknown[0]!r}): point dataset.metadata= at the corpus's tables, or take "
@@ -340,7 +343,6 @@ class EmotionDataModule(LightningDataModule):
         length = int(self.bank.lengths[longest])
         if length > MAX_SECONDS_UNASKED * rate:
             path = self.clips[longest].path
-            self.clips = []
             raise DataError(
                 f"{path} lasts {length / rate:.1f} s, and every clip would be padded to that: "
                 f"set datamodule.max_seconds= (clips over it are cropped), or cut the recording into utterances"

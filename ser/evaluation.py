@@ -151,7 +151,8 @@ def cross_entropy(answers: Answers) -> float:
 def scores_of(counts: Counts) -> dict[str, NDArray[np.float64]]:
     """The four scores of confusion matrices ``(…, true, predicted)``, each ``(…)``, as ``ser.metrics.scores`` has them.
 
-    A class that is neither predicted nor true is left out of a mean; a matrix of zeros has scores of 0.
+    UAR is the mean recall of the classes that are true, as groups need that lack an emotion; macro F1 that of the
+    classes that are true or predicted. A matrix of zeros has scores of 0.
     """
     right = np.diagonal(counts, axis1=-2, axis2=-1)
     true, predicted = counts.sum(-1), counts.sum(-2)
@@ -164,7 +165,7 @@ def scores_of(counts: Counts) -> dict[str, NDArray[np.float64]]:
         "accuracy": right.sum(-1) / some,
         "macro_f1": f1.sum(-1) / classes,
         "weighted_f1": (f1 * true).sum(-1) / some,
-        "uar": recall.sum(-1) / classes,
+        "uar": recall.sum(-1) / np.maximum((true > 0).sum(-1), 1),
     }
 
 

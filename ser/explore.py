@@ -9,9 +9,8 @@ from pathlib import Path
 import numpy as np
 
 from ser.audio import AudioError, Recording
-from ser.corpora import SIDES, Clip
+from ser.corpora import Clip
 from ser.errors import UserError
-from ser.splits import Split
 
 CLIPPED_SHARE = 0.001
 """A clip with more of its samples at full scale than this is called clipped."""
@@ -101,9 +100,9 @@ def _names(clips: Sequence[Clip]) -> tuple[str, ...]:
     return tuple(clip.name for clip in clips)
 
 
-def missing_classes(split: Split) -> dict[str, list[str]]:
-    """Emotions that a side of the split does not show, by side."""
-    shown = {side: {clip.emotion for clip in getattr(split, side)} for side in SIDES}
+def missing_classes(sides: Mapping[str, Sequence[Clip]]) -> dict[str, list[str]]:
+    """Emotions that a side of a split does not show, though another does, by side."""
+    shown = {side: {clip.emotion for clip in own} for side, own in sides.items()}
     everything = set().union(*shown.values())
     return {side: sorted(everything - own) for side, own in shown.items() if everything - own}
 

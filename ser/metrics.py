@@ -38,22 +38,35 @@ class MeanLoss(Metric):
         return self.total / self.clips
 
 
+class UnweightedAverageRecall(MulticlassRecall):
+    """Mean recall of the classes that are among the targets, 0 to 1: scikit-learn's ``balanced_accuracy_score``.
+
+    torchmetrics' own macro average counts a class that was predicted, but has no target, as a recall of 0.
+    """
+
+    def compute(self) -> Tensor:
+        """A scalar."""
+        right, _, _, missed = self._final_state()
+        targets = right + missed
+        return (right / targets.clamp(min=1)).sum() / (targets > 0).sum().clamp(min=1)
+
+
 def scores(num_classes: int) -> MetricCollection:
     """Four numbers between 0 and 1.
 
     - ``accuracy``: share of clips answered right, in speech also called weighted average recall (WAR).
     - ``macro_f1``: mean of the classes' F1.
     - ``weighted_f1``: the same, weighted by each class's clips.
-    - ``uar``: unweighted average recall, the mean of the classes' recall; chance is 1 / ``num_classes``.
+    - ``uar``: unweighted average recall, the mean recall of the classes among the targets; chance is 1 by their number.
 
-    A class that is neither predicted nor among the targets is left out of a mean, as in scikit-learn.
+    A class that is neither predicted nor among the targets is left out of the mean F1, as in scikit-learn.
     """
     return MetricCollection(
         {
             "accuracy": MulticlassAccuracy(num_classes, average="micro"),
             "macro_f1": MulticlassF1Score(num_classes, average="macro"),
             "weighted_f1": MulticlassF1Score(num_classes, average="weighted"),
-            "uar": MulticlassRecall(num_classes, average="macro"),
+            "uar": UnweightedAverageRecall(num_classes),
         }
     )
 

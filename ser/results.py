@@ -95,10 +95,10 @@ def leakage_line(leakage: Leakage) -> str:
     """What a reader must know of a split: whether speakers or recordings are on two sides of it."""
     if leakage.test_speakers:
         line = f"{len(leakage.heard)} of {leakage.test_speakers} test speakers were heard in training or validation."
+        if leakage.unknown:
+            line += " Not all speakers are known, so more may have been."
     else:
         line = "Speakers are not known: nobody can say whether test speakers were heard in training."
-    if leakage.unknown:
-        line += " Whom the run that it started from had heard is not known."
     if leakage.recordings:
         twins = ", ".join(" = ".join(names) for names in leakage.recordings)
         line += f" {len(leakage.recordings)} recordings are on two sides: {twins}."
@@ -131,7 +131,6 @@ def collect(
         best_val_macro_f1: Of the best checkpoint, 0 to 1.
         precision: What training computed in, in Lightning's words; the test is in single precision.
     """
-    name = cfg["dataset"]["name"]
     leakage = data.leakage()
     classes, confusion = by_class(network.test_measures, data.labels)
     running = sum(buffer.numel() for key, buffer in network.named_buffers() if "running_" in key)
@@ -139,13 +138,7 @@ def collect(
     return {
         "row": cfg["row"],
         "dataset": {
-            "name": name,
-            "synthetic": name in SYNTHETIC,
-            **({"caution": SYNTHETIC_CAUTION} if name in SYNTHETIC else {}),
-            "clips": len(data.clips),
-            "corpora": dict(sorted(Counter(clip.corpus for clip in data.clips).items())),
-            "speakers": _speakers(data.clips),
-            "skipped": [{"clip": clip.name, "reason": reason} for clip, reason in data.skipped],
+            **describe_dataset(cfg["dataset"]["name"], data.clips, {clip.name: why for clip, why in data.skipped}),
             "remarks": {clip: list(remarks) for clip, remarks in data.remarks.items()},
         },
         "data": _data(data),
@@ -154,7 +147,7 @@ def collect(
             "hash": data.split.hash,
             "clips": {side: len(data.side(side)) for side in SIDES},
             "test_speakers": leakage.test_speakers,
-            "test_speakers_heard_before": None if leakage.unknown and not leakage.heard else len(leakage.heard),
+            "test_speakers_heard_before": leakage.heard_before,
             "recordings_on_two_sides": [list(names) for names in leakage.recordings],
             "left_out": [clip.name for clip in data.split.left_out],
             "leakage": leakage_line(leakage),
@@ -185,6 +178,20 @@ def collect(
         "git": GIT_REVISION,
         "command": history.command or None,
         "history": [{"epoch": epoch, **values} for epoch, values in sorted(history.epochs.items())],
+    }
+
+
+def describe_dataset(name: str, clips: Sequence[Clip], skipped: Mapping[str, str]) -> dict[str, Any]:
+    """What results say of the clips of ``dataset=NAME`` in use, and why others are not, by name; for JSON."""
+    return {
+        "name": name,
+        "synthetic": name in SYNTHETIC,
+        **({"caution": SYNTHETIC_CAUTION} if name in SYNTHETIC else {}),
+        "clips": len(clips),
+        "corpora": dict(sorted(Counter(clip.corpus for clip in clips).items())),
+        "speakers": _speakers(clips),
+        "skipped": [{"clip": clip, "reason": reason} for clip, reason in skipped.items()],
+        "remarks": {},
     }
 
 

@@ -19,6 +19,12 @@ CHANGEABLE = (
 )  # fmt: skip
 """What a run may go on with otherwise than it began: where and how it is computed, and for how long."""
 
+LAYING_OUT = (
+    "trainer.max_epochs", "trainer.max_steps", "trainer.accumulate_grad_batches", "trainer.limit_train_batches",
+    "trainer.overfit_batches",
+)  # fmt: skip
+"""What says over how many steps a one-cycle learning rate is laid out."""
+
 _MISSING = object()
 
 
@@ -143,11 +149,12 @@ def check_resumption(cfg: dict[str, Any], ckpt_path: str, folder: Path) -> list[
         raise ConfigError(f"{path} was written by an older version, without what going on needs: start the run again")
     if "val" in checkpoint["history"]["confusion"] and not (best := path.with_name("best.ckpt")).is_file():
         raise ConfigError(f"{best} is gone, and may have been the run's best epoch: put it back, or start a new run")
-    seen, planned, wanted = checkpoint["epoch"] + 1, checkpoint["max_epochs"], cfg["trainer"]["max_epochs"]
-    if cfg["model"]["schedule"] == "onecycle" and wanted != planned:
+    seen, wanted = checkpoint["epoch"] + 1, cfg["trainer"]["max_epochs"]
+    laid_out = [differing[key] for key in LAYING_OUT if key in differing]
+    if laid_out and cfg["model"]["schedule"] == "onecycle":
         raise ConfigError(
-            f"trainer.max_epochs={wanted}, and the checkpoint's one-cycle learning rate is laid out over {planned} "
-            f"epochs: go on with trainer.max_epochs={planned}, or start a new run"
+            f"the run's one-cycle learning rate is laid out over its number of steps, and that changes with "
+            f"{', '.join(laid_out)}: go on without, or start a new run"
         )
     if wanted is not None and 0 <= wanted < seen:
         raise ConfigError(

@@ -10,15 +10,15 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ser.audio import Recording
-from ser.bank import decode_clips, fingerprints
+from ser.bank import decode_clips, fingerprints, refuse_skipped
 from ser.callbacks import read_checkpoint
-from ser.corpora import SYNTHETIC, Clip, read_corpora
+from ser.corpora import Clip, read_corpora
 from ser.corpora.clip import person
 from ser.errors import UserError
 from ser.labels import Labels
 from ser.models import name_of
 from ser.recognizer import TOO_LOUD, Recognizer
-from ser.results import SYNTHETIC_CAUTION
+from ser.results import describe_dataset
 from ser.splits import Split, split_clips
 
 
@@ -70,6 +70,7 @@ def trial_of(cfg: dict[str, Any], side: str, recognizers: Sequence[Recognizer]) 
         for name in (clip.name for clip in clips)
         if not isinstance(found := recordings[name], Recording)
     }
+    refuse_skipped(list(skipped.values()), cfg["dataset"]["strict"])
     usable = [clip for clip in clips if clip.emotion in labels and clip.name not in skipped]
     if not usable:
         raise UserError("no clip of these can be used: python scripts/explore.py with the same words says why")
@@ -133,18 +134,8 @@ def answered(trial: Trial, answers: Sequence[NDArray[np.float64]]) -> tuple[Tria
 
 def describe_clips(cfg: dict[str, Any], side: str, trial: Trial) -> dict[str, Any]:
     """What results say of a trial: ``dataset``, ``split`` and ``labels``, for JSON."""
-    name = cfg["dataset"]["name"]
     return {
-        "dataset": {
-            "name": name,
-            "synthetic": name in SYNTHETIC,
-            **({"caution": SYNTHETIC_CAUTION} if name in SYNTHETIC else {}),
-            "clips": len(trial.clips),
-            "corpora": dict(sorted(Counter(clip.corpus for clip in trial.clips).items())),
-            "speakers": len(_people(trial.clips)),
-            "skipped": [{"clip": clip, "reason": reason} for clip, reason in trial.skipped.items()],
-            "remarks": {},
-        },
+        "dataset": describe_dataset(cfg["dataset"]["name"], trial.clips, trial.skipped),
         "split": {
             "name": "all" if side == "all" else f"{cfg['split']['name']}, {side}",
             "hash": trial.split.hash,

@@ -45,7 +45,8 @@ class Leakage:
         speakers: All that are on two sides, sorted.
         recordings: Clips that decode to the same samples, or are copies of one original, on two sides: their names,
             a tuple for each recording, sorted.
-        unknown: Whether the network may have heard the test speakers in another training, whose speakers are not known.
+        unknown: Whether some speakers are not known, of the clips or of another training that the network has had, so
+            that more of the test speakers may have been heard.
     """
 
     heard: list[str]
@@ -53,6 +54,11 @@ class Leakage:
     speakers: list[str]
     recordings: list[tuple[str, ...]]
     unknown: bool = False
+
+    @property
+    def heard_before(self) -> int | None:
+        """How many of the test speakers were heard in training or validation; None where that is not known."""
+        return None if self.unknown and not self.heard else len(self.heard)
 
 
 @dataclass(frozen=True)
@@ -96,6 +102,7 @@ class Split:
             test_speakers=len(speakers["test"]),
             speakers=sorted(map(str, shared)),
             recordings=sorted(tuple(sorted(names[unit])) for unit, on in sides.items() if len(on) > 1),
+            unknown=any(clip.speaker is None for clip in everything),
         )
 
 

@@ -9,7 +9,7 @@ from typing import Any, NamedTuple
 import numpy as np
 import pytest
 import soundfile
-from hypothesis import given
+from hypothesis import example, given
 from hypothesis import strategies as st
 from markdown_it import MarkdownIt
 from markdown_it.token import Token
@@ -412,6 +412,7 @@ printable = st.text(st.characters(exclude_categories=("Cc", "Cs", "Cn")), min_si
 
 
 @given(printable, printable)
+@example("__0__", "__0__")
 def test_any_name_shows_letter_by_letter_in_a_table_and_in_a_sentence(one: str, other: str) -> None:
     text = "| a | b |\n| --- | --- |\n| {{ a }} | x{{ b }}x |\n\nSee {{ a }}, {{ b }}."
     page = Page(cards.from_string(text).render(a=one, b=other))

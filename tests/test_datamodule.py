@@ -19,6 +19,7 @@ from ser.augment import Augment
 from ser.bank import decode
 from ser.corpora import Clip, read_corpora
 from ser.datamodule import DataError, EmotionDataModule
+from ser.errors import UserError
 from ser.features import FeatureConfig
 from ser.models import NETWORKS, Batch
 from ser.samplers import EpochSampler
@@ -134,7 +135,7 @@ def test_strict_makes_an_unreadable_clip_an_error_that_names_the_file(corpus: Co
     split.train[2].path.write_text("no sound")
     split.val[0].path.unlink()
     data = EmotionDataModule(split, energy(), strict=True)
-    with pytest.raises(DataError, match=r"2 clips can't be used, and dataset\.strict=true") as error:
+    with pytest.raises(UserError, match=r"2 clips can't be used, and dataset\.strict=true") as error:
         data.setup()
     assert str(split.train[2].path) in str(error.value)
     assert str(split.val[0].path) in str(error.value)

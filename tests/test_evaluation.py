@@ -13,7 +13,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from numpy.typing import NDArray
 from scipy.stats import bootstrap
-from sklearn.metrics import accuracy_score, confusion_matrix, f1_score, recall_score
+from sklearn.metrics import accuracy_score, balanced_accuracy_score, confusion_matrix, f1_score
 
 from ser import metrics
 from ser.corpora import Clip
@@ -76,7 +76,7 @@ def expected_scores(true: Numbers, predicted: Numbers) -> dict[str, float]:
         "accuracy": accuracy_score(true, predicted),
         "macro_f1": f1_score(true, predicted, average="macro", zero_division=0),
         "weighted_f1": f1_score(true, predicted, average="weighted", zero_division=0),
-        "uar": recall_score(true, predicted, average="macro", zero_division=0),
+        "uar": balanced_accuracy_score(true, predicted),
     }
 
 

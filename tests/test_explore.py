@@ -10,7 +10,6 @@ from ser.bank import decode
 from ser.corpora import Clip
 from ser.errors import UserError
 from ser.explore import Survey, first_clip, missing_classes, survey, write_clips
-from ser.splits import Split
 
 RATE = 16_000
 
@@ -73,8 +72,8 @@ def test_classes_that_a_side_lacks() -> None:
     def clips(*emotions: str) -> list[Clip]:
         return [Clip(emotion, Path(emotion), emotion) for emotion in emotions]
 
-    assert missing_classes(Split(clips("a", "b"), clips("a", "b"), clips("a", "b"))) == {}
-    assert missing_classes(Split(clips("a", "b", "c"), clips("b"), clips("a", "b"))) == {
+    assert missing_classes({"train": clips("a", "b"), "val": clips("a", "b"), "test": clips("a", "b")}) == {}
+    assert missing_classes({"train": clips("a", "b", "c"), "val": clips("b"), "test": clips("a", "b")}) == {
         "val": ["a", "c"],
         "test": ["c"],
     }

@@ -8,9 +8,9 @@ from typing import Any
 import pytest
 
 from ser import results
-from ser.corpora import SYNTHETIC
+from ser.corpora import SYNTHETIC, Clip
 from ser.errors import UserError
-from ser.results import check_results, find_runs, read_choices, show
+from ser.results import check_results, describe_dataset, find_runs, read_choices, show
 
 ROOT = Path(__file__).parents[1]
 
@@ -150,6 +150,15 @@ def test_choices_that_can_not_be_read_are_refused(tmp_path: Path, content: bytes
         (tmp_path / "config.yaml").write_bytes(content)
     with pytest.raises(UserError, match=r"config\.yaml can't be read as a run's choices"):
         read_choices(tmp_path)
+
+
+@pytest.mark.parametrize("name", ["demo", "folder"])
+def test_results_of_a_synthetic_corpus_say_so(name: str) -> None:
+    clips = [Clip("1", Path("1"), "sad", corpus=name), Clip("2", Path("2"), "sad", speaker="a", corpus=name)]
+    told = describe_dataset(name, clips, {"3": "it is empty"})
+    assert told["synthetic"] == ("caution" in told) == (name == "demo")
+    assert (told["clips"], told["speakers"], told["corpora"]) == (2, 1, {name: 2})
+    assert told["skipped"] == [{"clip": "3", "reason": "it is empty"}]
 
 
 CHANGED = """

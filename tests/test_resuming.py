@@ -4,6 +4,7 @@ import csv
 import json
 import os
 import random
+import re
 import resource
 import shutil
 import signal
@@ -430,8 +431,20 @@ def test_a_broken_checkpoint_is_refused(stopped: Callable[..., Path]) -> None:
 def test_going_on_is_refused_where_the_epochs_do_not_go_with_the_checkpoint(stopped: Callable[..., Path]) -> None:
     last = stopped()
     assert check(last) == []
-    with pytest.raises(ConfigError, match="one-cycle learning rate is laid out over 20 epochs"):
-        check(last, "trainer.max_epochs=30")
+    for word, before in (
+        ("trainer.max_epochs=30", "20"),
+        ("trainer.max_steps=100", "-1"),
+        ("trainer.limit_train_batches=0.5", "None"),
+        ("trainer.accumulate_grad_batches=2", "1"),
+    ):
+        told = rf"one-cycle learning rate is laid out .* changes with {re.escape(word)} \(it began with {before}\)"
+        with pytest.raises(ConfigError, match=told):
+            check(last, word)
+
+
+def test_a_one_cycle_run_of_so_many_steps_goes_on(stopped: Callable[..., Path]) -> None:
+    words = ("trainer.max_epochs=null", "trainer.max_steps=100")
+    assert check(stopped(*words), *words) == []
 
 
 def test_a_constant_learning_rate_goes_on_for_longer(stopped: Callable[..., Path]) -> None:

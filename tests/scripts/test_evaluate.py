@@ -125,6 +125,11 @@ def test_a_file_that_cannot_be_read_is_listed_and_not_scored(score: Score, train
     assert len(score(people, *SPLIT, side="test").results["dataset"]["skipped"]) == tested
 
 
+def test_a_file_that_cannot_be_read_ends_a_strict_evaluation(score: Score, people: Path) -> None:
+    with pytest.raises(UserError, match=r"1 clips can't be used, and dataset\.strict=true:\n.*broken\.wav"):
+        score(people, "dataset.strict=true")
+
+
 def test_a_clip_far_beyond_full_scale_is_listed_and_not_scored(score: Score, people: Path) -> None:
     soundfile.write(people.with_name("huge.wav"), np.full(8_000, 1e30), 16_000, subtype="FLOAT")
     rows = [(f"{emotion}_00.wav", emotion, "p00") for emotion in LABELS]

@@ -4,6 +4,10 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
+import torch
+
+from ser.train import load_data
+from tests.helpers import composed
 
 ROOT = Path(__file__).parents[2]
 
@@ -44,6 +48,15 @@ def test_a_folder_is_told_and_drawn(mine: Path, tmp_path: Path) -> None:
     assert {path.name for path in (tmp_path / "out").iterdir()} == {
         *("clips.csv", "clip.wav", "labels.png", "lengths.png", "waveforms.png", "log_mel.png")
     }
+
+
+def test_the_split_is_that_of_a_training_whatever_can_be_used(mine: Path, tmp_path: Path) -> None:
+    (mine / "sad/8.wav").write_text("no sound")
+    ran = run("dataset=folder", f"dataset.root={mine}", "split.val=0.2", "--out", tmp_path / "out")
+    assert ran.returncode == 0, ran.stderr
+    data, _ = load_data(composed("dataset=folder", f"dataset.root={mine}", "split.val=0.2"), torch.device("cpu"))
+    sizes = ", ".join(f"{len(data.side(side))} {side}" for side in ("train", "val", "test"))
+    assert f"split=stratified ({data.split.hash}): {sizes}" in " ".join(ran.stdout.split())
 
 
 def test_a_split_that_is_not_possible_ends_nothing(mine: Path, tmp_path: Path) -> None:

@@ -161,6 +161,14 @@ def test_reports_figures_stand_beside_and_rows_follow_its_order() -> None:
     assert rows[2][REPORT] == "–"
 
 
+def test_reports_figures_stand_beside_nothing_but_its_corpus_and_its_split() -> None:
+    assert "0.449" in cells([metrics(1, 0.4)])[0][REPORT]
+    assert cells([metrics(1, 0.4, dataset={"name": "ravdess"})])[0][REPORT] == "–"
+    another = metrics(1, 0.4)
+    another["command"].append("split.seed=9")
+    assert cells([another])[0][REPORT] == "–"
+
+
 def test_another_recipe_is_another_row_and_not_the_reports() -> None:
     command = ["python", "train.py", "report=energy", "seed=1", "trainer.max_epochs=5"]
     rows = cells([metrics(1, 0.4), metrics(1, 0.5, command=command)])

@@ -1,5 +1,6 @@
 import json
 import re
+import shutil
 import sys
 from collections.abc import Callable
 from pathlib import Path
@@ -175,6 +176,15 @@ def test_speakers_on_two_sides_are_no_caution_on_the_test_side_of_the_own_run(
         one = measure([checkpoint], cfg, "test", tmp_path / "out", [])["checkpoints"][0]
         assert one["split"]["test_speakers_heard_before"] > 0
         assert ("caution" in one) == cautious
+
+    # Of a run that started from another one, nobody knows what that was trained on.
+    def start_elsewhere(kept: dict[str, Any]) -> None:
+        hear_all(kept)
+        kept["EmotionDataModule"]["heard_elsewhere"] = ["manifest/p00"]
+
+    shutil.rmtree(tmp_path / "run/checkpoints")
+    checkpoint = changed(trained.checkpoint, tmp_path / "run/checkpoints/best.ckpt", start_elsewhere)
+    assert "caution" in measure([checkpoint], cfg, "test", tmp_path / "out", [])["checkpoints"][0]
 
 
 def test_checkpoints_of_two_sample_rates_stand_side_by_side(
