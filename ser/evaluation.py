@@ -149,7 +149,7 @@ def cross_entropy(answers: Answers) -> float:
 
 
 def scores_of(counts: Counts) -> dict[str, NDArray[np.float64]]:
-    """The four scores of confusion matrices ``(…, true, predicted)``, each ``(…)``, as ``ser.metrics.scores`` has them.
+    """The four scores of confusion matrices ``(…, true, predicted)``, each ``(…)``, as ``ser.metrics`` has them.
 
     UAR is the mean recall of the classes that are true, as groups need that lack an emotion; macro F1 that of the
     classes that are true or predicted. A matrix of zeros has scores of 0.

@@ -1,5 +1,7 @@
 """Scores of a classification, by torchmetrics."""
 
+from collections.abc import Sequence
+
 import torch
 from torch import Tensor
 from torchmetrics import Metric, MetricCollection
@@ -7,7 +9,6 @@ from torchmetrics.classification import (
     MulticlassAccuracy,
     MulticlassConfusionMatrix,
     MulticlassF1Score,
-    MulticlassPrecision,
     MulticlassRecall,
 )
 
@@ -51,13 +52,14 @@ class UnweightedAverageRecall(MulticlassRecall):
         return (right / targets.clamp(min=1)).sum() / (targets > 0).sum().clamp(min=1)
 
 
-def scores(num_classes: int) -> MetricCollection:
-    """Four numbers between 0 and 1.
+def measures(num_classes: int) -> MetricCollection:
+    """Four scores between 0 and 1, and what they are made of.
 
     - ``accuracy``: share of clips answered right, in speech also called weighted average recall (WAR).
     - ``macro_f1``: mean of the classes' F1.
     - ``weighted_f1``: the same, weighted by each class's clips.
     - ``uar``: unweighted average recall, the mean recall of the classes among the targets; chance is 1 by their number.
+    - ``confusion``: counts ``(true, predicted)``.
 
     A class that is neither predicted nor among the targets is left out of the mean F1, as in scikit-learn.
     """
@@ -67,26 +69,28 @@ def scores(num_classes: int) -> MetricCollection:
             "macro_f1": MulticlassF1Score(num_classes, average="macro"),
             "weighted_f1": MulticlassF1Score(num_classes, average="weighted"),
             "uar": UnweightedAverageRecall(num_classes),
-        }
-    )
-
-
-def measures(num_classes: int) -> MetricCollection:
-    """``scores`` and ``details`` in one, so that what several of them count is counted once a batch."""
-    parts = (scores(num_classes), details(num_classes))
-    return MetricCollection({str(name): metric for part in parts for name, metric in part.items()})
-
-
-def details(num_classes: int) -> MetricCollection:
-    """Per-class ``precision``, ``recall`` and ``f1``, ``(classes,)`` each, and ``confusion`` ``(true, predicted)``.
-
-    A precision of a class that was never predicted is 0.
-    """
-    return MetricCollection(
-        {
-            "precision": MulticlassPrecision(num_classes, average=None),
-            "recall": MulticlassRecall(num_classes, average=None),
-            "f1": MulticlassF1Score(num_classes, average=None),
             "confusion": MulticlassConfusionMatrix(num_classes),
         }
     )
+
+
+def by_class(counts: Tensor, labels: Sequence[str]) -> dict[str, dict[str, float | int]]:
+    """Figures of each class by name: ``f1``, ``precision``, ``recall``, ``clips`` and ``predicted``.
+
+    What has nothing to be divided by, such as the precision of a class that was never predicted, is 0.
+
+    Args:
+        counts: ``confusion``, ``(true, predicted)``.
+        labels: Names in the order of the classes.
+    """
+    told = {}
+    for i, label in enumerate(labels):
+        right, clips, predicted = (int(count) for count in (counts[i, i], counts[i].sum(), counts[:, i].sum()))
+        told[label] = {
+            "f1": 2 * right / max(clips + predicted, 1),
+            "precision": right / max(predicted, 1),
+            "recall": right / max(clips, 1),
+            "clips": clips,
+            "predicted": predicted,
+        }
+    return told

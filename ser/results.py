@@ -21,7 +21,6 @@ from omegaconf.errors import OmegaConfBaseException
 from rich.console import Console
 from rich.markup import escape
 from rich.table import Table
-from torchmetrics import MetricCollection
 from yaml import YAMLError
 
 from ser.callbacks import History, read_checkpoint
@@ -32,7 +31,7 @@ from ser.errors import UserError
 from ser.evaluation import SCORES, Answers, cross_entropy, evaluate, write_answers
 from ser.figures import confusion_figure, groups_figure
 from ser.files import replacing
-from ser.metrics import details, scores
+from ser.metrics import by_class, measures
 from ser.models import EmotionNetwork
 from ser.report import report_page
 from ser.splits import Leakage
@@ -114,25 +113,22 @@ def collect(
     data: EmotionDataModule,
     network: EmotionNetwork,
     history: History,
-    found: Mapping[str, float],
     tested: Path,
     best_val_macro_f1: float,
     precision: str,
 ) -> dict[str, Any]:
-    """Everything that ``metrics.json`` holds, as plain data.
+    """What ``metrics.json`` holds beside ``scored``, as plain data.
 
     Args:
         cfg: The composed choices.
         data: After the run.
-        network: After the test.
+        network: After training.
         history: Of all epochs.
-        found: The values of the test, by tag.
         tested: The checkpoint that was tested.
         best_val_macro_f1: Of the best checkpoint, 0 to 1.
         precision: What training computed in, in Lightning's words; the test is in single precision.
     """
     leakage = data.leakage()
-    classes, confusion = by_class(network.test_measures, data.labels)
     running = sum(buffer.numel() for key, buffer in network.named_buffers() if "running_" in key)
     trainable = sum(parameter.numel() for parameter in network.parameters() if parameter.requires_grad)
     return {
@@ -168,11 +164,7 @@ def collect(
             "epoch": read_checkpoint(tested)["epoch"] + 1,
             "best_val_macro_f1": best_val_macro_f1,
         },
-        "test": _tagged(found, "test/"),
         "last_epoch": {side: _last_epoch(history, side, data.labels) for side in ("train", "val")},
-        "classes": classes,
-        "most_confusing": sorted(classes, key=lambda label: classes[label]["f1"]),
-        "confusion_matrix": {"labels": data.labels, "counts": confusion},
         "seconds": round(history.seconds, 1),
         "versions": versions(),
         "git": GIT_REVISION,
@@ -197,11 +189,9 @@ def describe_dataset(name: str, clips: Sequence[Clip], skipped: Mapping[str, str
 
 def _last_epoch(history: History, side: str, labels: Sequence[str]) -> dict[str, Any]:
     counts = history.confusion[side]
-    true, predicted = torch.cartesian_prod(*[torch.arange(len(labels))] * 2).repeat_interleave(counts.flatten(), 0).T
-    described = details(len(labels))
-    described.update(predicted, true)
-    classes, confusion = by_class(described, labels)
-    return {**_tagged(history.latest, f"{side}/"), "classes": classes, "confusion_matrix": confusion}
+    scores = {tag: value for tag, value in history.latest.items() if tag.startswith(f"{side}/")}
+    told = {tag.removeprefix(f"{side}/"): value for tag, value in scores.items()}
+    return {**told, "classes": by_class(counts, labels), "confusion_matrix": counts.tolist()}
 
 
 def _data(data: EmotionDataModule) -> dict[str, Any]:
@@ -237,33 +227,18 @@ def _speakers(clips: Sequence[Clip]) -> int:
 
 def scored(answers: Answers) -> dict[str, Any]:
     """The part of ``metrics.json`` that follows from answers alone: scores, classes, intervals, groups, raters."""
-    probabilities, true = torch.from_numpy(answers.probabilities), torch.from_numpy(answers.true)
-    whole, described = scores(len(answers.labels)), details(len(answers.labels))
-    whole.update(probabilities, true)
-    described.update(probabilities, true)
-    classes, confusion = by_class(described, answers.labels)
+    found = measures(len(answers.labels))
+    found.update(torch.from_numpy(answers.predicted), torch.from_numpy(answers.true))
+    values = found.compute()
+    counts = values.pop("confusion")
+    classes = by_class(counts, answers.labels)
     return {
-        "test": {**{name: float(value) for name, value in whole.compute().items()}, "loss": cross_entropy(answers)},
+        "test": {**{name: float(value) for name, value in values.items()}, "loss": cross_entropy(answers)},
         "classes": classes,
         "most_confusing": sorted(classes, key=lambda label: classes[label]["f1"]),
-        "confusion_matrix": {"labels": answers.labels, "counts": confusion},
+        "confusion_matrix": {"labels": answers.labels, "counts": counts.tolist()},
         **evaluate(answers),
     }
-
-
-def by_class(details: MetricCollection, labels: Sequence[str]) -> tuple[dict[str, Any], list[list[int]]]:
-    """Figures of each class by name, and the counts ``[true][predicted]``."""
-    values = {key: value.cpu() for key, value in details.compute().items()}
-    counts = values["confusion"]
-    classes = {
-        label: {
-            **{key: values[key][i].item() for key in ("f1", "precision", "recall")},
-            "clips": int(counts[i].sum()),
-            "predicted": int(counts[:, i].sum()),
-        }
-        for i, label in enumerate(labels)
-    }
-    return classes, counts.tolist()
 
 
 def _features(cfg: dict[str, Any]) -> str:
@@ -272,10 +247,6 @@ def _features(cfg: dict[str, Any]) -> str:
 
 def _parameters(network: EmotionNetwork) -> int:
     return sum(parameter.numel() for parameter in network.parameters())
-
-
-def _tagged(values: Mapping[str, float], prefix: str) -> dict[str, float]:
-    return {tag.removeprefix(prefix): value for tag, value in values.items() if tag.startswith(prefix)}
 
 
 def versions() -> dict[str, str]:

@@ -38,9 +38,10 @@ from ser.figures import (
     saliency_figure,
     waveforms_figure,
 )
+from ser.metrics import by_class
 from ser.models import Batch, EmotionNetwork
 from ser.report import PLAYED_SECONDS, WORST
-from ser.results import by_class, leakage_line
+from ser.results import leakage_line
 
 PROJECTED = 2000
 """Test clips that the projector has at most, evenly spaced in the order of names."""
@@ -288,10 +289,10 @@ class TensorBoard(Callback):
         writer._get_file_writer().add_summary(Summary(value=[value]), step)
 
     def _write_f1(self, trainer: Trainer, module: LightningModule, side: str) -> None:
-        values = getattr(module, f"{side}_measures")["f1"].compute()  # on every rank, since it gathers
+        counts = getattr(module, f"{side}_measures")["confusion"].compute()  # on every rank, since it gathers
         if (writer := _writer(trainer)) is not None:
-            for label, value in zip(self.data.labels, values.tolist(), strict=True):
-                writer.add_scalar(f"{side}/f1/{label}", value, trainer.current_epoch)
+            for label, figures in by_class(counts.cpu(), self.data.labels).items():
+                writer.add_scalar(f"{side}/f1/{label}", figures["f1"], trainer.current_epoch)
 
     def _draw_epoch(self, trainer: Trainer, network: EmotionNetwork) -> None:
         self._drawn = self._last
@@ -391,11 +392,12 @@ def _to_explain(answers: Answers, surest_first: NDArray[np.int64]) -> list[int]:
 
 def _ranking(network: EmotionNetwork, labels: Sequence[str]) -> str:
     """The classes from most to least confusing, in a table."""
-    classes, counts = by_class(network.test_measures, labels)
+    counts = network.test_measures["confusion"].compute().cpu()
+    classes = by_class(counts, labels)
     lines = []
     for label in sorted(classes, key=lambda label: classes[label]["f1"]):
         own = labels.index(label)
-        others = {other: counts[own][i] for i, other in enumerate(labels) if i != own}
+        others = {other: int(counts[own, i]) for i, other in enumerate(labels) if i != own}
         most = max(others, key=others.__getitem__)
         numbers = [f"{classes[label][name]:.3f}" for name in ("f1", "precision", "recall")]
         lines.append([_cell(label), *numbers, f"{_cell(most)} ({others[most]} of {classes[label]['clips']})"])

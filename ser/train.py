@@ -39,7 +39,7 @@ from ser.config import CONF, check_choices, network_settings, plain, refuse_list
 from ser.corpora import read_corpora
 from ser.datamodule import EmotionDataModule
 from ser.errors import UserError
-from ser.evaluation import Answers, answers_about, cross_entropy, evaluate
+from ser.evaluation import Answers, answers_about
 from ser.features import FeatureConfig
 from ser.files import file_error, remove_unfinished
 from ser.labels import Labels
@@ -51,6 +51,7 @@ from ser.results import (
     collect,
     console,
     results_of,
+    scored,
     show,
     started_as,
     write,
@@ -203,18 +204,16 @@ def _fit_and_test(
         trainer.test(network, datamodule=data, ckpt_path=tested, weights_only=True, verbose=False)
     if not trainer.is_global_zero:
         return {"checkpoint": {"best_val_macro_f1": best_score}}
-    found = {tag: float(value) for tag, value in trainer.callback_metrics.items()}
 
     calibration = calibrate(*validation_answers(network, data))
     add_calibration(tested, calibration)
     table, errors = _calibrated(data, answers, calibration)
     board.show_answers(network, table)
-    results = collect(cfg, data, network, history, found, tested, best_score, trainer.precision)
-    results["test"]["loss"] = cross_entropy(table)
-    results |= {
+    results = {
+        **collect(cfg, data, network, history, tested, best_score, trainer.precision),
         "labels": {"classes": data.labels, "left_out": left_out},
         "calibration": errors,
-        **evaluate(table),
+        **scored(table),
     }
     write(folder, cfg, results, table, trainer.loggers, {clip.name: clip.path for clip in data.side("test")})
     show(results, folder)
@@ -259,8 +258,8 @@ def validation_answers(network: EmotionNetwork, data: EmotionDataModule) -> tupl
 
 def _calibrated(data: EmotionDataModule, answers: TestAnswers, calibration: Calibration) -> tuple[Answers, Any]:
     """Test answers at the calibration's temperature, and the calibration errors for ``metrics.json``."""
-    probabilities = (answers.logits / calibration.temperature).softmax(1)
-    table = answers_about([data.clips[i] for i in answers.clips.tolist()], data.labels, probabilities.double().numpy())
+    probabilities = (answers.logits.double() / calibration.temperature).softmax(1)
+    table = answers_about([data.clips[i] for i in answers.clips.tolist()], data.labels, probabilities.numpy())
     right = torch.from_numpy(table.true)
     return table, {
         "temperature": calibration.temperature,

@@ -103,9 +103,9 @@ def test_scores_of_a_confusion_matrix_are_scikit_learns_and_those_of_the_run(
     found = floats(scores_of(confusion_matrix(true, predicted, labels=range(classes)).astype(np.float64)))
     assert tuple(found) == SCORES
     assert found == pytest.approx(expected_scores(true, predicted), abs=1e-9)
-    of_the_run = metrics.scores(classes)
+    of_the_run = metrics.measures(classes)
     of_the_run.update(torch.tensor(predicted), torch.tensor(true))
-    assert found == pytest.approx({name: value.item() for name, value in of_the_run.compute().items()}, abs=1e-6)
+    assert found == pytest.approx({name: of_the_run.compute()[name].item() for name in SCORES}, abs=1e-6)
 
 
 def test_scores_of_many_matrices_at_once_are_those_of_each() -> None:

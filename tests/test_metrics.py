@@ -12,7 +12,7 @@ from sklearn.metrics import (
 )
 from torch import Tensor
 
-from ser.metrics import MeanLoss, details, measures, scores
+from ser.metrics import MeanLoss, by_class, measures
 
 
 def logits_for(predicted: list[int], classes: int, seed: int = 0) -> Tensor:
@@ -22,33 +22,29 @@ def logits_for(predicted: list[int], classes: int, seed: int = 0) -> Tensor:
 
 
 def compare(targets: list[int], predicted: list[int], classes: int, batch: int) -> None:
-    """Check every number of ``scores`` and ``details`` against scikit-learn's, taken over batches of ``batch``."""
-    found, detailed = scores(classes), details(classes)
+    """Check every number against scikit-learn's, taken over batches of ``batch``."""
+    found = measures(classes)
     logits = logits_for(predicted, classes)
-    together = measures(classes)
     for logit, target in zip(logits.split(batch), torch.tensor(targets).split(batch), strict=True):
-        for collection in (found, detailed, together):
-            collection.update(logit, target)
-    both = {**found.compute(), **detailed.compute()}
-    assert together.compute().keys() == both.keys()
-    assert all(torch.equal(value, both[name]) for name, value in together.compute().items())
-    values = {tag: value.item() for tag, value in found.compute().items()}
+        found.update(logit, target)
+    values = found.compute()
+    counts = values.pop("confusion")
     expected = {
         "accuracy": accuracy_score(targets, predicted),
         "macro_f1": f1_score(targets, predicted, average="macro", zero_division=0),
         "weighted_f1": f1_score(targets, predicted, average="weighted", zero_division=0),
         "uar": balanced_accuracy_score(targets, predicted),
     }
-    assert values == pytest.approx(expected, abs=1e-6)
+    assert {name: value.item() for name, value in values.items()} == pytest.approx(expected, abs=1e-6)
+    np.testing.assert_array_equal(counts, confusion_matrix(targets, predicted, labels=range(classes)))
 
-    per_class = {name: value.numpy() for name, value in detailed.compute().items()}
-    precision, recall, f1, _ = precision_recall_fscore_support(
+    told = by_class(counts, [str(label) for label in range(classes)])
+    precision, recall, f1, clips = precision_recall_fscore_support(
         targets, predicted, labels=range(classes), average=None, zero_division=0
     )
-    np.testing.assert_allclose(per_class["precision"], precision, atol=1e-6)
-    np.testing.assert_allclose(per_class["recall"], recall, atol=1e-6)
-    np.testing.assert_allclose(per_class["f1"], f1, atol=1e-6)
-    np.testing.assert_array_equal(per_class["confusion"], confusion_matrix(targets, predicted, labels=range(classes)))
+    for name, column in (("precision", precision), ("recall", recall), ("f1", f1), ("clips", clips)):
+        assert [one[name] for one in told.values()] == pytest.approx(column.tolist())
+    assert sum(one["predicted"] for one in told.values()) == len(predicted)
 
 
 @st.composite
@@ -74,11 +70,11 @@ def test_all_numbers_are_scikit_learns_on_many_clips_of_six_emotions() -> None:
 def test_a_class_that_is_never_predicted_has_precision_0_and_counts_as_0_in_the_means() -> None:
     targets, predicted = [0, 0, 1, 1, 2, 2], [0, 0, 1, 1, 0, 1]
     compare(targets, predicted, classes=3, batch=4)
-    found, detailed = scores(3), details(3)
+    found = measures(3)
     found.update(torch.tensor(predicted), torch.tensor(targets))
-    detailed.update(torch.tensor(predicted), torch.tensor(targets))
-    assert detailed.compute()["precision"].tolist() == pytest.approx([2 / 3, 2 / 3, 0])
-    assert detailed.compute()["f1"].tolist() == pytest.approx([0.8, 0.8, 0])
+    told = by_class(found.compute()["confusion"], "abc").values()
+    assert [one["precision"] for one in told] == pytest.approx([2 / 3, 2 / 3, 0])
+    assert [one["f1"] for one in told] == pytest.approx([0.8, 0.8, 0])
     assert found.compute()["macro_f1"].item() == pytest.approx(1.6 / 3)
     assert found.compute()["uar"].item() == pytest.approx(2 / 3)
 
@@ -86,7 +82,7 @@ def test_a_class_that_is_never_predicted_has_precision_0_and_counts_as_0_in_the_
 def test_a_class_absent_from_the_targets_counts_for_macro_f1_where_it_was_predicted_and_not_for_uar() -> None:
     targets, predicted = [0, 0, 1, 1], [0, 0, 1, 2]
     compare(targets, predicted, classes=3, batch=3)
-    found = scores(3)
+    found = measures(3)
     found.update(torch.tensor(predicted), torch.tensor(targets))
     assert found.compute()["uar"].item() == pytest.approx((1 + 0.5) / 2)
     assert found.compute()["macro_f1"].item() == pytest.approx((1 + 2 / 3 + 0) / 3)
@@ -95,25 +91,26 @@ def test_a_class_absent_from_the_targets_counts_for_macro_f1_where_it_was_predic
 def test_a_class_neither_predicted_nor_among_the_targets_is_left_out_of_the_means() -> None:
     targets, predicted = [0, 0, 1, 1], [0, 1, 1, 1]
     compare(targets, predicted, classes=5, batch=2)
-    found = scores(5)
+    found = measures(5)
     found.update(torch.tensor(predicted), torch.tensor(targets))
     assert found.compute()["uar"].item() == pytest.approx(0.75)
     assert found.compute()["macro_f1"].item() == pytest.approx((2 / 3 + 0.8) / 2)
 
 
 def test_reset_forgets_what_was_seen() -> None:
-    found = scores(3)
+    found = measures(3)
     found.update(torch.tensor([0, 1, 2]), torch.tensor([1, 2, 0]))
     assert found.compute()["accuracy"] == 0
     found.reset()
     found.update(torch.tensor([0, 1, 2]), torch.tensor([0, 1, 2]))
-    assert {value.item() for value in found.compute().values()} == {1.0}
+    assert found.compute()["accuracy"] == found.compute()["uar"] == 1
+    assert found.compute()["confusion"].sum() == 3
 
 
 def test_the_confusion_matrix_has_true_classes_in_rows() -> None:
-    detailed = details(3)
-    detailed.update(torch.tensor([2, 2, 1]), torch.tensor([0, 0, 1]))
-    assert detailed.compute()["confusion"].tolist() == [[0, 0, 2], [0, 1, 0], [0, 0, 0]]
+    found = measures(3)
+    found.update(torch.tensor([2, 2, 1]), torch.tensor([0, 0, 1]))
+    assert found.compute()["confusion"].tolist() == [[0, 0, 2], [0, 1, 0], [0, 0, 0]]
 
 
 def test_the_mean_loss_is_over_clips_and_tells_of_one_that_is_not_a_number() -> None:
