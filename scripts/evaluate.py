@@ -10,9 +10,7 @@ import sys
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 from hydra.errors import HydraException
-from rich.progress import track
 
 from ser.callbacks import find_checkpoint
 from ser.config import compose_words
@@ -20,10 +18,8 @@ from ser.corpora import SIDES
 from ser.errors import UserError
 from ser.evaluation import answers_about
 from ser.recognizer import Recognizer
-from ser.results import GIT_REVISION, console, scored, show, started_as, versions, write
-from ser.scoring import answer, answered, describe_checkpoint, describe_clips, trial_of
-
-BATCH = 64
+from ser.results import GIT_REVISION, scored, show, started_as, versions, write
+from ser.scoring import answer_all, answered, describe_checkpoint, describe_clips, trial_of
 
 
 def evaluate(checkpoint: Path, cfg: dict[str, Any], side: str, folder: Path, command: list[str]) -> dict[str, Any]:
@@ -42,12 +38,7 @@ def evaluate(checkpoint: Path, cfg: dict[str, Any], side: str, folder: Path, com
     checkpoint = find_checkpoint(checkpoint)
     recognizer = Recognizer.load(checkpoint)
     trial = trial_of(cfg, side, [recognizer])
-    heard = [trial.recordings[recognizer.sample_rate][clip.name] for clip in trial.clips]
-    parts = [
-        answer(recognizer, heard[start : start + BATCH], trial.labels)
-        for start in track(range(0, len(heard), BATCH), console=console, disable=not console.is_terminal)
-    ]
-    probabilities = np.concatenate(parts)
+    probabilities = answer_all(recognizer, trial)
     trial, finite = answered(trial, [probabilities])
     usable = trial.clips
     answers = answers_about(usable, trial.labels, probabilities[finite])

@@ -158,7 +158,8 @@ def _corpus(run: dict[str, Any]) -> str:
 
 
 def _recipe(run: dict[str, Any]) -> tuple[str, ...]:
-    typed = [word for word in _typed((run["command"] or [])[2:]) if not word.startswith(NOT_PART_OF_A_ROW)]
+    command = run.get("members", [run])[0]["command"]  # of an ensemble, what its runs have in common
+    typed = [word for word in _typed((command or [])[2:]) if not word.startswith(NOT_PART_OF_A_ROW)]
     return (str(run["row"]), run["features"], run["model"], *sorted(typed))
 
 
@@ -177,7 +178,7 @@ def _row(run: dict[str, Any], recipe: tuple[str, ...]) -> Row:
         to_the_letter = not extra and not any(word.startswith("split.") for word in run["command"] or [])
         rank = (list(PUBLISHED).index(run["row"]), suffix)
         return Row(label + suffix, rank, PUBLISHED[run["row"]] if to_the_letter else None)
-    of_its_own = run["seed"] is None or any(word.startswith("experiment=") for word in extra)
+    of_its_own = (run["seed"] is None and "members" not in run) or any(word.startswith("experiment=") for word in extra)
     defaults = "" if of_its_own else ", this project's defaults"
     return Row(label + defaults + suffix, (len(PUBLISHED), label + suffix), None)
 

@@ -8,6 +8,7 @@ from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
+from rich.progress import track
 
 from ser.audio import Recording
 from ser.bank import decode_clips, fingerprints, refuse_skipped
@@ -18,8 +19,10 @@ from ser.errors import UserError
 from ser.labels import Labels
 from ser.models import name_of
 from ser.recognizer import TOO_LOUD, Recognizer
-from ser.results import describe_dataset
+from ser.results import console, describe_dataset
 from ser.splits import Split, split_clips
+
+BATCH = 64
 
 
 @dataclass(frozen=True)
@@ -110,6 +113,13 @@ def answer(recognizer: Recognizer, recordings: Sequence[Recording], labels: Sequ
     # Among logits, for what a sure network leaves for the others together may be too small for a probability.
     probabilities: NDArray[np.float64] = recognizer.logits(recordings)[:, chosen].double().softmax(1).numpy()
     return probabilities
+
+
+def answer_all(recognizer: Recognizer, trial: Trial) -> NDArray[np.float64]:
+    """Probabilities of the trial's clips, ``(clip, label)``, as ``answer`` gives them."""
+    heard = [trial.recordings[recognizer.sample_rate][clip.name] for clip in trial.clips]
+    starts = track(range(0, len(heard), BATCH), console=console, disable=not console.is_terminal)
+    return np.concatenate([answer(recognizer, heard[start : start + BATCH], trial.labels) for start in starts])
 
 
 def answered(trial: Trial, answers: Sequence[NDArray[np.float64]]) -> tuple[Trial, NDArray[np.bool_]]:

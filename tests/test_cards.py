@@ -186,7 +186,7 @@ def test_the_model_can_be_made_again(own: Made) -> None:
     command, use = page.code
     assert shlex.split(command) == r["command"]
     assert "dataset=manifest" in r["command"]
-    assert use.strip() == "python scripts/predict.py FOLDER/checkpoints/best.ckpt clip.wav"
+    assert use.strip() == "python scripts/predict.py FOLDER clip.wav"
     assert f"hash {r['split']['hash']}" in page.line("Split: stratified (")
     assert "val=0.2" in page.line("Split")
     clips = "Clips: {train} to learn from, {val} for validation, {test} for the test".format(**r["split"]["clips"])

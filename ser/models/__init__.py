@@ -23,5 +23,5 @@ NETWORKS: dict[str, type[EmotionNetwork]] = {
 
 
 def name_of(kind: str) -> str:
-    """The name on the command line of a network whose class is called ``kind``, as checkpoints tell it."""
-    return next(name for name, network in NETWORKS.items() if network.__name__ == kind)
+    """What a network is called whose class is ``kind``, as checkpoints tell it: on the command line, if it is there."""
+    return next((name for name, network in NETWORKS.items() if network.__name__ == kind), kind.lower())
