@@ -11,6 +11,7 @@ import json
 import sys
 from collections import defaultdict
 from collections.abc import Sequence
+from itertools import count
 from pathlib import Path
 from statistics import mean, median, stdev
 from types import NoneType
@@ -134,11 +135,8 @@ def main() -> None:
             seed = "" if results["seed"] is None else f"_seed{results['seed']}"
             name = f"{results['dataset']['name']}_{results['features']}_{results['model']}{seed}"
             out = options.out or options.paths[0] / "pooled"
-            folder = next(
-                place
-                for number in range(1, len(runs) + len(taken) + 2)
-                if (place := out / (name if number == 1 else f"{name}_{number}")) not in taken
-            )
+            names = (name if number == 1 else f"{name}_{number}" for number in count(1))
+            folder = next(place for name in names if (place := out / name) not in taken)
             taken.add(folder)
             folder.mkdir(parents=True, exist_ok=True)
             choices = read_choices(Path(runs[0]["file"]).parent)
