@@ -106,7 +106,7 @@ def ensemble(runs: Sequence[dict[str, Any]], folder: Path, command: list[str]) -
         **{name: value for name, value in first.items() if name not in (*ALONE, "file")},
         "row": None,
         "model": f"{first['model']} × {len(runs)}",
-        "members": [{name: run[name] for name in ("seed", "command", "git", "test")} for run in runs],
+        "members": [{name: run[name] for name in ("seed", "command", "git")} for run in runs],
         "parameters": {name: sum(run["parameters"][name] for run in runs) for name in ("trainable", "total")},
         "seed": None,
         "checkpoint": {"tested": checkpoint.stem, "epoch": ", ".join(str(run["checkpoint"]["epoch"]) for run in runs)},

@@ -8,6 +8,7 @@ together and scores them as one test set, with intervals over all its speakers. 
 import argparse
 import hashlib
 import json
+import re
 import sys
 from collections import defaultdict
 from collections.abc import Sequence
@@ -133,7 +134,7 @@ def main() -> None:
         for runs in recipes(find_runs(options.paths)):
             results, answers = pool(runs)
             seed = "" if results["seed"] is None else f"_seed{results['seed']}"
-            name = f"{results['dataset']['name']}_{results['features']}_{results['model']}{seed}"
+            name = re.sub(r"\W+", "_", f"{results['dataset']['name']}_{results['features']}_{results['model']}{seed}")
             out = options.out or options.paths[0] / "pooled"
             names = (name if number == 1 else f"{name}_{number}" for number in count(1))
             folder = next(place for name in names if (place := out / name) not in taken)

@@ -47,6 +47,7 @@ ELSEWHERE = {
     "python scripts/augmentation_page.py": "tests/scripts/test_augmentation_page.py",
     "python scripts/benchmark_augment.py": "tests/scripts/test_benchmark_augment.py",
     "python scripts/growth.py": "tests/scripts/test_growth.py, with fewer clips",
+    "python scripts/ensemble.py": "tests/scripts/test_ensemble.py",
     "python scripts/networks.py": "tests/scripts/test_networks.py",
     "python scripts/opensmile_svm.py": "tests/scripts/test_opensmile_svm.py, without openSMILE where it is not there",
     "prlimit ": "tests/test_cache.py, without a limit",
@@ -132,14 +133,14 @@ def _as_emodb(clip: Clip, root: Path) -> None:
 
 @pytest.fixture(scope="module")
 def start(clips: Path) -> Path:
-    """A checkpoint that others start from."""
+    """The folder of a run that others start from."""
     with pytest.MonkeyPatch.context() as patch:
         patch.chdir(clips)
         patch.delenv("SER_DATA", raising=False)
         words = ["experiment=seresnet", "dataset=crema_d", "split.val=0.3", "hydra.run.dir=outputs/start", *SHORT]
         patch.setattr(sys, "argv", [str(ROOT / "train.py"), *words])
         runpy.run_path(str(ROOT / "train.py"), run_name="__main__")
-    return clips / "outputs/start/checkpoints/last.ckpt"
+    return clips / "outputs/start"
 
 
 @pytest.fixture(scope="module")
@@ -247,7 +248,11 @@ def test_training_command_runs(
         if word.startswith("init_from="):
             place = Path(word.removeprefix("init_from="))
             place.parent.mkdir(parents=True, exist_ok=True)
-            shutil.copy(request.getfixturevalue("start"), place)
+            start = request.getfixturevalue("start")
+            if place.suffix:
+                shutil.copy(start / "checkpoints/last.ckpt", place)
+            else:
+                shutil.copytree(start, place, dirs_exist_ok=True)
     monkeypatch.delenv("SER_DATA", raising=False)
     folders = [f"hydra.run.dir={tmp_path}", f"hydra.sweep.dir={tmp_path}"]
     monkeypatch.setattr(sys, "argv", [str(ROOT / "train.py"), *typed, *SHORT, *folders])

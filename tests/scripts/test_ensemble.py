@@ -85,7 +85,7 @@ def test_its_folder_is_that_of_a_run(joined: Path, sweep: Path, people: Path) ->
     assert results["split"] == single[0]["split"]
     assert results["parameters"]["trainable"] == 2 * single[0]["parameters"]["trainable"]
     assert [member["seed"] for member in results["members"]] == list(SEEDS)
-    assert [member["test"] for member in results["members"]] == [one["test"] for one in single]
+    assert [member["command"] for member in results["members"]] == [one["command"] for one in single]
     assert results["command"][:2] == ["python", "scripts/ensemble.py"]
     card = (own / "model_card.md").read_text(encoding="utf-8")
     epochs = ", ".join(str(one["checkpoint"]["epoch"]) for one in single)
