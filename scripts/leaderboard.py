@@ -11,7 +11,7 @@ import csv
 import os
 import statistics
 import sys
-from collections import Counter, defaultdict
+from collections import Counter
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -58,6 +58,9 @@ NOT_PART_OF_A_ROW = (
 
 JOB_COLUMNS = ("job", "words", "state", "why")
 """Of the table of jobs without results."""
+
+LEFT = ("run", "remarks", *JOB_COLUMNS)
+"""Columns of text; the others are numbers, and on the right."""
 
 NONE = "–"
 
@@ -282,30 +285,27 @@ def find_jobs(paths: Sequence[Path]) -> list[Jobs]:
     return [jobs for jobs in found if jobs.lines()]
 
 
-def _used(lines: Sequence[dict[str, str]]) -> list[str]:
-    return [column for column in COLUMNS if any(line[column] != NONE for line in lines)]
+Shown = tuple[str, list[str], list[list[str]]]
+"""Of a table: title, columns and lines."""
 
 
-def markdown(boards: Sequence[Board], sweeps: Sequence[Jobs] = ()) -> str:
-    """All tables as Markdown."""
-    parts = []
-    for board in boards:
-        lines = table(board, boards)
-        columns = _used(lines)
-        rows = [[line[column] for column in columns] for line in lines]
-        parts.append(f"**{board.title}**\n\n{markdown_table(columns, rows, ('run', 'remarks'))}\n")
-    for jobs in sweeps:
-        parts.append(f"**{jobs.title}**\n\n{markdown_table(JOB_COLUMNS, jobs.lines(), JOB_COLUMNS)}\n")
-    return "\n".join(parts)
-
-
-def page(boards: Sequence[Board], out: Path, sweeps: Sequence[Jobs] = ()) -> str:
-    """All tables as a page of their own, with links to the runs' pages as seen from the folder ``out``."""
+def shown(boards: Sequence[Board], sweeps: Sequence[Jobs] = ()) -> list[Shown]:
+    """All tables, without the columns that are empty in all their lines."""
     tables = []
     for board in boards:
         lines = table(board, boards)
-        tables.append((board.title, _used(lines), [[line[column] for column in _used(lines)] for line in lines]))
-    tables += [(jobs.title, list(JOB_COLUMNS), jobs.lines()) for jobs in sweeps]
+        columns = [column for column in COLUMNS if any(line[column] != NONE for line in lines)]
+        tables.append((board.title, columns, [[line[column] for column in columns] for line in lines]))
+    return tables + [(jobs.title, list(JOB_COLUMNS), jobs.lines()) for jobs in sweeps]
+
+
+def markdown(tables: Sequence[Shown]) -> str:
+    """All tables as Markdown."""
+    return "\n".join(f"**{title}**\n\n{markdown_table(columns, lines, LEFT)}\n" for title, columns, lines in tables)
+
+
+def page(tables: Sequence[Shown], boards: Sequence[Board], out: Path) -> str:
+    """All tables as a page of their own, with links to the runs' pages as seen from the folder ``out``."""
     runs = []
     for run in (run for board in boards for row in board.rows.values() for run in row.runs):
         report = Path(run["file"]).with_name("report.html")
@@ -331,9 +331,10 @@ def main() -> None:
         sweeps = find_jobs(options.paths)
         ended = any(path.is_file() or any(path.rglob("metrics.json")) for path in options.paths)
         boards = gather(find_runs(options.paths) if ended or not sweeps else [])
+        tables = shown(boards, sweeps)
         out.mkdir(parents=True, exist_ok=True)
-        (out / "index.html").write_text(page(boards, out, sweeps), encoding="utf-8")
-        (out / "leaderboard.md").write_text(markdown(boards, sweeps), encoding="utf-8")
+        (out / "index.html").write_text(page(tables, boards, out), encoding="utf-8")
+        (out / "leaderboard.md").write_text(markdown(tables), encoding="utf-8")
         with (out / "leaderboard.csv").open("w", newline="", encoding="utf-8") as file:
             writer = csv.writer(file)
             writer.writerow(["corpus", "split", "hash", *COLUMNS])
@@ -343,28 +344,18 @@ def main() -> None:
     except (UserError, OSError) as error:
         sys.exit(f"error: {error}")
     console = Console()
-    by_corpus: dict[str, int] = defaultdict(int)
-    for board in boards:
-        by_corpus[board.corpus] += 1
-        lines = table(board, boards)
-        screen = Table(title=escape(board.title))
-        for column in _used(lines):
-            screen.add_column(column, justify="left" if column in ("run", "remarks") else "right")
+    for title, columns, lines in tables:
+        screen = Table(title=escape(title))
+        for column in columns:
+            screen.add_column(column, justify="left" if column in LEFT else "right")
         for line in lines:
-            screen.add_row(*(escape(line[column]) for column in _used(lines)))
+            screen.add_row(*map(escape, line))
         console.print(screen)
-    for corpus, count in by_corpus.items():
+    for corpus, count in Counter(board.corpus for board in boards).items():
         if count > 1:
             console.print(
                 f"{corpus}: rows of different tables aren't comparable, for their splits differ", soft_wrap=True
             )
-    for jobs in sweeps:
-        screen = Table(title=escape(jobs.title))
-        for column in JOB_COLUMNS:
-            screen.add_column(column)
-        for cells in jobs.lines():
-            screen.add_row(*map(escape, cells))
-        console.print(screen)
     console.print(f"written to {out / 'leaderboard.md'}, .csv and index.html", soft_wrap=True)
 
 

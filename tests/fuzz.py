@@ -308,7 +308,7 @@ def targets(folder: Path) -> dict[str, Target]:  # noqa: PLR0915
             cfg = compose_words(["dataset=demo"])
             steps: list[Callable[[], object]] = [
                 lambda: results_of(inside, cfg),
-                lambda: leaderboard.markdown(leaderboard.gather(find_runs([inside]))),
+                lambda: leaderboard.markdown(leaderboard.shown(leaderboard.gather(find_runs([inside])))),
                 lambda: [pool.pool(runs) for runs in pool.recipes(find_runs([inside]))],
             ]
             for step in steps:

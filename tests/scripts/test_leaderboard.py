@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from scripts import leaderboard
-from scripts.leaderboard import APART, PUBLISHED, REPORT, find_jobs, gather, markdown, table
+from scripts.leaderboard import APART, PUBLISHED, REPORT, find_jobs, gather, markdown, shown, table
 from ser.errors import UserError
 from ser.results import find_runs
 from ser.sweeps import ERROR, PLAN, Job
@@ -298,8 +298,8 @@ def test_a_sweep_without_any_results_is_shown_and_a_finished_one_has_no_such_tab
 
 def test_readme_shows_the_table_of_the_committed_results() -> None:
     readme = (ROOT / "README.md").read_text(encoding="utf-8")
-    shown = readme.split("<!-- table -->")[1].split("<!-- end of table -->")[0].strip()
-    assert shown == markdown(gather(find_runs([ROOT / "docs/results"]))).strip()
+    pasted = readme.split("<!-- table -->")[1].split("<!-- end of table -->")[0].strip()
+    assert pasted == markdown(shown(gather(find_runs([ROOT / "docs/results"])))).strip()
 
 
 def test_every_row_of_the_report_is_a_choice() -> None:
