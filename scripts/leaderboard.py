@@ -310,7 +310,8 @@ def page(tables: Sequence[Shown], boards: Sequence[Board], out: Path) -> str:
     for run in (run for board in boards for row in board.rows.values() for run in row.runs):
         report = Path(run["file"]).with_name("report.html")
         if report.is_file():
-            name = f"{run['features']} → {run['model']}, {run['split']['name']}, seed {run['seed']}"
+            seed = "" if run["seed"] is None else f", seed {run['seed']}"
+            name = f"{run['features']} → {run['model']}, {run['split']['name']}{seed}"
             runs.append((name, Path(os.path.relpath(report, out)).as_posix()))
     return index_page("Runs", tables, runs)
 
