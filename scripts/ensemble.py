@@ -2,7 +2,7 @@
 
 Takes the runs below the folders. Those that differ in nothing but their seed are joined: the model's probabilities are
 the mean of theirs. It is calibrated on their validation clips, tested on their test clips, and left as a folder like a
-run's, which all other commands take. Several sets of such runs, as the folds of a sweep, get a folder each.
+run's, which all other scripts take. Several sets of such runs, as the folds of a sweep, get a folder each.
 """
 
 import argparse
@@ -11,21 +11,25 @@ import sys
 from collections import defaultdict
 from collections.abc import Sequence
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import Any
 
 import numpy as np
 import torch
+from rich.markup import escape
 
 from ser.calibration import calibrate, calibration_error
 from ser.callbacks import find_checkpoint, write_checkpoint
 from ser.ensemble import join_checkpoints
 from ser.errors import UserError
 from ser.evaluation import answers_about
-from ser.recognizer import Recognizer, add_calibration
+from ser.recognizer import Recognizer
 from ser.results import (
     GIT_REVISION,
     check_results,
+    console,
     find_runs,
+    place_for,
     read_choices,
     scored,
     show,
@@ -49,8 +53,8 @@ _HELD: dict[str, type | tuple[type, ...]] = {
 """What a member's ``metrics.json`` tells beside what all tell."""
 
 
-def seed_sets(runs: Sequence[dict[str, Any]]) -> list[list[dict[str, Any]]]:
-    """Trainings, those together that differ in nothing but their seed, where there are several.
+def seed_sets(runs: Sequence[dict[str, Any]]) -> tuple[list[list[dict[str, Any]]], list[dict[str, Any]]]:
+    """Trainings, those together that differ in nothing but their seed; and those of which there is one alone.
 
     Raises:
         UserError: There are none such, or a seed is there twice.
@@ -67,7 +71,7 @@ def seed_sets(runs: Sequence[dict[str, Any]]) -> list[list[dict[str, Any]]]:
     for found in sets:
         if len({run["seed"] for run in found}) < len(found):
             raise UserError(f"a seed is there twice: {', '.join(run['file'] for run in found)}; give one of them")
-    return sets
+    return sets, [found[0] for found in same.values() if len(found) == 1]
 
 
 def ensemble(runs: Sequence[dict[str, Any]], folder: Path, command: list[str]) -> dict[str, Any]:
@@ -77,9 +81,10 @@ def ensemble(runs: Sequence[dict[str, Any]], folder: Path, command: list[str]) -
         UserError: A checkpoint can't be used, or the corpus is not what it was.
     """
     homes = [Path(run["file"]).parent for run in runs]
-    checkpoint = folder / "checkpoints" / "ensemble.ckpt"
-    write_checkpoint(checkpoint, join_checkpoints([find_checkpoint(home) for home in homes]))
-    recognizer = Recognizer.load(checkpoint)
+    joined = join_checkpoints([find_checkpoint(home) for home in homes])
+    with TemporaryDirectory() as place:
+        write_checkpoint(unfinished := Path(place) / "ensemble.ckpt", joined)
+        recognizer = Recognizer.load(unfinished)
     first, cfg = runs[0], read_choices(homes[0])
     cfg["seed"] = [run["seed"] for run in runs]
 
@@ -97,14 +102,14 @@ def ensemble(runs: Sequence[dict[str, Any]], folder: Path, command: list[str]) -
         sides[side] = trial, torch.from_numpy(table.probabilities).log(), torch.from_numpy(table.true)
     _, logits, targets = sides["val"]
     calibration = calibrate(logits, targets)
-    add_calibration(checkpoint, calibration)
+    checkpoint = folder / "checkpoints" / "ensemble.ckpt"
+    write_checkpoint(checkpoint, {**joined, "calibration": calibration.state_dict()})
     trial, logits, targets = sides["test"]
     probabilities = (logits / calibration.temperature).softmax(1)
     answers = answers_about(trial.clips, trial.labels, np.asarray(probabilities))
 
     results = {
         **{name: value for name, value in first.items() if name not in (*ALONE, "file")},
-        "row": None,
         "model": f"{first['model']} × {len(runs)}",
         "members": [{name: run[name] for name in ("seed", "command", "git")} for run in runs],
         "parameters": {name: sum(run["parameters"][name] for run in runs) for name in ("trainable", "total")},
@@ -139,10 +144,15 @@ def main() -> None:
     options = parser.parse_args()
     command = [*started_as("scripts/ensemble.py"), *sys.argv[1:]]
     try:
-        sets = seed_sets(find_runs(options.paths))
+        sets, alone = seed_sets(find_runs(options.paths))
+        for run in alone:
+            console.print(f"left out, for no other run has another seed alone: {escape(run['file'])}", soft_wrap=True)
         out = options.out or options.paths[0] / "ensemble"
-        for number, runs in enumerate(sets):
-            folder = out / str(number) if len(sets) > 1 else out
+        taken: set[Path] = set()
+        for runs in sets:
+            fold = runs[0]["split"].get("fold")
+            name = f"{runs[0]['dataset']['name']}_{runs[0]['features']}_{runs[0]['model']}"
+            folder = place_for(out, name if fold is None else f"{name}_fold{fold}", taken) if len(sets) > 1 else out
             show(ensemble(runs, folder, command), folder)
     except (UserError, OSError) as error:
         sys.exit(f"error: {error}")

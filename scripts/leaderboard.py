@@ -178,9 +178,9 @@ def _row(run: dict[str, Any], recipe: tuple[str, ...]) -> Row:
     extra = recipe[3:]
     suffix = f" ({' '.join(extra)})" if extra else ""
     if run["row"] in PUBLISHED:
-        to_the_letter = not extra and not any(word.startswith("split.") for word in run["command"] or [])
+        changed = extra or "members" in run or any(word.startswith("split.") for word in run["command"] or [])
         rank = (list(PUBLISHED).index(run["row"]), suffix)
-        return Row(label + suffix, rank, PUBLISHED[run["row"]] if to_the_letter else None)
+        return Row(label + suffix, rank, None if changed else PUBLISHED[run["row"]])
     of_its_own = (run["seed"] is None and "members" not in run) or any(word.startswith("experiment=") for word in extra)
     defaults = "" if of_its_own else ", this project's defaults"
     return Row(label + defaults + suffix, (len(PUBLISHED), label + suffix), None)

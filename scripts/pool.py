@@ -8,11 +8,9 @@ together and scores them as one test set, with intervals over all its speakers. 
 import argparse
 import hashlib
 import json
-import re
 import sys
 from collections import defaultdict
 from collections.abc import Sequence
-from itertools import count
 from pathlib import Path
 from statistics import mean, median, stdev
 from types import NoneType
@@ -20,7 +18,7 @@ from typing import Any
 
 from ser.errors import UserError
 from ser.evaluation import SCORES, Answers, join, read_answers
-from ser.results import check_results, console, find_runs, read_choices, scored, show, write
+from ser.results import check_results, console, find_runs, place_for, read_choices, scored, show, write
 
 FOLDED = ("kfold", "loso")
 
@@ -134,11 +132,9 @@ def main() -> None:
         for runs in recipes(find_runs(options.paths)):
             results, answers = pool(runs)
             seed = "" if results["seed"] is None else f"_seed{results['seed']}"
-            name = re.sub(r"\W+", "_", f"{results['dataset']['name']}_{results['features']}_{results['model']}{seed}")
+            name = f"{results['dataset']['name']}_{results['features']}_{results['model']}{seed}"
             out = options.out or options.paths[0] / "pooled"
-            names = (name if number == 1 else f"{name}_{number}" for number in count(1))
-            folder = next(place for name in names if (place := out / name) not in taken)
-            taken.add(folder)
+            folder = place_for(out, name, taken)
             folder.mkdir(parents=True, exist_ok=True)
             choices = read_choices(Path(runs[0]["file"]).parent)
             choices["split"]["fold"] = "pooled"

@@ -14,7 +14,7 @@ from ser.errors import UserError
 BINS = 15
 """Of the expected calibration error, as in Guo et al. (2017)."""
 
-UNCALIBRATED = "This checkpoint is not the one that its run tested: its probabilities are not calibrated."
+UNCALIBRATED = "This checkpoint was not tested by its run, so its probabilities are not calibrated."
 
 TEMPERATURES = (0.05, 20.0)
 """Between which the best one is looked for."""

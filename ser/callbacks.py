@@ -161,7 +161,7 @@ def find_checkpoint(path: str | Path) -> Path:
     path = Path(path)
     if not path.is_dir():
         return path
-    kept = sorted((path / "checkpoints").glob("*.ckpt"))
+    kept = sorted((path / "checkpoints").glob("[!.]*.ckpt"))
     tested = [checkpoint for checkpoint in kept if "calibration" in read_checkpoint(checkpoint)]
     if len(tested) == 1:
         return tested[0]
@@ -179,7 +179,7 @@ class History(Callback):
     """Keeps what a run finds, epoch by epoch, in memory and in the checkpoints; a resumed run tells all of it.
 
     Args:
-        command: What was typed; a resumed run keeps what was typed to start it, and adds what it goes on with.
+        command: What was typed; of a resumed run, what would make it from its beginning.
 
     Attributes:
         command: The same.
@@ -223,8 +223,9 @@ class History(Callback):
         if trainer.state.fn != TrainerFn.FITTING:
             return
         history = checkpoint["history"]
-        begun = history["command"]
-        since = [word for word in self.command[2:] if word not in begun and not word.startswith("ckpt_path=")]
+        since = [word for word in self.command[2:] if not word.startswith("ckpt_path=")]
+        options = {word.partition("=")[0] for word in since}
+        begun = [word for word in history["command"] if word.partition("=")[0] not in options]
         self.command, self.epochs, self.confusion = [*begun, *since], history["epochs"], history["confusion"]
         self._began = time.perf_counter() - history["seconds"]
         for logger in trainer.loggers:

@@ -200,3 +200,14 @@ def add_calibration(path: Path, calibration: Calibration) -> None:
         UserError: The checkpoint is broken, or can't be written to; it is as it was.
     """
     write_checkpoint(path, {**read_checkpoint(path), "calibration": calibration.state_dict()})
+
+
+def remove_calibration(path: Path) -> None:
+    """Take the calibration out of a checkpoint of a run that has tested another one since, if it has any.
+
+    Raises:
+        UserError: The checkpoint is broken, or can't be written to.
+    """
+    checkpoint = read_checkpoint(path)
+    if checkpoint.pop("calibration", None) is not None:
+        write_checkpoint(path, checkpoint)

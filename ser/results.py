@@ -3,11 +3,13 @@
 import csv
 import json
 import platform
+import re
 import subprocess
 import sys
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from importlib.metadata import version
+from itertools import count
 from pathlib import Path
 from types import NoneType
 from typing import Any
@@ -364,6 +366,18 @@ def find_runs(paths: Sequence[Path]) -> list[dict[str, Any]]:
     if not files:
         raise UserError(f"no metrics.json below {', '.join(map(str, paths))}: give run folders, or a sweep's folder")
     return [{**_read_results(file), "file": str(file)} for file in files]
+
+
+def place_for(out: Path, name: str, taken: set[Path]) -> Path:
+    """A folder in ``out`` called ``name``, or that with a number behind it where it is ``taken``, which it is then.
+
+    What is no letter or digit becomes an underscore.
+    """
+    plain = re.sub(r"\W+", "_", name)
+    names = (plain if number == 1 else f"{plain}_{number}" for number in count(1))
+    folder = next(place for one in names if (place := out / one) not in taken)
+    taken.add(folder)
+    return folder
 
 
 def _read_results(file: Path) -> dict[str, Any]:

@@ -45,7 +45,7 @@ from ser.files import file_error, remove_unfinished
 from ser.labels import Labels
 from ser.models import NETWORKS, EmotionNetwork
 from ser.ranks import LostRankError, check_ranks, together
-from ser.recognizer import add_calibration
+from ser.recognizer import add_calibration, remove_calibration
 from ser.results import (
     announce,
     collect,
@@ -207,6 +207,8 @@ def _fit_and_test(
 
     calibration = calibrate(*validation_answers(network, data))
     add_calibration(tested, calibration)
+    for other in {Path(one.best_model_path) for one in kept.values()} - {tested}:
+        remove_calibration(other)
     table, errors = _calibrated(data, answers, calibration)
     board.show_answers(network, table)
     results = {

@@ -21,8 +21,9 @@ from ser.calibration import Calibration
 from ser.callbacks import find_checkpoint
 from ser.corpora import read_corpora
 from ser.errors import UserError
+from ser.files import UNFINISHED
 from ser.models import CHECKPOINT_FORMAT
-from ser.recognizer import Answer, Recognizer, add_calibration
+from ser.recognizer import Answer, Recognizer, add_calibration, remove_calibration
 from ser.splits import Split, split_clips
 from ser.train import run
 from tests.helpers import composed
@@ -390,6 +391,10 @@ def test_a_checkpoint_without_calibration_answers_at_temperature_1(trained: Run,
 def test_the_folder_of_a_run_stands_for_the_checkpoint_that_it_tested(trained: Run, tmp_path: Path) -> None:
     assert find_checkpoint(trained.folder) == trained.checkpoint
     assert find_checkpoint(trained.checkpoint) == trained.checkpoint
+    unfinished = trained.checkpoint.with_name(f"{UNFINISHED}last.ckpt")
+    unfinished.write_bytes(b"half")
+    assert find_checkpoint(trained.folder) == trained.checkpoint
+    unfinished.unlink()
     (sound, *_) = trained.files()
     assert Recognizer.load(str(trained.folder))(sound) == Recognizer.load(trained.checkpoint)(sound)
 
@@ -399,6 +404,9 @@ def test_the_folder_of_a_run_stands_for_the_checkpoint_that_it_tested(trained: R
     refused(tmp_path, f"has not come to its test: let it end, or give {last}")
     best, other = (shutil.copy(trained.checkpoint, last.with_name(f"{name}.ckpt")) for name in ("best", "other"))
     refused(tmp_path, f"has several tested checkpoints: give one of {best}, {other}")
+    for _ in range(2):
+        remove_calibration(Path(other))
+        assert find_checkpoint(tmp_path) == Path(best)
 
 
 @pytest.mark.parametrize("share", [0.0, 0.01, 0.5, 0.999])

@@ -171,7 +171,17 @@ print(results.GIT_REVISION, results._git_revision())
 def test_the_revision_is_that_of_the_code_as_it_was_read(tmp_path: Path) -> None:
     shutil.copytree(ROOT / "ser", tmp_path / "ser", ignore=shutil.ignore_patterns("__pycache__"))
     (tmp_path / ".gitignore").write_text("__pycache__\n")
-    git = ["git", "-C", str(tmp_path), "-c", "user.name=n", "-c", "user.email=n@example.org"]
+    git = [
+        "git",
+        "-C",
+        str(tmp_path),
+        "-c",
+        "user.name=n",
+        "-c",
+        "user.email=n@example.org",
+        "-c",
+        "commit.gpgsign=false",
+    ]
     for words in (["init", "--quiet"], ["add", "."], ["commit", "--quiet", "--message=first"]):
         subprocess.run([*git, *words], check=True)
     head = subprocess.run([*git, "rev-parse", "HEAD"], check=True, capture_output=True, text=True).stdout.strip()

@@ -115,8 +115,9 @@ def test_runs_that_differ_in_more_than_their_seed_are_not_joined(sweep: Path, jo
         ensemble.seed_sets(find_runs([sweep / "0/1", sweep / "1/2", joined]))
     with pytest.raises(UserError, match="a seed is there twice"):
         ensemble.seed_sets([*find_runs([sweep / "0"]), *find_runs([sweep / "0/2"])])
-    (found,) = ensemble.seed_sets(find_runs([sweep / "0", sweep / "1/1"]))
+    (found,), (alone,) = ensemble.seed_sets(find_runs([sweep / "0", sweep / "1/1"]))
     assert [one["seed"] for one in found] == [1, 2]
+    assert alone["file"] == str(sweep / "1/1/metrics.json")
 
 
 Change = Callable[[dict[str, Any]], None]
@@ -169,6 +170,7 @@ def test_a_corpus_that_has_changed_is_refused(sweep: Path, people: Path, tmp_pat
         config.write_text(config.read_text(encoding="utf-8").replace(str(people), str(fewer)), encoding="utf-8")
     with pytest.raises(UserError, match=r"is not what it was when .* was trained: its split has the hash"):
         ensemble.ensemble(find_runs([tmp_path / "runs"]), tmp_path / "out", [])
+    assert not (tmp_path / "out").exists()
 
 
 def test_errors_end_in_a_sentence(sweep: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -167,6 +167,12 @@ def test_reports_figures_stand_beside_nothing_but_its_corpus_and_its_split() -> 
     another = metrics(1, 0.4)
     another["command"].append("split.seed=9")
     assert cells([another])[0][REPORT] == "–"
+    single = metrics(1, 0.4)
+    several = {**single, "model": "cnn1d × 2", "seed": None, "command": ["python", "x"], "members": [single]}
+    rows = cells([single, several])
+    assert [(row["run"], row[REPORT] != "–") for row in rows] == [
+        ("energy → cnn1d", True), ("energy → cnn1d × 2", False)
+    ]  # fmt: skip
 
 
 def test_another_recipe_is_another_row_and_not_the_reports() -> None:
