@@ -120,6 +120,21 @@ def test_runs_that_differ_in_more_than_their_seed_are_not_joined(sweep: Path, jo
     assert alone["file"] == str(sweep / "1/1/metrics.json")
 
 
+def test_a_run_without_another_seed_is_told_of_and_folds_name_the_folders(
+    sweep: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    made: list[Path] = []
+    monkeypatch.setattr(ensemble, "ensemble", lambda runs, folder, command: made.append(folder))
+    monkeypatch.setattr(ensemble, "show", lambda results, folder: None)
+    monkeypatch.setattr(sys, "argv", ["ensemble.py", *map(str, (sweep / "0", sweep / "1/2")), "--out", str(tmp_path)])
+    ensemble.main()
+    said = "".join(capsys.readouterr().out.split())
+    assert f"leftout,fornootherrunhasanotherseedalone:{sweep / '1/2/metrics.json'}" in said
+    monkeypatch.setattr(sys, "argv", ["ensemble.py", str(sweep), "--out", str(tmp_path)])
+    ensemble.main()
+    assert made == [tmp_path, *(tmp_path / f"manifest_energy_zcr_cnn1d_fold{fold}" for fold in (0, 1))]
+
+
 Change = Callable[[dict[str, Any]], None]
 
 
