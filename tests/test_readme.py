@@ -167,7 +167,8 @@ def folder(clips: Path) -> Path:
             runpy.run_path(str(ROOT / "train.py"), run_name="__main__")
     for name in ("RUN_A", "RUN_B", "multirun/0"):
         shutil.copytree(clips / "outputs/RUN", clips / "outputs" / name)
-    shutil.copytree(clips / "outputs/folds", clips / "outputs/multirun/folds")
+    for name in ("multirun/folds", "ENSEMBLE"):
+        shutil.copytree(clips / "outputs/folds", clips / "outputs" / name)
     one = next((clips / "data/crema_d").glob("*.wav"))
     for name in ("clip.wav", "another.wav", "long.wav"):
         shutil.copy(one, clips / name)
