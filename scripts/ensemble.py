@@ -18,7 +18,7 @@ import numpy as np
 import torch
 from rich.markup import escape
 
-from ser.calibration import calibrate, calibration_error
+from ser.calibration import calibrate, calibration_report
 from ser.callbacks import find_checkpoint, write_checkpoint
 from ser.ensemble import join_checkpoints
 from ser.errors import UserError
@@ -115,13 +115,7 @@ def ensemble(runs: Sequence[dict[str, Any]], folder: Path, command: list[str]) -
         "parameters": {name: sum(run["parameters"][name] for run in runs) for name in ("trainable", "total")},
         "seed": None,
         "checkpoint": {"tested": checkpoint.stem, "epoch": ", ".join(str(run["checkpoint"]["epoch"]) for run in runs)},
-        "calibration": {
-            "temperature": calibration.temperature,
-            "validation_clips": len(sides["val"][2]),
-            "test_error_before": calibration_error(logits.softmax(1), targets),
-            "test_error": calibration_error(probabilities, targets),
-            "test_loss_before": torch.nn.functional.cross_entropy(logits, targets).item(),
-        },
+        "calibration": calibration_report(calibration, len(sides["val"][2]), logits, targets),
         "seconds": round(sum(run["seconds"] for run in runs), 1),
         "versions": versions(),
         "git": GIT_REVISION,

@@ -30,7 +30,7 @@ from sklearn.svm import SVC
 from ser.audio import Recording, read_audio
 from ser.bank import INT16_SCALE, decode_clips, fingerprints, refuse_skipped
 from ser.cache import cached, code, digest_of
-from ser.calibration import calibrate, calibration_error
+from ser.calibration import calibrate, calibration_report
 from ser.config import compose_words
 from ser.corpora import SIDES, read_corpora
 from ser.errors import UserError
@@ -161,15 +161,9 @@ def run(name: str, cfg: dict[str, Any], folder: Path, command: list[str]) -> dic
         "seed": None,
         "precision": "64-true",
         "checkpoint": {"tested": f"SVM with C = {strength:g}", "epoch": None, "best_val_uar": best},
-        "calibration": {
-            "temperature": calibration.temperature,
-            "validation_clips": len(usable["val"]),
-            "test_error_before": calibration_error(margins["test"].softmax(1), torch.from_numpy(answers.true)),
-            "test_error": calibration_error(probabilities, torch.from_numpy(answers.true)),
-            "test_loss_before": torch.nn.functional.cross_entropy(
-                margins["test"], torch.from_numpy(answers.true)
-            ).item(),
-        },
+        "calibration": calibration_report(
+            calibration, len(usable["val"]), margins["test"], torch.from_numpy(answers.true)
+        ),
         "answer_seconds": _answer_seconds(name, fitted, [clip.path for clip in usable["test"][:TIMED]]),
         "seconds": round(time.perf_counter() - began, 1),
         "versions": {**versions(), "opensmile": opensmile_version, "scikit-learn": version("scikit-learn")},

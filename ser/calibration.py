@@ -93,6 +93,26 @@ def calibrate(logits: Tensor, targets: Tensor) -> Calibration:
     return Calibration(temperature, confidence[order].float(), (answers == targets)[order])
 
 
+def calibration_report(
+    calibration: Calibration, validation_clips: int, logits: Tensor, targets: Tensor
+) -> dict[str, float | int]:
+    """What results tell of a calibration, on test clips.
+
+    Args:
+        calibration: From ``validation_clips`` clips.
+        validation_clips: How many.
+        logits: Before it, ``(clip, class)``.
+        targets: Class indices ``(clip,)``.
+    """
+    return {
+        "temperature": calibration.temperature,
+        "validation_clips": validation_clips,
+        "test_error_before": calibration_error(logits.softmax(1), targets),
+        "test_error": calibration_error((logits / calibration.temperature).softmax(1), targets),
+        "test_loss_before": torch.nn.functional.cross_entropy(logits, targets).item(),
+    }
+
+
 def calibration_error(probabilities: Tensor, targets: Tensor) -> float:
     """Expected calibration error, 0 to 1: how far confidence and accuracy are apart, by ``BINS`` bins of confidence.
 

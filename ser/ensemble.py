@@ -10,7 +10,7 @@ from torch import Tensor, nn
 from ser import __version__
 from ser.callbacks import read_checkpoint
 from ser.errors import UserError
-from ser.models import CHECKPOINT_FORMAT, NETWORKS, EmotionNetwork
+from ser.models import CHECKPOINT_FORMAT, KINDS, EmotionNetwork
 
 NORMALIZER_TOLERANCE = 1e-3
 """How far apart, relatively, the statistics of the same training clips may be that two machines have taken."""
@@ -29,8 +29,7 @@ class Ensemble(EmotionNetwork):
     """
 
     def __init__(self, input_shape: Sequence[int], num_classes: int, members: Sequence[Mapping[str, Any]]) -> None:
-        kinds = {network.__name__: network for network in NETWORKS.values()}
-        networks = [kinds[member["network"]](**member["hyper_parameters"]) for member in members]
+        networks = [KINDS[member["network"]](**member["hyper_parameters"]) for member in members]
         self.dimensions = networks[0].dimensions  # which the base class asks for
         super().__init__(input_shape, num_classes)
         self.members = nn.ModuleList(networks)

@@ -15,7 +15,7 @@ from ser.callbacks import find_checkpoint, read_checkpoint, write_checkpoint
 from ser.ensemble import Ensemble
 from ser.errors import UserError
 from ser.features import FeatureConfig, Frontend, WeightsError
-from ser.models import CHECKPOINT_FORMAT, NETWORKS, EmotionNetwork
+from ser.models import CHECKPOINT_FORMAT, KINDS, EmotionNetwork
 
 TOO_LOUD = "gives no finite answer: its samples are far beyond full scale"
 
@@ -98,7 +98,7 @@ class Recognizer:
             config = FeatureConfig(**state["features"])
             frontend = Frontend(config, state["length"])
             frontend.normalizer.load_state_dict(state["normalizer"])
-            kinds = {network.__name__: network for network in (*NETWORKS.values(), Ensemble)}
+            kinds = {**KINDS, Ensemble.__name__: Ensemble}
             network = kinds[checkpoint["network"]](**checkpoint["hyper_parameters"])
             network.load_state_dict(checkpoint["state_dict"])
             calibration = Calibration(**checkpoint.get("calibration", {}))

@@ -24,7 +24,7 @@ from rich.markup import escape
 
 from ser.augment import Augment
 from ser.bank import decode_clips, fingerprints
-from ser.calibration import Calibration, calibrate, calibration_error
+from ser.calibration import Calibration, calibrate, calibration_report
 from ser.callbacks import (
     AverageWeights,
     Checkpoint,
@@ -263,13 +263,7 @@ def _calibrated(data: EmotionDataModule, answers: TestAnswers, calibration: Cali
     probabilities = (answers.logits.double() / calibration.temperature).softmax(1)
     table = answers_about([data.clips[i] for i in answers.clips.tolist()], data.labels, probabilities.numpy())
     right = torch.from_numpy(table.true)
-    return table, {
-        "temperature": calibration.temperature,
-        "validation_clips": len(data.side("val")),
-        "test_error_before": calibration_error(answers.logits.softmax(1), right),
-        "test_error": calibration_error(probabilities, right),
-        "test_loss_before": torch.nn.functional.cross_entropy(answers.logits, right).item(),
-    }
+    return table, calibration_report(calibration, len(data.side("val")), answers.logits, right)
 
 
 def resolve_precision(asked: str | int | None, accelerator: str = "auto") -> Any:

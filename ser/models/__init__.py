@@ -8,7 +8,7 @@ from ser.models.probe import Probe
 from ser.models.seresnet import SeResNet
 from ser.models.wide1d import Wide1d
 
-__all__ = ["CHECKPOINT_FORMAT", "NETWORKS", "Batch", "EmotionNetwork", "ShapeError", "name_of"]
+__all__ = ["CHECKPOINT_FORMAT", "KINDS", "NETWORKS", "Batch", "EmotionNetwork", "ShapeError", "name_of"]
 
 NETWORKS: dict[str, type[EmotionNetwork]] = {
     "cnn1d": Cnn1d,
@@ -20,6 +20,9 @@ NETWORKS: dict[str, type[EmotionNetwork]] = {
     "probe": Probe,
 }
 """Every network by its name on the command line, ``model=NAME``."""
+
+KINDS = {network.__name__: network for network in NETWORKS.values()}
+"""The same by the name of their class, as checkpoints tell it."""
 
 
 def name_of(kind: str) -> str:
