@@ -425,7 +425,7 @@ def main() -> None:
     for name in options.parts or PARTS:
         measure, needed = PARTS[name]
         if not installed(*needed):
-            console.print(f'{name} is left out: {", ".join(needed)} not installed; pip install "ser\\[bench]"')
+            console.print(f'{name} is left out: {", ".join(needed)} not installed; pip install -e ".\\[bench]"')
             continue
         try:
             for row in measure(options.rounds):

@@ -169,7 +169,7 @@ def contenders(
     found: dict[str, Work] = {}
     for name, make in (("audiomentations", audiomentations), ("torch_audiomentations", torch_audiomentations)):
         if importlib.util.find_spec(name) is None:
-            left_out[name] = 'not installed; pip install "ser[bench]"'
+            left_out[name] = 'not installed; pip install -e ".[bench]"'
             continue
         if len(transforms := make(chances, rooms)) < len(chances):
             continue

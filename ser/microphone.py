@@ -96,7 +96,7 @@ def _sounddevice() -> Any:
     try:
         return importlib.import_module("sounddevice")
     except ImportError as error:
-        raise UserError('the microphone needs sounddevice: pip install "ser[microphone]"') from error
+        raise UserError('the microphone needs sounddevice: pip install -e ".[microphone]"') from error
     except OSError as error:
         raise UserError(
             f"sounddevice can't load PortAudio: {error}; install it, on Debian and Ubuntu: apt install libportaudio2"

@@ -57,7 +57,7 @@ LAUNCHERS = {
 }
 """Hydra's plugins of the extra ``sweep``, and the choices that each brings."""
 
-EXTRA = "pip install 'ser[sweep]' (in a checkout: pip install -e '.[sweep]')"
+EXTRA = "pip install -e '.[sweep]'"
 
 LOOK_EVERY_SECONDS = 2
 

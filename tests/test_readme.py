@@ -1,4 +1,4 @@
-"""Every command of the README and of docs/ is run, on a few synthetic clips in place of the corpora."""
+"""Every command of the README is run on a few synthetic clips; trainings of docs/ are composed, and scripts run."""
 
 import contextlib
 import io

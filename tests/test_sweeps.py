@@ -253,7 +253,7 @@ def test_a_launcher_that_is_not_installed_ends_in_words(launcher: str, tmp_path:
     shown, _ = ran.communicate(timeout=300)
     assert ran.returncode == 1
     plugin = "hydra-joblib-launcher" if launcher == "joblib" else "hydra-submitit-launcher"
-    assert shown.startswith(f"error: hydra/launcher={launcher} needs {plugin}: pip install 'ser[sweep]'"), shown
+    assert shown.startswith(f"error: hydra/launcher={launcher} needs {plugin}: pip install -e '.[sweep]'"), shown
 
 
 def test_every_launcher_composes() -> None:

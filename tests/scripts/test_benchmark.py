@@ -50,7 +50,7 @@ def test_script_writes_rows_and_names_what_is_left_out(
         main()
     assert ended.value.code == 0
     printed = " ".join(capsys.readouterr().out.split())
-    assert 'run_energy_zcr is left out: no_such_library not installed; pip install "ser[bench]"' in printed
+    assert 'run_energy_zcr is left out: no_such_library not installed; pip install -e ".[bench]"' in printed
     (row,) = json.loads((tmp_path / "rows.json").read_text())
     assert set(row) == {"part", "against", "ratio", "low", "high", "must", "stretch"}
     assert row["part"] == "latency_clip"

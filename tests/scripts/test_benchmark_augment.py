@@ -29,7 +29,7 @@ def test_every_effect_is_measured_and_contenders_that_are_not_there_are_named(
     called(monkeypatch, "--rounds", "1", "--json", str(tmp_path / "costs.json"))
     printed = " ".join(capsys.readouterr().out.split())
     for name in ("audiomentations", "torch_audiomentations"):
-        assert f'{name} is left out: not installed; pip install "ser[bench]"' in printed
+        assert f'{name} is left out: not installed; pip install -e ".[bench]"' in printed
     kept = json.loads((tmp_path / "costs.json").read_text())
     assert [cost["effect"] for cost in kept["costs"]][: len(ORDER)] == list(ORDER)
     assert all(cost["milliseconds"] > 0 and cost["shares"]["cnn1d"] > 0 for cost in kept["costs"])

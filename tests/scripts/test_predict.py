@@ -465,5 +465,5 @@ def test_a_microphone_without_its_library_ends_in_one_line(
     monkeypatch.setitem(sys.modules, "sounddevice", None)
     ended = ask("--microphone", "--csv", tmp_path / "t.csv")
     assert (ended.status, ended.out) == (1, "")
-    assert ended.err == 'error: the microphone needs sounddevice: pip install "ser[microphone]"\n'
+    assert ended.err == 'error: the microphone needs sounddevice: pip install -e ".[microphone]"\n'
     assert not (tmp_path / "t.csv").exists()
