@@ -74,8 +74,8 @@ def seed_sets(runs: Sequence[dict[str, Any]]) -> tuple[list[list[dict[str, Any]]
     return sets, [found[0] for found in same.values() if len(found) == 1]
 
 
-def ensemble(runs: Sequence[dict[str, Any]], folder: Path, command: list[str]) -> dict[str, Any]:
-    """Join the networks of runs that differ in their seed, score the result, and leave it in ``folder``.
+def ensemble(runs: Sequence[dict[str, Any]], folder: Path, command: list[str], device: str = "cpu") -> dict[str, Any]:
+    """Join the networks of runs that differ in their seed, score the result on ``device``, leave it in ``folder``.
 
     Raises:
         UserError: A checkpoint can't be used, or the corpus is not what it was.
@@ -84,7 +84,7 @@ def ensemble(runs: Sequence[dict[str, Any]], folder: Path, command: list[str]) -
     joined = join_checkpoints([find_checkpoint(home) for home in homes])
     with TemporaryDirectory() as place:
         write_checkpoint(unfinished := Path(place) / "ensemble.ckpt", joined)
-        recognizer = Recognizer.load(unfinished)
+        recognizer = Recognizer.load(unfinished, device)
     first, cfg = runs[0], read_choices(homes[0])
     cfg["seed"] = [run["seed"] for run in runs]
 
@@ -135,6 +135,7 @@ def main() -> None:
     )
     parser.add_argument("paths", nargs="+", type=Path, help="run folders, or folders that hold them, as a sweep's")
     parser.add_argument("--out", type=Path, help="folder for the results; by default ensemble/ in the first path")
+    parser.add_argument("--device", default="cpu", help="where the network answers, as torch names it")
     options = parser.parse_args()
     command = [*started_as("scripts/ensemble.py"), *sys.argv[1:]]
     try:
@@ -147,7 +148,7 @@ def main() -> None:
             fold = runs[0]["split"].get("fold")
             name = f"{runs[0]['dataset']['name']}_{runs[0]['features']}_{runs[0]['model']}"
             folder = place_for(out, name if fold is None else f"{name}_fold{fold}", taken) if len(sets) > 1 else out
-            show(ensemble(runs, folder, command), folder)
+            show(ensemble(runs, folder, command, options.device), folder)
     except (UserError, OSError) as error:
         sys.exit(f"error: {error}")
 

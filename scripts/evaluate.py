@@ -22,7 +22,9 @@ from ser.results import GIT_REVISION, scored, show, started_as, versions, write
 from ser.scoring import answer_all, answered, describe_checkpoint, describe_clips, trial_of
 
 
-def evaluate(checkpoint: Path, cfg: dict[str, Any], side: str, folder: Path, command: list[str]) -> dict[str, Any]:
+def evaluate(
+    checkpoint: Path, cfg: dict[str, Any], side: str, folder: Path, command: list[str], device: str = "cpu"
+) -> dict[str, Any]:
     """Answer the clips, score the answers and write the folder.
 
     Args:
@@ -31,12 +33,13 @@ def evaluate(checkpoint: Path, cfg: dict[str, Any], side: str, folder: Path, com
         side: ``all``, or a side of the split.
         folder: What is left goes there.
         command: What was typed.
+        device: Where the network answers.
 
     Raises:
         UserError: The checkpoint or the corpus can't be used, or they share fewer than two emotions.
     """
     checkpoint = find_checkpoint(checkpoint)
-    recognizer = Recognizer.load(checkpoint)
+    recognizer = Recognizer.load(checkpoint, device)
     trial = trial_of(cfg, side, [recognizer])
     probabilities = answer_all(recognizer, trial)
     trial, finite = answered(trial, [probabilities])
@@ -70,12 +73,12 @@ def main() -> None:
     parser.add_argument("words", nargs="+", help="as train.py takes them: dataset=NAME, dataset.root=…, labels=…")
     parser.add_argument("--side", choices=("all", *SIDES), default="all", help="all clips, or a side of split=")
     parser.add_argument("--out", type=Path, default=Path("outputs/evaluate"), help="folder for the results")
+    parser.add_argument("--device", default="cpu", help="where the network answers, as torch names it")
     options = parser.parse_args()
+    command = [*started_as("scripts/evaluate.py"), *sys.argv[1:]]
     try:
         cfg = compose_words(options.words)
-        results = evaluate(
-            options.checkpoint, cfg, options.side, options.out, [*started_as("scripts/evaluate.py"), *sys.argv[1:]]
-        )
+        results = evaluate(options.checkpoint, cfg, options.side, options.out, command, options.device)
     except (UserError, HydraException, OSError) as error:
         sys.exit(f"error: {error}")
     show(results, options.out)

@@ -273,7 +273,7 @@ def main() -> None:
         help="leave a file unanswered that is less sure than answers that were wrong this often on validation",
     )  # fmt: skip
     parser.add_argument("--batch-size", type=int, help="files at a time, 32; windows of a timeline at a time, 4")
-    parser.add_argument("--device", default="cpu", help="as torch names it")
+    parser.add_argument("--device", default="cpu", help="where the network answers, as torch names it")
     long = parser.add_argument_group("long recordings and live answers")
     kind = long.add_mutually_exclusive_group()
     kind.add_argument("--timeline", action="store_true", help="say what is heard when in each file, however long")

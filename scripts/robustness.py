@@ -48,7 +48,13 @@ BRACKETS = "change: UAR against clean; in brackets where its 95 % interval, of t
 
 
 def measure(
-    checkpoints: Sequence[Path], cfg: dict[str, Any], side: str, folder: Path, command: list[str], seed: int = 0
+    checkpoints: Sequence[Path],
+    cfg: dict[str, Any],
+    side: str,
+    folder: Path,
+    command: list[str],
+    device: str = "cpu",
+    seed: int = 0,
 ) -> dict[str, Any]:
     """Score the checkpoints under all conditions and write the folder.
 
@@ -58,6 +64,7 @@ def measure(
         side: ``all``, or a side of the split.
         folder: What is left goes there.
         command: What was typed.
+        device: Where the networks answer.
         seed: Of noises and rooms.
 
     Raises:
@@ -66,7 +73,7 @@ def measure(
     """
     checkpoints = [find_checkpoint(checkpoint) for checkpoint in checkpoints]
     names = short_names(checkpoints)
-    recognizers = [Recognizer.load(checkpoint) for checkpoint in checkpoints]
+    recognizers = [Recognizer.load(checkpoint, device) for checkpoint in checkpoints]
     trial = trial_of(cfg, side, recognizers)
     try:
         check_writable(folder)
@@ -301,11 +308,14 @@ def main() -> None:
     parser.add_argument("--against", type=Path, action="append", default=[], help="another; can be repeated")
     parser.add_argument("--side", choices=("all", *SIDES), default="test", help="of the split; %(default)s by default")
     parser.add_argument("--out", type=Path, default=Path("outputs/robustness"), help="folder for the results")
+    parser.add_argument("--device", default="cpu", help="where the network answers, as torch names it")
     options = parser.parse_args()
     command = [*started_as("scripts/robustness.py"), *sys.argv[1:]]
     try:
         cfg = compose_words(options.words)
-        results = measure([options.checkpoint, *options.against], cfg, options.side, options.out, command)
+        results = measure(
+            [options.checkpoint, *options.against], cfg, options.side, options.out, command, options.device
+        )
     except (UserError, HydraException, OSError) as error:
         sys.exit(f"error: {error}")
     show(results, options.out)

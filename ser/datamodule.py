@@ -128,7 +128,7 @@ class EmotionDataModule(LightningDataModule):
         """Decode every clip, fit the normaliser on the training clips, and keep features; once, whatever the stage.
 
         Raises:
-            UserError: Clips can't be used, and ``strict`` is on.
+            UserError: Clips can't be used, and ``strict`` is on; or a file of recorded noise or rooms can't be.
             DataError: A side of the split or an emotion has no usable clip, or a clip is over 30 s and ``max_seconds``
                 is not set.
         """
@@ -141,6 +141,7 @@ class EmotionDataModule(LightningDataModule):
             raise
 
     def _set_up(self) -> None:
+        self.augment.wave.read()
         recordings = self._decode()
         self.labels = sorted({clip.emotion for clip in self.clips})
         lost = set(self.labels) - {self.clips[i].emotion for i in self._positions["train"]}

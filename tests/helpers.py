@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 import pytest
+import torch
 from torch import Tensor
 
 from ser.config import compose_words
@@ -33,6 +34,11 @@ QUICK = (
     "logger=csv",
 )
 """A network that learns short tones in seconds."""
+
+DEVICES = [
+    "cpu",
+    pytest.param("cuda", marks=pytest.mark.skipif(not torch.cuda.is_available(), reason="there is no CUDA device")),
+]
 
 TINY_WAV2VEC2: dict[str, Any] = {
     "extractor_mode": "group_norm",

@@ -179,6 +179,7 @@ BAD = {
         ("@/file.txt dataset=demo", "not a checkpoint"),
         ("@/best.ckpt dataset=nonsense", "nonsense"),
         ("@/best.ckpt nonsense", "nonsense"),
+        ("@/best.ckpt dataset=demo --device nonsense", "device"),
         ("@/best.ckpt dataset=[demo,tess]", "one choice"),
         ("@/best.ckpt dataset=folder dataset.root=@/missing", "missing"),
         ("@/best.ckpt dataset=folder dataset.root=@/broken_clips", "no clip of these can be used"),

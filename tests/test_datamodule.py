@@ -24,6 +24,7 @@ from ser.features import FeatureConfig
 from ser.models import NETWORKS, Batch
 from ser.samplers import EpochSampler
 from ser.splits import Split, split_clips
+from tests.helpers import DEVICES
 
 EMOTIONS = ("sad", "anger", "happy", "fear")
 SIDE_OF = ("train", "test", "train", "val", "train", "train")
@@ -424,12 +425,6 @@ def test_an_option_out_of_its_range_is_refused(options: dict[str, Any], message:
         EmotionDataModule(Split([], [], []), energy(), **options)
 
 
-DEVICES = [
-    "cpu",
-    pytest.param("cuda", marks=pytest.mark.skipif(not torch.cuda.is_available(), reason="there is no CUDA device")),
-]
-
-
 @pytest.mark.parametrize("device", DEVICES)
 @pytest.mark.parametrize("keep_features", [True, False])
 @pytest.mark.parametrize("max_seconds", [None, 0.4])
@@ -448,6 +443,17 @@ def test_a_bank_in_memory_gives_exactly_the_batches_of_one_on_the_device(
     assert one.inputs.device.type == other.inputs.device.type == one.targets.device.type == device
     assert torch.equal(one.inputs, other.inputs)
     assert torch.equal(one.targets, other.targets)
+
+
+def test_recorded_noise_that_can_not_be_used_is_told_before_clips_are_read(
+    corpus: Corpus, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "noises").mkdir()
+    soundfile.write(tmp_path / "noises" / "hush.wav", np.zeros(4_000), 16_000)
+    monkeypatch.setattr(ser.datamodule, "decode_clips", lambda *_: pytest.fail("clips were read"))
+    augment = Augment(16_000, wave={"noise": 0.5, "noise_folder": str(tmp_path / "noises")})
+    with pytest.raises(UserError, match=r"augment\.wave\.noise_folder: .*hush\.wav is silent; take it away"):
+        EmotionDataModule(corpus(), energy(), augment=augment).setup()
 
 
 class Seen(Callback):

@@ -2,7 +2,6 @@
 
 import math
 from collections.abc import Sequence
-from functools import cached_property
 from pathlib import Path
 
 import torch
@@ -145,6 +144,20 @@ class WaveAugment(nn.Module):
         self.speed_share = speed_share
         self.peak_share = peak_share
         self.active = bool(self.chances)
+        self.recorded: dict[str, WaveformBank] = {}
+
+    def read(self) -> None:
+        """Read the recorded noise and the impulse responses that clips will draw from; once, into main memory.
+
+        Raises:
+            UserError: One of the files can't be used.
+        """
+        for name, option, files in (
+            ("noise", "noise_folder", self.noise_files),
+            ("reverberation", "impulse_folder", self.impulse_files),
+        ):
+            if files and name in self.chances and name not in self.recorded:
+                self.recorded[name] = _read(option, files, self.sample_rate)
 
     def forward(self, waveforms: Tensor, lengths: Tensor) -> tuple[Tensor, Tensor]:
         """Change clips; unchanged outside training.
@@ -161,6 +174,7 @@ class WaveAugment(nn.Module):
         """
         if not self.training or not self.active:
             return waveforms, lengths
+        self.read()
         waveforms, lengths = waveforms.clone(), lengths.clone()
         for name, chance in self.chances.items():
             rows = torch.nonzero(torch.rand(len(waveforms), device=waveforms.device) < chance).squeeze(1)
@@ -186,10 +200,9 @@ class WaveAugment(nn.Module):
         return effects.shift_time(waveforms, lengths, shifts), lengths
 
     def _reverberation(self, waveforms: Tensor, lengths: Tensor) -> tuple[Tensor, Tensor]:
-        if self.impulse_files:
-            bank = self._impulses.to(waveforms.device)
+        if (bank := self.recorded.get("reverberation")) is not None:
             which = torch.randint(len(bank), lengths.shape, device=waveforms.device)
-            responses, _ = bank.gather(which, int(bank.lengths.max()))
+            responses = bank.gather(which.cpu(), int(bank.lengths.max()))[0].to(waveforms.device)
         else:
             rt60, drr = (_between(waveforms, *bounds) for bounds in (self.rt60_seconds, self.drr_db))
             responses = effects.impulse_responses(rt60, self.sample_rate, drr)
@@ -197,13 +210,12 @@ class WaveAugment(nn.Module):
 
     def _noise(self, waveforms: Tensor, lengths: Tensor) -> tuple[Tensor, Tensor]:
         samples = waveforms.shape[1]
-        if self.noise_files:
-            bank = self._noises.to(waveforms.device)
-            which = torch.randint(len(bank), lengths.shape, device=waveforms.device)
+        if (bank := self.recorded.get("noise")) is not None:
+            which = torch.randint(len(bank), lengths.shape, device=waveforms.device).cpu()
             size = bank.lengths[which, None]
-            start = (_between(waveforms, 0, 1)[:, None] * size).long()
-            place = (start + torch.arange(samples, device=waveforms.device)) % size
-            noise = bank.samples[bank.starts[which, None] + place].to(waveforms.dtype)
+            start = (_between(waveforms, 0, 1).cpu()[:, None] * size).long()
+            place = (start + torch.arange(samples)) % size
+            noise = bank.samples[bank.starts[which, None] + place].to(waveforms)
         else:
             noise = effects.coloured_noise(_between(waveforms, 0, 2), samples)
         return effects.add_noise(waveforms, lengths, noise, _between(waveforms, *self.snr_db)), lengths
@@ -220,14 +232,6 @@ class WaveAugment(nn.Module):
 
     def _gain(self, waveforms: Tensor, lengths: Tensor) -> tuple[Tensor, Tensor]:
         return effects.change_gain(waveforms, _either_way(waveforms, self.gain_db)), lengths
-
-    @cached_property
-    def _noises(self) -> WaveformBank:
-        return _read("noise_folder", self.noise_files, self.sample_rate)
-
-    @cached_property
-    def _impulses(self) -> WaveformBank:
-        return _read("impulse_folder", self.impulse_files, self.sample_rate)
 
 
 def _files(option: str, folder: str | None) -> list[Path]:

@@ -141,8 +141,12 @@ class BothWays(nn.Module):
         # From each clip's own last column, so that the padding is read last and changes nothing.
         place = torch.arange(columns.shape[1], device=columns.device)
         turned = (real.sum(1).long() - 1 - place) % columns.shape[1]
-        after = self.forwards(columns)[0]
-        before = self.backwards(_at(columns, turned))[0]
+        # In mixed precision a GPU would run them in float16, whatever the run's precision, and float16 has a scaler of
+        # gradients nowhere here.
+        with torch.autocast(columns.device.type, enabled=False):
+            columns = columns.float()
+            after = self.forwards(columns)[0]
+            before = self.backwards(_at(columns, turned))[0]
         return torch.cat([after, _at(before, turned)], 2), real
 
 

@@ -9,6 +9,7 @@ from hypothesis import strategies as st
 from torch import Tensor
 
 from ser.augment import SpecAugment
+from tests.helpers import DEVICES
 
 ROWS, FRAMES = 16, 40
 
@@ -39,8 +40,8 @@ def training(**options: Any) -> Callable[[Tensor], Tensor]:
 
 def applied(augment: SpecAugment, features: Tensor, real: list[int] | None = None) -> Tensor:
     """On clips without padding, or with ``real`` frames each; one decibel is 0.5 in the features."""
-    ends = torch.tensor(real or [features.shape[2]] * len(features))
-    out: Tensor = augment(features, ends, torch.full((features.shape[1], 1), 0.5))
+    ends = torch.tensor(real or [features.shape[2]] * len(features), device=features.device)
+    out: Tensor = augment(features, ends, torch.full((features.shape[1], 1), 0.5, device=features.device))
     return out
 
 
@@ -60,6 +61,18 @@ def test_nothing_happens_outside_training() -> None:
     augment = SpecAugment(**{**EVERYTHING, "frequency_share": 0.9, "time_share": 0.9}).eval()
     assert torch.equal(applied(augment, features), features)
     assert all(map(torch.equal, augment.mix(features, features[:, 0]), (features, features[:, 0])))
+
+
+@pytest.mark.parametrize("device", DEVICES)
+def test_all_of_it_happens_on_the_device(device: str) -> None:
+    features, targets = numbered().to(device), torch.eye(5, device=device)
+    augment = SpecAugment(**{**EVERYTHING, "crop_frames": None}).train()
+    torch.manual_seed(0)
+    mixed, soft = augment.mix(applied(augment, features, [40, 30, 20, 10, 1]), targets)
+    assert mixed.device.type == soft.device.type == device
+    assert mixed.isfinite().all()
+    assert not torch.equal(mixed, features)
+    torch.testing.assert_close(soft.sum(1), torch.ones(5, device=device))
 
 
 def test_nothing_happens_by_default() -> None:

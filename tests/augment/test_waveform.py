@@ -18,6 +18,7 @@ from ser.errors import UserError
 from ser.features import FeatureConfig, Frontend
 from ser.splits import split_clips
 from ser.train import run
+from tests.helpers import DEVICES
 
 RATE = 16_000
 SAMPLES = 12_000
@@ -60,13 +61,15 @@ def test_nothing_happens_by_default_or_outside_training() -> None:
         assert torch.equal(torch.get_rng_state(), expected), "nothing is drawn"
 
 
+@pytest.mark.parametrize("device", DEVICES)
 @pytest.mark.parametrize("name", EACH)
-def test_each_changes_clips_keeps_the_shape_and_leaves_padding_silent(name: str) -> None:
-    waveforms, lengths = noisy()
+def test_each_changes_clips_keeps_the_shape_and_leaves_padding_silent(name: str, device: str) -> None:
+    waveforms, lengths = (part.to(device) for part in noisy())
     before = waveforms.clone()
     assert WaveAugment(RATE, **{name: 1.0}).active
-    changed, ends = augmented(**{name: 1.0})
+    changed, ends = augmented(clips=(waveforms, lengths), **{name: 1.0})
     assert changed.shape == waveforms.shape
+    assert changed.device.type == ends.device.type == device
     assert changed.isfinite().all()
     assert torch.equal(waveforms, before), "the input stays as it is"
     kept = sum(torch.equal(*pair) for pair in zip(changed, waveforms, strict=True))
@@ -162,7 +165,9 @@ def test_a_crop_is_at_random() -> None:
     assert cropped[39].tolist()[:6] == [0, 1, 2, 3, 4, 0]
 
 
-def test_recorded_noise_is_read_once_when_it_is_first_needed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_recorded_noise_is_read_once_and_not_where_no_clip_draws_it(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     tones = [np.sin(2 * np.pi * hz * np.arange(size) / RATE) for hz, size in ((1_000, 1_600), (3_000, 40_000))]
     folder = write(tmp_path, short=0.5 * tones[0], long=0.5 * tones[1])
     reads = []
@@ -170,6 +175,9 @@ def test_recorded_noise_is_read_once_when_it_is_first_needed(tmp_path: Path, mon
     monkeypatch.setattr(ser.augment.waveform, "decode", lambda *words: reads.append(words) or decode(*words))
     augment = WaveAugment(RATE, noise=1.0, noise_folder=folder).train()
     assert not reads
+    WaveAugment(RATE, gain=1.0, noise_folder=folder).read()
+    assert not reads
+    augment.read()
     waveforms, lengths = noisy(20)
     torch.manual_seed(0)
     added = augment(waveforms, lengths)[0] - waveforms
@@ -178,6 +186,18 @@ def test_recorded_noise_is_read_once_when_it_is_first_needed(tmp_path: Path, mon
     peaks = torch.fft.rfft(added[:, :6_000]).abs().argmax(1) * RATE / 6_000
     assert set(peaks.round(decimals=-2).tolist()) == {1_000, 3_000}
     assert not augment.state_dict(), "a checkpoint has no noise"
+
+
+@pytest.mark.parametrize("device", DEVICES)
+def test_recorded_noise_and_rooms_stay_in_main_memory(tmp_path: Path, device: str) -> None:
+    folder = write(tmp_path, click=np.r_[1.0, np.zeros(3_999)])
+    augment = WaveAugment(RATE, noise=1.0, noise_folder=folder, reverberation=1.0, impulse_folder=folder).train()
+    changed, _ = augment(*(part.to(device) for part in noisy()))
+    assert changed.device.type == device
+    assert {name: bank.device.type for name, bank in augment.recorded.items()} == {
+        "noise": "cpu",
+        "reverberation": "cpu",
+    }
 
 
 def test_recorded_rooms_are_heard(tmp_path: Path) -> None:

@@ -9,6 +9,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from ser.features import FEATURES, FeatureConfig, FeatureError, Frontend, Normalizer
+from tests.helpers import DEVICES
 
 NAME_SETS = [*([name] for name in FEATURES), ["energy", "zcr"], ["mfcc", "energy", "zcr"]]
 
@@ -187,6 +188,17 @@ def test_a_clip_has_exactly_the_same_features_in_any_batch(names: list[str], len
     for clip, real, expected in zip(waveforms, lengths, together, strict=True):
         assert torch.equal(module.extract(clip[None], real[None])[0], expected)
     assert torch.equal(module.extract(waveforms.flip(0), lengths.flip(0)).flip(0), together)
+
+
+@pytest.mark.parametrize("device", DEVICES)
+@pytest.mark.parametrize("names", NAME_SETS, ids="_".join)
+def test_a_device_gives_the_features_of_a_cpu(names: list[str], device: str) -> None:
+    waveforms, lengths = clips(7, 12_345)
+    module = frontend(12_345, names=names)
+    expected = module.extract(waveforms, lengths)
+    found = module.to(device).extract(waveforms.to(device), lengths.to(device))
+    assert found.device.type == device
+    torch.testing.assert_close(found.cpu(), expected, rtol=1e-3, atol=1e-2)
 
 
 @pytest.mark.parametrize("names", NAME_SETS, ids="_".join)

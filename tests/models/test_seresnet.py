@@ -11,7 +11,7 @@ from ser.evaluation import read_answers
 from ser.models.seresnet import AttentiveStatistics, BothWays, SeResNet
 from ser.recognizer import Recognizer
 from ser.train import run
-from tests.helpers import struck_down
+from tests.helpers import DEVICES, struck_down
 
 
 def make(rows: int = 64, frames: int = 100, **options: int) -> SeResNet:
@@ -58,6 +58,24 @@ def test_clips_of_several_lengths_in_a_batch_are_answered_as_alone() -> None:
         for row, length in enumerate(lengths):
             alone = network(inputs[row : row + 1, :, :, :length])
             torch.testing.assert_close(together[row : row + 1], alone, rtol=1e-4, atol=1e-5)
+
+
+@pytest.mark.parametrize("device", DEVICES)
+@pytest.mark.parametrize("precision", [torch.float32, torch.bfloat16])
+def test_a_step_reaches_every_weight_in_either_precision(device: str, precision: torch.dtype) -> None:
+    network = make().train().to(device)
+    inputs = torch.randn(4, 1, 64, 100, device=device)
+    seen: list[torch.dtype] = []
+    hook = network.layers[1].register_forward_hook(lambda _layer, _inputs, outputs: seen.append(outputs[0].dtype))
+    with torch.autocast(device, precision, enabled=precision != torch.float32):
+        loss = F.cross_entropy(network(inputs).float(), torch.arange(4, device=device))
+    loss.backward()
+    hook.remove()
+    assert seen == [torch.float32], "the recurrent layer never runs in half precision"
+    for name, weight in network.named_parameters():
+        assert weight.grad is not None, name
+        assert weight.grad.isfinite().all(), name
+        assert weight.grad.any(), name
 
 
 def test_silence_within_a_clip_is_part_of_it() -> None:

@@ -124,7 +124,7 @@ def test_a_run_without_another_seed_is_told_of_and_folds_name_the_folders(
     sweep: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     made: list[Path] = []
-    monkeypatch.setattr(ensemble, "ensemble", lambda runs, folder, command: made.append(folder))
+    monkeypatch.setattr(ensemble, "ensemble", lambda runs, folder, command, device: made.append(folder))
     monkeypatch.setattr(ensemble, "show", lambda results, folder: None)
     monkeypatch.setattr(sys, "argv", ["ensemble.py", *map(str, (sweep / "0", sweep / "1/2")), "--out", str(tmp_path)])
     ensemble.main()
