@@ -1,14 +1,16 @@
-"""See and hear waveform augmentation: ``python scripts/augmentation_page.py CLIP --out page.html``.
+"""See and hear augmentation: ``python scripts/augmentation_page.py CLIP OTHER --out page.html``.
 
-The page is one file, with a clip before and after each effect of ``augment.wave`` as waveform, log-mel and sound.
+The page is one file: a clip before and after each effect of ``augment.wave`` as waveform, log-mel and sound, and its
+log-mel before and after what ``augment.spec`` draws. The other clip is for mixup.
 """
 
 import argparse
 import base64
 import io
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import soundfile
@@ -20,6 +22,7 @@ from torch import Tensor
 
 from ser import effects
 from ser.audio import read_audio
+from ser.augment import SpecAugment
 from ser.bank import WaveformBank
 from ser.errors import UserError
 from ser.features import FeatureConfig, Frontend
@@ -32,8 +35,11 @@ FEATURES = FeatureConfig(names=["mel"], hop_length=160, n_fft=512, n_mels=64, me
 
 SECONDS_PER_FRAME = FEATURES.hop_length / RATE
 
-SEED = 0
-"""Of noise and rooms."""
+SEED = 330
+"""Of noise, rooms and what is drawn; one whose first draws are large enough to be seen."""
+
+DRAWS = 3
+"""Of each effect of ``augment.spec``."""
 
 DPI = 75
 
@@ -77,15 +83,27 @@ EXAMPLES: dict[str, tuple[str, Callable[[Sounds], Sounds]]] = {
 }  # fmt: skip
 """By title the option that turns it on, and one strength of it."""
 
+SPEC_EXAMPLES: dict[str, Mapping[str, Any]] = {
+    "piece of 1 s": {"crop_frames": 100},
+    "time warp, up to 15 % either way": {"time_warp": 0.15},
+    "frequency warp, up to 6 % either way": {"frequency_warp": 0.06},
+    "level, up to 6 dB either way": {"level_db": 6.0},
+    "shift, up to an eighth either way": {"shift_share": 0.125},
+    "two frequency masks": {"frequency_masks": 2},
+    "two time masks": {"time_masks": 2},
+    "mixup": {"mixup": 1.0, "mixup_alpha": 2.0},
+}
+"""By title options of ``SpecAugment``; mixup more even than by default, so that it is seen."""
 
-def read(path: Path) -> Sounds:
-    """The first seconds of a clip.
+
+def read(path: Path, samples: int | None = None) -> Sounds:
+    """The first seconds of a clip, or so many samples about its middle, with zeros behind it where it is shorter.
 
     Raises:
         AudioError: It can't be used.
     """
     bank = WaveformBank([read_audio(path, RATE).samples[: PLAYED_SECONDS * RATE]])
-    return bank.gather(torch.tensor([0]), int(bank.lengths[0]))
+    return bank.gather(torch.tensor([0]), samples or int(bank.lengths[0]))
 
 
 def log_mel(sound: Sounds) -> NDArray[np.float32]:
@@ -96,10 +114,40 @@ def log_mel(sound: Sounds) -> NDArray[np.float32]:
     return picture
 
 
-def overview(sound: Sounds) -> Figure:
+def drawn(sound: Sounds, other: Sounds) -> dict[str, dict[str, NDArray[np.float32]]]:
+    """What ``augment.spec`` makes of a clip, and of both for mixup: log-mels ``(mel, frame)`` in dB by title and draw.
+
+    Features are normalised on the two clips, changed, and brought back to dB, so that what is masked or comes in has
+    the mean of its row.
+    """
+    waveforms, lengths = (torch.cat(parts) for parts in zip(sound, other, strict=True))
+    frontend = Frontend(FEATURES, waveforms.shape[1])
+    features, real = frontend.extract(waveforms, lengths), frontend.real_frames(lengths)
+    normalizer = frontend.normalizer
+    normalizer.fit([(features, real)])
+    clip = normalizer(features, real)
+    found = {}
+    for title, options in SPEC_EXAMPLES.items():
+        augment = SpecAugment(**options).train()
+        torch.manual_seed(SEED)
+        # Half of each clip, so that most are mixed with the other.
+        batch = clip.repeat_interleave(4 * DRAWS, 0)
+        changed = augment(batch, real.repeat_interleave(4 * DRAWS), 1 / normalizer.std)
+        changed, shares = augment.mix(changed, torch.eye(2).repeat_interleave(4 * DRAWS, 0))
+        pictures = (changed * normalizer.std + normalizer.mean).float().numpy()
+        if "mixup" in options:
+            mixed = [row for row, share in enumerate(shares[: 4 * DRAWS, 0].tolist()) if share < 1][:DRAWS]
+            found[title] = {f"{shares[row, 0]:.2f} of it": pictures[row] for row in mixed}
+        else:
+            found[title] = {f"draw {row + 1}": pictures[row] for row in range(DRAWS)}
+    return found
+
+
+def overview(sound: Sounds, other: Sounds) -> Figure:
     """Log-mel of a clip as it is and after each effect but polarity, which it does not hear; a panel each."""
     pictures = {"as it is": log_mel(sound)}
     pictures |= {title: log_mel(change(sound)) for title, (_, change) in EXAMPLES.items() if title != "polarity"}
+    pictures |= {title: next(iter(draws.values())) for title, draws in drawn(sound, other).items()}
     return effects_figure(pictures, SECONDS_PER_FRAME)
 
 
@@ -115,7 +163,7 @@ def _flac(sound: Sounds) -> str:
     return "data:audio/flac;base64," + base64.b64encode(into.getvalue()).decode()
 
 
-def page(name: str, sound: Sounds) -> str:
+def page(name: str, sound: Sounds, other: Sounds) -> str:
     """The page of a clip, as HTML."""
     parts = []
     before = log_mel(sound)
@@ -128,7 +176,15 @@ def page(name: str, sound: Sounds) -> str:
             SECONDS_PER_FRAME,
         )
         parts.append({"title": title, "option": option, "picture": _png(figure), "sound": _flac(changed)})
-    return pages.get_template("augmentation.html").render(name=name, before=_flac(sound), parts=parts)
+    draws = [
+        {
+            "title": title,
+            "options": " ".join(f"augment.spec.{option}={value}" for option, value in SPEC_EXAMPLES[title].items()),
+            "picture": _png(effects_figure({"as it is": before, **pictures}, SECONDS_PER_FRAME)),
+        }
+        for title, pictures in drawn(sound, other).items()
+    ]
+    return pages.get_template("augmentation.html").render(name=name, before=_flac(sound), parts=parts, draws=draws)
 
 
 def main() -> None:
@@ -136,9 +192,10 @@ def main() -> None:
     parser = argparse.ArgumentParser(
         description=__doc__,
         formatter_class=argparse.RawDescriptionHelpFormatter,
-        epilog="example: %(prog)s clip.wav --out page.html --figure augmentation.png",
+        epilog="example: %(prog)s clip.wav other.wav --out page.html --figure augmentation.png",
     )
     parser.add_argument("clip", type=Path, help=f"a sound file; its first {PLAYED_SECONDS} s are used")
+    parser.add_argument("other", type=Path, help="another, which mixup mixes it with")
     parser.add_argument("--out", type=Path, default=Path("augmentation.html"), help="%(default)s by default")
     parser.add_argument("--figure", type=Path, metavar="FILE", help="draw a log-mel of each effect there, too")
     options = parser.parse_args()
@@ -146,12 +203,17 @@ def main() -> None:
         parser.error(f"--figure={options.figure} must end in .png, .pdf or .svg")
     try:
         sound = read(options.clip)
-        options.out.write_text(page(options.clip.name, sound), encoding="utf-8")
+        other = read(options.other, sound[0].shape[1])
+        options.out.write_text(page(options.clip.name, sound, other), encoding="utf-8")
         if options.figure:
-            overview(sound).savefig(options.figure, dpi=DPI)
+            overview(sound, other).savefig(options.figure, dpi=DPI)
     except (UserError, OSError) as error:
         sys.exit(f"error: {error}")
-    console.print(f"{options.out} has {len(EXAMPLES)} effects of {options.clip}", highlight=False, soft_wrap=True)
+    console.print(
+        f"{options.out} has {len(EXAMPLES) + len(SPEC_EXAMPLES)} effects on {options.clip}",
+        highlight=False,
+        soft_wrap=True,
+    )
 
 
 if __name__ == "__main__":

@@ -2,6 +2,7 @@
 
 import warnings
 from collections.abc import Collection, Mapping, Sequence
+from copy import copy
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -237,6 +238,12 @@ class EmotionDataModule(LightningDataModule):
         if training:
             waveforms, lengths = self.augment.train().wave(waveforms, lengths)
         return waveforms, lengths
+
+    def augmented_by(self, augment: Augment) -> "EmotionDataModule":
+        """The same clips and features, after ``setup``, with other augmentation."""
+        other = copy(self)
+        other.augment = augment
+        return other
 
     def add_heard(self, people: Collection[str]) -> list[str]:
         """Note whom the network has heard in another training, as ``person`` names them; ``""`` for people unknown.

@@ -163,8 +163,9 @@ def effect_figure(
 def effects_figure(pictures: Mapping[str, NDArray[np.float32]], seconds_per_frame: float) -> Figure:
     """A log-mel ``(mel, frame)`` in dB for each title, four a row; the first, the clip as it is, sets the colours."""
     columns = 4
-    figure = Figure(figsize=(12, 6), layout="constrained")
-    panels = figure.subplots(-(-len(pictures) // columns), columns, sharex=True, sharey=True).flatten()
+    rows = -(-len(pictures) // columns)
+    figure = Figure(figsize=(12, 2 * rows + 0.3), layout="constrained")
+    panels = figure.subplots(rows, columns, sharex=True, sharey=True, squeeze=False).flatten()
     highest = next(iter(pictures.values())).max()
     for axes, (title, picture) in zip(panels, pictures.items(), strict=False):
         _log_mel(axes, picture, seconds_per_frame, highest)

@@ -228,12 +228,12 @@ class TensorBoard(Callback):
         sounds = {label: self._sound(position) for label, position in shown.items()}
         _add_figure(writer, "data/waveforms", waveforms_figure(sounds, rate))
         clips = torch.tensor(list(shown.values()))
-        self._add_features(writer, "data/features", list(shown), data.make_batch(clips))
+        self._add_features(writer, "data/features", list(shown), data.make_batch(clips).inputs)
         if data.augment.active:
             gpu = [data.device] if data.device.type == "cuda" else []
             with torch.random.fork_rng(gpu):
                 augmented = data.make_batch(clips, training=True)
-            self._add_features(writer, "data/features_augmented", list(shown), augmented)
+            self._add_features(writer, "data/features_augmented", list(shown), augmented.inputs)
             if data.augment.wave.active:
                 with torch.random.fork_rng(gpu):  # from the same state: what the picture was made of
                     heard = data.waveforms(clips.to(data.home), training=True)
@@ -241,14 +241,35 @@ class TensorBoard(Callback):
                     sound = waveform[: min(int(length), PLAYED_SECONDS * rate)].cpu().numpy()
                     tag = f"data/{label}_augmented"
                     self._write_sound(writer, tag, sound, f"{tag}: {data.clips[position].name}")
+            self._show_effects(writer, clips, gpu)
 
-    def _add_features(self, writer: SummaryWriter, tag: str, labels: Sequence[str], batch: Batch) -> None:
-        """Draw what the network reads of a clip of each emotion."""
+    def _show_effects(self, writer: SummaryWriter, clips: Tensor, gpu: list[torch.device]) -> None:
+        """Draw the first of ``clips`` as it is and after each effect that training has, and play those of waveforms."""
+        data, rate = self.data, self.data.config.sample_rate
+        drawn = data.frontend.features.dimensions < 3  # a clip's hidden states are no picture over time
+        read = {"as it is": data.make_batch(clips[:1]).inputs}
+        for option, augment in data.augment.each().items():
+            changed = data.augmented_by(augment)
+            if drawn:
+                with torch.random.fork_rng(gpu):
+                    # All of them, since mixup needs others.
+                    read[option] = changed.make_batch(clips, training=True).inputs[:1]
+            if augment.wave.active:
+                with torch.random.fork_rng(gpu):
+                    waveforms, lengths = changed.waveforms(clips[:1].to(data.home), training=True)
+                sound = waveforms[0, : min(int(lengths[0]), PLAYED_SECONDS * rate)].cpu().numpy()
+                self._write_sound(writer, f"data/{option}", sound, f"{option}: {data.clips[int(clips[0])].name}")
+        longest = max(inputs.shape[-1] for inputs in read.values())
+        inputs = [nn.functional.pad(one, (0, longest - one.shape[-1])) for one in read.values()]
+        self._add_features(writer, "data/effects", list(read), torch.cat(inputs))
+
+    def _add_features(self, writer: SummaryWriter, tag: str, titles: Sequence[str], inputs: Tensor) -> None:
+        """Draw what the network reads of some clips, ``(clip, …)``."""
         names = self.data.config.names
         if self.data.frontend.features.dimensions == 3:
-            return  # a clip's hidden states are no picture over time
+            return  # as above
         unit = "as they are" if self.data.config.normalize == "none" else "standard deviations"
-        features = dict(zip(labels, self._rows(batch.inputs), strict=True))
+        features = dict(zip(titles, self._rows(inputs), strict=True))
         if self.data.frontend.features.dimensions == 2:
             figure = log_mel_figure(features, self.seconds_per_frame, names[0], unit)
         else:

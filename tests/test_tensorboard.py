@@ -138,7 +138,7 @@ def test_every_picture_is_there_and_is_one(
     one_d: tuple[Run, EventAccumulator], two_d: tuple[Run, EventAccumulator]
 ) -> None:
     sometimes = {"test/saliency"}  # a network that answers the same to all has no class with right and wrong answers
-    assert set(one_d[1].Tags()["images"]) - sometimes == PICTURES | {"data/features_augmented"}
+    assert set(one_d[1].Tags()["images"]) - sometimes == PICTURES | {"data/features_augmented", "data/effects"}
     assert set(two_d[1].Tags()["images"]) - sometimes == PICTURES, (
         "without augmentation there is one picture of the features"
     )
@@ -469,6 +469,32 @@ def test_augmented_clips_sound_as_they_are_drawn(tmp_path: Path) -> None:
         assert found.summary_metadata[f"data/{label}_augmented"].display_name == f"data/{label}_augmented: {name}"
 
 
+def test_each_effect_of_a_run_is_drawn_and_played_alone(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    drawn: list[dict[str, NDArray[np.float32]]] = []
+
+    def note(pictures: dict[str, NDArray[np.float32]], *rest: Any) -> Figure:
+        drawn.append(pictures)
+        return Figure()
+
+    monkeypatch.setattr(ser.tensorboard, "log_mel_figure", note)
+    augment = Augment(
+        RATE, wave={"noise": 0.01, "polarity": 0.01}, spec={"time_masks": 2, "level_db": 0, "mixup": 0.01}
+    )
+    run = Run(tmp_path, data=data_of(MEL, augment))
+    _, _, effects = drawn
+    assert list(effects) == [
+        "as it is", "augment.wave.noise", "augment.wave.polarity", "augment.spec.time_masks", "augment.spec.mixup",
+    ]  # fmt: skip
+    clip = [clip.name for clip in run.data.clips].index("clip03")
+    np.testing.assert_array_equal(effects["as it is"], run.data.make_batch(torch.tensor([clip])).inputs[0, 0])
+    np.testing.assert_allclose(effects["augment.wave.polarity"], effects["as it is"], atol=1e-4)
+    for option in ("augment.wave.noise", "augment.spec.time_masks"):
+        assert not np.allclose(effects[option], effects["as it is"], atol=0.1), option
+    heard = set(sounds(run.found()))
+    assert {"data/augment.wave.noise", "data/augment.wave.polarity"} < heard
+    assert "data/augment.spec.time_masks" not in heard
+
+
 def test_features_are_drawn_as_the_network_reads_them(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     drawn: list[tuple[dict[str, NDArray[np.float32]], list[str]]] = []
 
@@ -478,7 +504,7 @@ def test_features_are_drawn_as_the_network_reads_them(tmp_path: Path, monkeypatc
 
     monkeypatch.setattr(ser.tensorboard, "feature_lines_figure", note)
     run = Run(tmp_path)
-    (plain, names), (augmented, _) = drawn
+    (plain, names), (augmented, _), _ = drawn
     assert names == ["energy", "zcr"]
     assert list(plain) == list(augmented) == LABELS
     positions = [[clip.name for clip in run.data.clips].index(name) for name in ("clip03", "clip01", "clip02")]

@@ -5,7 +5,7 @@ from typing import Any
 
 from torch import nn
 
-from ser.augment.spectrogram import SpecAugment
+from ser.augment.spectrogram import OFF, SpecAugment
 from ser.augment.waveform import WaveAugment
 
 __all__ = ["PARTS", "Augment", "SpecAugment", "WaveAugment"]
@@ -30,10 +30,25 @@ class Augment(nn.Module):
         self, sample_rate: int, wave: Mapping[str, Any] | None = None, spec: Mapping[str, Any] | None = None
     ) -> None:
         super().__init__()
-        self.wave = WaveAugment(sample_rate, **(wave or {}))
-        self.spec = SpecAugment(**(spec or {}))
+        self.options = {"wave": dict(wave or {}), "spec": dict(spec or {})}
+        self.wave = WaveAugment(sample_rate, **self.options["wave"])
+        self.spec = SpecAugment(**self.options["spec"])
 
     @property
     def active(self) -> bool:
         """Whether anything happens in training."""
         return self.wave.active or self.spec.active
+
+    def each(self) -> dict[str, "Augment"]:
+        """Every effect that is on, by its option, without the others and for every clip."""
+        found: dict[str, Augment] = {}
+        for name in self.wave.chances:
+            alone: dict[str, Any] = {**self.options["wave"], **dict.fromkeys(self.wave.chances, 0.0), name: 1.0}
+            found[f"augment.wave.{name}"] = augment = Augment(self.wave.sample_rate, alone)
+            augment.wave.recorded = self.wave.recorded
+        spec: dict[str, Any] = {**OFF, **self.options["spec"]}
+        for name in OFF:
+            if spec[name]:
+                alone = {**spec, **OFF, name: 1.0 if name == "mixup" else spec[name]}
+                found[f"augment.spec.{name}"] = Augment(self.wave.sample_rate, spec=alone)
+        return found

@@ -9,6 +9,12 @@ from ser.errors import UserError
 
 ROW_AXIS, FRAME_AXIS = 2, 3
 
+OFF: dict[str, float | None] = {
+    "crop_frames": None, "shift_share": 0.0, "time_warp": 0.0, "frequency_warp": 0.0, "level_db": 0.0,
+    "frequency_masks": 0, "time_masks": 0, "mixup": 0.0,
+}  # fmt: skip
+"""By effect what turns it off, as it is by default."""
+
 
 class SpecAugment(nn.Module):
     """Random piece, warps and level, then frequency and time masks (Park et al., 2019, arXiv 1904.08779), then mixup.

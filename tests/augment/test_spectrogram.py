@@ -1,3 +1,4 @@
+import inspect
 from collections.abc import Callable
 from functools import partial
 from typing import Any
@@ -8,7 +9,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from torch import Tensor
 
-from ser.augment import SpecAugment
+from ser.augment import Augment, SpecAugment
+from ser.augment.spectrogram import OFF
 from tests.helpers import DEVICES
 
 ROWS, FRAMES = 16, 40
@@ -380,3 +382,24 @@ def test_everything_at_once_is_finite_and_leaves_padding_silent(
     for clip, end in zip(out, real, strict=True):
         assert not clip[:, end:].any()
     assert applied(SpecAugment(**EVERYTHING).train(), features, real).isfinite().all()
+
+
+def test_each_effect_that_is_on_stands_alone_and_happens_to_every_clip() -> None:
+    wave = {"noise": 0.1, "snr_low_db": 3.0, "gain": 0.2, "speed": 0.0}
+    spec = {"time_masks": 1, "time_share": 0.5, "mixup": 0.1, "mixup_alpha": 9.0, "level_db": 0.0}
+    found = Augment(16_000, wave, spec).each()
+    assert list(found) == ["augment.wave.noise", "augment.wave.gain", "augment.spec.time_masks", "augment.spec.mixup"]
+    noise, _, masks, mixup = found.values()
+    assert noise.wave.chances == {"noise": 1.0}
+    assert noise.wave.snr_db[0] == 3.0
+    assert not noise.spec.active
+    assert masks.spec.masks == [(3, 0.5)]
+    assert not masks.spec.mixup
+    assert (mixup.spec.mixup, mixup.spec.mixup_alpha, mixup.spec.masks) == (1.0, 9.0, [])
+    assert not Augment(16_000).each()
+
+
+def test_what_turns_an_effect_off_is_its_default() -> None:
+    assert SpecAugment(**OFF).active is SpecAugment().active is False
+    defaults = inspect.signature(SpecAugment).parameters
+    assert {name: defaults[name].default for name in OFF} == OFF
