@@ -1,10 +1,10 @@
-"""What does waveform augmentation cost? ``python scripts/benchmark_augment.py --json augment.json``.
+"""What does augmentation cost? ``python scripts/benchmark_augment.py --json augment.json``.
 
-On noise as long as CREMA-D's clips, in one process: each effect and the chain of ``augment=wave``, a clip, as a share
-of a training step, and beside audiomentations and torch-audiomentations doing the same to the same clips. All take
-turns in every round, and what is printed are medians over the rounds of each round's ratios: 2 means that this
-project takes half the time. A contender that is not installed is named and left out; ``pip install -e ".[bench]"``
-has both.
+On noise as long as CREMA-D's clips, in one process: each effect and the chains of ``augment=wave`` and ``spec``, a
+clip, as a share of a training step without augmentation; those of waveforms beside audiomentations and
+torch-audiomentations doing the same to the same clips; and whole training steps with each ``augment=``. All take turns
+in every round, and what is printed are medians over the rounds of each round's ratios: 2 means that this project takes
+half the time. A contender that is not installed is named and left out; ``pip install -e ".[bench]"`` has both.
 """
 
 import argparse
@@ -28,13 +28,13 @@ from rich.table import Table
 from torch import Tensor
 
 from ser.audio import Recording
-from ser.augment import Augment, WaveAugment
+from ser.augment import Augment, SpecAugment, WaveAugment
 from ser.augment.waveform import ORDER
 from ser.config import compose_words, network_settings
 from ser.corpora import Clip
 from ser.datamodule import EmotionDataModule
 from ser.effects import impulse_responses
-from ser.features import FeatureConfig
+from ser.features import FeatureConfig, Frontend
 from ser.models import NETWORKS
 from ser.splits import Split
 from ser.train import resolve_precision
@@ -56,6 +56,26 @@ RECIPES = {
 
 CHAIN = compose_words(["augment=wave"])["augment"]["wave"]
 
+SPEC: dict[str, dict[str, Any]] = {
+    "crop_frames": {"crop_frames": 160},
+    "time_warp": {"time_warp": 0.15},
+    "frequency_warp": {"frequency_warp": 0.06},
+    "level_db": {"level_db": 6.0},
+    "shift_share": {"shift_share": 0.125},
+    "frequency_masks": {"frequency_masks": 2},
+    "time_masks": {"time_masks": 2},
+    "mixup": {"mixup": 1.0},
+    "augment=spec": compose_words(["augment=spec"])["augment"]["spec"],
+}
+"""Effects on features, as ``augment=spec`` and ``experiment=seresnet`` have them."""
+
+WAYS = {
+    "none": ["augment=none"],
+    "anew": ["augment=none", "datamodule.keep_features=false"],
+    **{choice: [f"augment={choice}"] for choice in ("spec", "wave", "full")},
+}
+"""Words of whole training steps; the first is what the others are measured by."""
+
 Work = Callable[[], object]
 
 console = Console()
@@ -68,7 +88,7 @@ class Cost:
     Attributes:
         effect: Its name.
         milliseconds: A clip, median of the rounds.
-        shares: Of a training step without it, by network.
+        shares: Of a training step with ``augment=none``, by network.
         ratios: Time of each contender by this project's.
     """
 
@@ -195,7 +215,23 @@ def seconds_of(work: Work, device: torch.device) -> float:
     return time.perf_counter() - start
 
 
-def training_step(words: list[str], device: torch.device, wave: bool, keep: bool) -> Work:
+def feature_works(device: torch.device) -> dict[str, Work]:
+    """What ``SPEC`` does to log-mels of the clips."""
+    waveforms, lengths = clips()
+    frontend = Frontend(FeatureConfig(**compose_words(["features=logmel"])["features"]), LONGEST).to(device)
+    lengths = lengths.to(device)
+    features, real = frontend.extract(waveforms.to(device), lengths), frontend.real_frames(lengths)
+    frontend.normalizer.fit([(features, real)])
+    features = frontend.normalizer(features, real)
+    targets = torch.eye(len(LABELS), device=device)[torch.arange(BATCH, device=device) % len(LABELS)]
+
+    def work_of(augment: SpecAugment) -> Work:
+        return lambda: augment.mix(augment(features, real, 1 / frontend.normalizer.std), targets)
+
+    return {name: work_of(SpecAugment(**options).train()) for name, options in SPEC.items()}
+
+
+def training_step(words: list[str], device: torch.device) -> Work:
     """One step on one batch: features, augmentation, network, gradients, optimizer."""
     cfg = compose_words(words)
     waveforms, lengths = clips()
@@ -204,10 +240,9 @@ def training_step(words: list[str], device: torch.device, wave: bool, keep: bool
         for i, (row, size) in enumerate(zip(waveforms, lengths.tolist(), strict=True))
     }
     listed = [Clip(name, Path(name), LABELS[i % len(LABELS)]) for i, name in enumerate(recordings)]
-    augment = Augment(RATE, wave=CHAIN if wave else None, spec=cfg["augment"]["spec"])
     data = EmotionDataModule(
-        Split(listed, listed[:6], listed[:6]), FeatureConfig(**cfg["features"]), augment, batch_size=BATCH,
-        device=device, keep_features=keep, recordings=recordings,
+        Split(listed, listed[:6], listed[:6]), FeatureConfig(**cfg["features"]), Augment(RATE, **cfg["augment"]),
+        batch_size=BATCH, device=device, keep_features=cfg["datamodule"]["keep_features"], recordings=recordings,
     )  # fmt: skip
     data.setup()
     network = NETWORKS[cfg["model"]["name"]](data.input_shape, len(LABELS), **network_settings(cfg))
@@ -219,7 +254,8 @@ def training_step(words: list[str], device: torch.device, wave: bool, keep: bool
     def step() -> None:
         batch = data.make_batch(picked, training=True)
         with torch.autocast(device.type, torch.bfloat16, enabled=half):
-            loss = torch.nn.functional.cross_entropy(network(batch.inputs), batch.targets)
+            targets = batch.targets if batch.soft is None else batch.soft
+            loss = torch.nn.functional.cross_entropy(network(batch.inputs), targets)
         optimizer.zero_grad()
         loss.backward()
         optimizer.step()
@@ -237,10 +273,11 @@ def measure(device: torch.device, rounds: int) -> tuple[list[Cost], dict[str, An
     wanted["augment=wave"] = chain
     wanted["its noise, telephone, gain"] = {name: chain[name] for name in ("noise", "telephone", "gain")}
     steps = {
-        (f"{recipe} step", way): training_step(words, device, wave, keep)
+        (f"{recipe} step", way): training_step([*words, *more], device)
         for recipe, words in RECIPES.items()
-        for way, wave, keep in (("kept", False, True), ("anew", False, False), ("wave", True, True))
+        for way, more in WAYS.items()
     }
+    works |= {(name, "ours"): work for name, work in feature_works(device).items()}
     with tempfile.TemporaryDirectory() as folder:
         rooms = Path(folder)
         write_rooms(rooms)
@@ -262,16 +299,15 @@ def measure(device: torch.device, rounds: int) -> tuple[list[Cost], dict[str, An
         Cost(
             name,
             1000 * median(each[name, "ours"] for each in taken) / BATCH,
-            {recipe: ratio((name, "ours"), (f"{recipe} step", "kept")) for recipe in RECIPES},
+            {recipe: ratio((name, "ours"), (f"{recipe} step", "none")) for recipe in RECIPES},
             {who: ratio((name, who), (name, "ours")) for part, who in works if part == name and who != "ours"},
         )
-        for name in wanted
+        for name in (*wanted, *SPEC)
     ]
     whole = {
         recipe: {
-            "milliseconds": 1000 * median(each[f"{recipe} step", "kept"] for each in taken) / BATCH,
-            "features_computed_anew": ratio((f"{recipe} step", "anew"), (f"{recipe} step", "kept")),
-            "with_wave": ratio((f"{recipe} step", "wave"), (f"{recipe} step", "kept")),
+            "milliseconds": 1000 * median(each[f"{recipe} step", "none"] for each in taken) / BATCH,
+            **{way: ratio((f"{recipe} step", way), (f"{recipe} step", "none")) for way in WAYS if way != "none"},
         }
         for recipe in RECIPES
     }
@@ -287,9 +323,10 @@ def show(costs: list[Cost], steps: Mapping[str, Mapping[str, float]]) -> None:
         shares = [f"{share:.1%}" for share in cost.shares.values()]
         table.add_row(cost.effect, f"{cost.milliseconds:.2f}", *shares, *ratios)
     console.print(table)
-    table = Table("training step", "ms a clip, features kept", "features computed anew", "with augment.wave")
+    heads = ("augment=none, ms a clip", "features computed anew", "augment=spec", "augment=wave", "augment=full")
+    table = Table("training step", *heads)
     for recipe, step in steps.items():
-        more = (f"{step[name]:.2f} ×" for name in ("features_computed_anew", "with_wave"))
+        more = (f"{step[way]:.2f} ×" for way in WAYS if way != "none")
         table.add_row(recipe, f"{step['milliseconds']:.2f}", *more)
     console.print(table)
 
