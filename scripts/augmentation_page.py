@@ -130,7 +130,7 @@ def drawn(sound: Sounds, other: Sounds) -> dict[str, dict[str, NDArray[np.float3
     for title, options in SPEC_EXAMPLES.items():
         augment = SpecAugment(**options).train()
         torch.manual_seed(SEED)
-        # Half of each clip, so that most are mixed with the other.
+        # Half of the rows are of either clip, so that some of the first half are mixed with the other.
         batch = clip.repeat_interleave(4 * DRAWS, 0)
         changed = augment(batch, real.repeat_interleave(4 * DRAWS), 1 / normalizer.std)
         changed, shares = augment.mix(changed, torch.eye(2).repeat_interleave(4 * DRAWS, 0))

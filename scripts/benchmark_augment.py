@@ -1,7 +1,7 @@
 """What does augmentation cost? ``python scripts/benchmark_augment.py --json augment.json``.
 
 On noise as long as CREMA-D's clips, in one process: each effect and the chains of ``augment=wave`` and ``spec``, a
-clip, as a share of a training step without augmentation; those of waveforms beside audiomentations and
+clip, as a share of a training step with ``augment=none``; those of waveforms beside audiomentations and
 torch-audiomentations doing the same to the same clips; and whole training steps with each ``augment=``. All take turns
 in every round, and what is printed are medians over the rounds of each round's ratios: 2 means that this project takes
 half the time. A contender that is not installed is named and left out; ``pip install -e ".[bench]"`` has both.
@@ -67,7 +67,7 @@ SPEC: dict[str, dict[str, Any]] = {
     "mixup": {"mixup": 1.0},
     "augment=spec": compose_words(["augment=spec"])["augment"]["spec"],
 }
-"""Effects on features, as ``augment=spec`` and ``experiment=seresnet`` have them."""
+"""Effects on features, of the sizes that ``augment=spec``, ``light`` or ``experiment=seresnet`` give them."""
 
 WAYS = {
     "none": ["augment=none"],

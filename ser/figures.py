@@ -103,7 +103,7 @@ def lengths_figure(seconds: NDArray[np.float64]) -> Figure:
 
 
 def waveforms_figure(sounds: Mapping[str, NDArray[np.float32]], sample_rate: int) -> Figure:
-    """A waveform ``(time,)`` with full scale at ±1 for each emotion, on one scale of time."""
+    """A waveform ``(time,)`` with full scale at ±1 for each title, on one scale of time."""
     figure, panels = _stacked(list(sounds), 1.2)
     for axes, sound in zip(panels, sounds.values(), strict=True):
         axes.plot(np.arange(len(sound)) / sample_rate, sound, linewidth=0.4, color="#1f4e8c")
@@ -114,10 +114,10 @@ def waveforms_figure(sounds: Mapping[str, NDArray[np.float32]], sample_rate: int
 def log_mel_figure(
     pictures: Mapping[str, NDArray[np.float32]], seconds_per_frame: float, row: str = "mel", unit: str = "dB"
 ) -> Figure:
-    """A 2D feature ``(row, frame)`` for each emotion, on one scale of time and of level; by default a log-mel in dB.
+    """A 2D feature ``(row, frame)`` for each title, on one scale of time and of level; by default a log-mel in dB.
 
     Args:
-        pictures: By emotion.
+        pictures: By title.
         seconds_per_frame: From one frame to the next.
         row: What the rows are.
         unit: What the levels are in.
@@ -184,10 +184,10 @@ def _log_mel(axes: Axes, picture: NDArray[np.float32], seconds_per_frame: float,
 def feature_lines_figure(
     lines: Mapping[str, NDArray[np.float32]], names: Sequence[str], seconds_per_frame: float, unit: str
 ) -> Figure:
-    """1D features ``(feature, frame)`` for each emotion as lines, on one scale of time and of level.
+    """1D features ``(feature, frame)`` for each title as lines, on one scale of time and of level.
 
     Args:
-        lines: By emotion.
+        lines: By title.
         names: Of the features, in order.
         seconds_per_frame: From one frame to the next.
         unit: What the levels are in.

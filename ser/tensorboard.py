@@ -24,6 +24,7 @@ from torch.utils.hooks import RemovableHandle
 from torch.utils.tensorboard import SummaryWriter
 from torch.utils.tensorboard.summary import audio
 
+from ser.augment import Augment
 from ser.callbacks import gather
 from ser.corpora import SIDES
 from ser.datamodule import EmotionDataModule
@@ -228,12 +229,13 @@ class TensorBoard(Callback):
         sounds = {label: self._sound(position) for label, position in shown.items()}
         _add_figure(writer, "data/waveforms", waveforms_figure(sounds, rate))
         clips = torch.tensor(list(shown.values()))
-        self._add_features(writer, "data/features", list(shown), data.make_batch(clips).inputs)
+        plain = data.make_batch(clips).inputs.split(1)
+        self._add_features(writer, "data/features", dict(zip(shown, plain, strict=True)))
         if data.augment.active:
             gpu = [data.device] if data.device.type == "cuda" else []
             with torch.random.fork_rng(gpu):
-                augmented = data.make_batch(clips, training=True)
-            self._add_features(writer, "data/features_augmented", list(shown), augmented.inputs)
+                augmented = data.make_batch(clips, training=True).inputs.split(1)
+            self._add_features(writer, "data/features_augmented", dict(zip(shown, augmented, strict=True)))
             if data.augment.wave.active:
                 with torch.random.fork_rng(gpu):  # from the same state: what the picture was made of
                     heard = data.waveforms(clips.to(data.home), training=True)
@@ -246,30 +248,28 @@ class TensorBoard(Callback):
     def _show_effects(self, writer: SummaryWriter, clips: Tensor, gpu: list[torch.device]) -> None:
         """Draw the first of ``clips`` as it is and after each effect that training has, and play those of waveforms."""
         data, rate = self.data, self.data.config.sample_rate
-        drawn = data.frontend.features.dimensions < 3  # a clip's hidden states are no picture over time
-        read = {"as it is": data.make_batch(clips[:1]).inputs}
-        for option, augment in data.augment.each().items():
+        drawn: dict[str, Tensor] = {}
+        for title, augment in {"as it is": Augment(rate), **data.augment.each()}.items():
+            # All clips, since mixup needs others; all from the same state, so that they are the same piece of the clip,
+            # and that what is played is what is drawn.
             changed = data.augmented_by(augment)
-            if drawn:
+            if data.frontend.features.dimensions < 3:
                 with torch.random.fork_rng(gpu):
-                    # All of them, since mixup needs others.
-                    read[option] = changed.make_batch(clips, training=True).inputs[:1]
+                    drawn[title] = changed.make_batch(clips, training=True).inputs[:1]
             if augment.wave.active:
                 with torch.random.fork_rng(gpu):
-                    waveforms, lengths = changed.waveforms(clips[:1].to(data.home), training=True)
+                    waveforms, lengths = changed.waveforms(clips.to(data.home), training=True)
                 sound = waveforms[0, : min(int(lengths[0]), PLAYED_SECONDS * rate)].cpu().numpy()
-                self._write_sound(writer, f"data/{option}", sound, f"{option}: {data.clips[int(clips[0])].name}")
-        longest = max(inputs.shape[-1] for inputs in read.values())
-        inputs = [nn.functional.pad(one, (0, longest - one.shape[-1])) for one in read.values()]
-        self._add_features(writer, "data/effects", list(read), torch.cat(inputs))
+                self._write_sound(writer, f"data/{title}", sound, f"{title}: {data.clips[int(clips[0])].name}")
+        self._add_features(writer, "data/effects", drawn)
 
-    def _add_features(self, writer: SummaryWriter, tag: str, titles: Sequence[str], inputs: Tensor) -> None:
-        """Draw what the network reads of some clips, ``(clip, …)``."""
+    def _add_features(self, writer: SummaryWriter, tag: str, inputs: Mapping[str, Tensor]) -> None:
+        """Draw what the network reads of a clip, ``(1, …)``, by title."""
         names = self.data.config.names
         if self.data.frontend.features.dimensions == 3:
-            return  # as above
+            return  # a clip's hidden states are no picture over time
         unit = "as they are" if self.data.config.normalize == "none" else "standard deviations"
-        features = dict(zip(titles, self._rows(inputs), strict=True))
+        features = {title: self._rows(one)[0] for title, one in inputs.items()}
         if self.data.frontend.features.dimensions == 2:
             figure = log_mel_figure(features, self.seconds_per_frame, names[0], unit)
         else:

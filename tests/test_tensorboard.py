@@ -59,9 +59,11 @@ def corpus() -> tuple[Split, dict[str, Any]]:
     return Split(**sides), recordings
 
 
-def data_of(features: FeatureConfig = ENERGY, augment: Augment | None = LIGHT) -> EmotionDataModule:
+def data_of(
+    features: FeatureConfig = ENERGY, augment: Augment | None = LIGHT, max_seconds: float | None = None
+) -> EmotionDataModule:
     split, recordings = corpus()
-    data = EmotionDataModule(split, features, augment, batch_size=6, recordings=recordings)
+    data = EmotionDataModule(split, features, augment, batch_size=6, max_seconds=max_seconds, recordings=recordings)
     with pytest.warns(UserWarning, match="silent"):
         data.setup()
     return data
@@ -333,16 +335,21 @@ def sounds(found: EventAccumulator) -> list[str]:
     return [tag for tag, about in found.summary_metadata.items() if about.plugin_data.plugin_name == "audio"]
 
 
+def played_in(found: EventAccumulator, tag: str) -> NDArray[np.float32]:
+    """The sound of a tag, ``(time,)`` with full scale at ±1."""
+    (event,) = found.Tensors(tag)
+    with wave.open(BytesIO(event.tensor_proto.string_val[0])) as sound:
+        assert sound.getframerate() == RATE
+        return np.frombuffer(sound.readframes(sound.getnframes()), "<i2").astype(np.float32) / 32767
+
+
 def test_a_clip_of_each_class_sounds_as_it_is_and_silence_is_passed_over(
     one_d: tuple[Run, EventAccumulator],
 ) -> None:
     run, found = one_d
     assert run.data.remarks["clip00"] == ("silent",)
     for label, name in zip(LABELS, ("clip03", "clip01", "clip02"), strict=True):
-        (event,) = found.Tensors(f"data/{label}")
-        with wave.open(BytesIO(event.tensor_proto.string_val[0])) as sound:
-            samples = np.frombuffer(sound.readframes(sound.getnframes()), "<i2") / 32767
-            assert sound.getframerate() == RATE
+        samples = played_in(found, f"data/{label}")
         position = [clip.name for clip in run.data.clips].index(name)
         bank = run.data.bank
         start, length = bank.starts[position], bank.lengths[position]
@@ -461,9 +468,7 @@ def test_augmented_clips_sound_as_they_are_drawn(tmp_path: Path) -> None:
     found = run.found()
     assert {f"data/{label}_augmented" for label in LABELS} < set(sounds(found))
     for label, name in zip(LABELS, ("clip03", "clip01", "clip02"), strict=True):
-        (event,) = found.Tensors(f"data/{label}_augmented")
-        with wave.open(BytesIO(event.tensor_proto.string_val[0])) as sound:
-            samples = np.frombuffer(sound.readframes(sound.getnframes()), "<i2")
+        samples = played_in(found, f"data/{label}_augmented")
         position = [clip.name for clip in run.data.clips].index(name)
         assert 0.899 < run.data.bank.lengths[position] / len(samples) < 1.101
         assert found.summary_metadata[f"data/{label}_augmented"].display_name == f"data/{label}_augmented: {name}"
@@ -471,28 +476,35 @@ def test_augmented_clips_sound_as_they_are_drawn(tmp_path: Path) -> None:
 
 def test_each_effect_of_a_run_is_drawn_and_played_alone(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     drawn: list[dict[str, NDArray[np.float32]]] = []
-
-    def note(pictures: dict[str, NDArray[np.float32]], *rest: Any) -> Figure:
-        drawn.append(pictures)
-        return Figure()
-
-    monkeypatch.setattr(ser.tensorboard, "log_mel_figure", note)
-    augment = Augment(
-        RATE, wave={"noise": 0.01, "polarity": 0.01}, spec={"time_masks": 2, "level_db": 0, "mixup": 0.01}
-    )
-    run = Run(tmp_path, data=data_of(MEL, augment))
+    monkeypatch.setattr(ser.tensorboard, "log_mel_figure", lambda pictures, *_: drawn.append(pictures) or Figure())
+    wave = {"speed": 0.01, "noise": 0.01, "polarity": 0.01}
+    spec = {"time_masks": 2, "level_db": 0, "mixup": 0.01}
+    run = Run(tmp_path, data=data_of(MEL, Augment(RATE, wave, spec)))
     _, _, effects = drawn
-    assert list(effects) == [
-        "as it is", "augment.wave.noise", "augment.wave.polarity", "augment.spec.time_masks", "augment.spec.mixup",
-    ]  # fmt: skip
+    on = [*(f"augment.wave.{name}" for name in wave), "augment.spec.time_masks", "augment.spec.mixup"]
+    assert list(effects) == ["as it is", *on]
     clip = [clip.name for clip in run.data.clips].index("clip03")
     np.testing.assert_array_equal(effects["as it is"], run.data.make_batch(torch.tensor([clip])).inputs[0, 0])
     np.testing.assert_allclose(effects["augment.wave.polarity"], effects["as it is"], atol=1e-4)
     for option in ("augment.wave.noise", "augment.spec.time_masks"):
         assert not np.allclose(effects[option], effects["as it is"], atol=0.1), option
-    heard = set(sounds(run.found()))
-    assert {"data/augment.wave.noise", "data/augment.wave.polarity"} < heard
-    assert "data/augment.spec.time_masks" not in heard
+    found = run.found()
+    assert {f"data/augment.wave.{name}" for name in wave} < set(sounds(found))
+    assert "data/augment.spec.time_masks" not in sounds(found)
+    played = torch.from_numpy(played_in(found, "data/augment.wave.speed"))
+    length = run.data.frontend.length
+    padded = torch.nn.functional.pad(played, (0, length - len(played)))[None]
+    features = run.data.frontend(padded, torch.tensor([len(played)]))[0, 0]
+    np.testing.assert_allclose(effects["augment.wave.speed"], features, atol=0.2)
+
+
+def test_effects_are_shown_on_one_piece_of_a_clip_that_is_cropped(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    drawn: list[dict[str, NDArray[np.float32]]] = []
+    monkeypatch.setattr(ser.tensorboard, "log_mel_figure", lambda pictures, *_: drawn.append(pictures) or Figure())
+    Run(tmp_path, data=data_of(MEL, Augment(RATE, wave={"polarity": 1.0}), max_seconds=0.25))
+    np.testing.assert_allclose(drawn[2]["augment.wave.polarity"], drawn[2]["as it is"], atol=1e-3)
 
 
 def test_features_are_drawn_as_the_network_reads_them(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -22,6 +22,9 @@ class Augment(nn.Module):
         wave: Options of ``WaveAugment``.
         spec: Options of ``SpecAugment``.
 
+    Attributes:
+        options: What both were made from, ``wave`` and ``spec``.
+
     Raises:
         UserError: An option is out of its range.
     """
@@ -40,11 +43,17 @@ class Augment(nn.Module):
         return self.wave.active or self.spec.active
 
     def each(self) -> dict[str, "Augment"]:
-        """Every effect that is on, by its option, without the others and for every clip."""
+        """Every effect that is on, by its option, without the others and for every clip; to be shown.
+
+        Raises:
+            UserError: A file of recorded noise or rooms can't be used.
+        """
+        self.wave.read()
+        elsewhere = {"noise_folder": None, "impulse_folder": None}  # what is in them has been read
         found: dict[str, Augment] = {}
         for name in self.wave.chances:
-            alone: dict[str, Any] = {**self.options["wave"], **dict.fromkeys(self.wave.chances, 0.0), name: 1.0}
-            found[f"augment.wave.{name}"] = augment = Augment(self.wave.sample_rate, alone)
+            alone: dict[str, Any] = {**self.options["wave"], **elsewhere, **dict.fromkeys(self.wave.chances, 0.0)}
+            found[f"augment.wave.{name}"] = augment = Augment(self.wave.sample_rate, {**alone, name: 1.0})
             augment.wave.recorded = self.wave.recorded
         spec: dict[str, Any] = {**OFF, **self.options["spec"]}
         for name in OFF:

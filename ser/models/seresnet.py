@@ -141,8 +141,7 @@ class BothWays(nn.Module):
         # From each clip's own last column, so that the padding is read last and changes nothing.
         place = torch.arange(columns.shape[1], device=columns.device)
         turned = (real.sum(1).long() - 1 - place) % columns.shape[1]
-        # In mixed precision a GPU would run them in float16, whatever the run's precision, and float16 has a scaler of
-        # gradients nowhere here.
+        # Under autocast cuDNN runs recurrent layers in float16, even with bf16-mixed, which scales no gradients.
         with torch.autocast(columns.device.type, enabled=False):
             columns = columns.float()
             after = self.forwards(columns)[0]

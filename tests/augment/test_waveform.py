@@ -1,3 +1,4 @@
+import shutil
 from pathlib import Path
 from typing import Any
 
@@ -198,6 +199,15 @@ def test_recorded_noise_and_rooms_stay_in_main_memory(tmp_path: Path, device: st
         "noise": "cpu",
         "reverberation": "cpu",
     }
+
+
+def test_effects_alone_have_the_noise_that_was_read_even_if_its_folder_is_gone(tmp_path: Path) -> None:
+    folder = write(tmp_path / "noises", click=np.r_[1.0, np.zeros(3_999)])
+    augment = Augment(RATE, {"noise": 0.1, "noise_folder": folder, "gain": 0.1})
+    augment.wave.read()
+    shutil.rmtree(folder)
+    alone = augment.each()["augment.wave.noise"].wave
+    assert alone.recorded["noise"] is augment.wave.recorded["noise"]
 
 
 def test_recorded_rooms_are_heard(tmp_path: Path) -> None:

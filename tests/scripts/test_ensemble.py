@@ -189,7 +189,11 @@ def test_a_corpus_that_has_changed_is_refused(sweep: Path, people: Path, tmp_pat
 
 
 def test_errors_end_in_a_sentence(sweep: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(sys, "argv", ["ensemble.py", str(sweep / "0/1"), "--out", str(tmp_path / "out")])
-    with pytest.raises(SystemExit, match=r"^error: no two runs here"):
-        ensemble.main()
+    for words, told in (
+        ([str(sweep / "0/1")], "no two runs here"),
+        ([str(sweep / "0"), "--device", "nonsense"], "device=nonsense can't be used"),
+    ):
+        monkeypatch.setattr(sys, "argv", ["ensemble.py", *words, "--out", str(tmp_path / "out")])
+        with pytest.raises(SystemExit, match=rf"^error: {told}"):
+            ensemble.main()
     assert not list(tmp_path.iterdir())

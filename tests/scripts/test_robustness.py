@@ -320,6 +320,7 @@ def test_errors_end_in_words_before_anything_is_computed(
         (("dataset=manifest", f"dataset.root={tmp_path / 'gone.csv'}"), None, "manifest is not at"),
         ((*good, "labels.merge={happy: calm, sad: boredom}"), None, "they must share two or more"),
         (("dataset=nothing",), None, "nothing"),
+        ((*good, "--device", "nonsense"), None, "device=nonsense can't be used"),
     ):
         place = () if "--out" in words else ("--out", out)
         code, screen = ask(*words, *place, checkpoint=checkpoint)
