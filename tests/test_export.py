@@ -162,6 +162,6 @@ def test_other_suffixes_are_refused(tmp_path: Path) -> None:
 
 def test_missing_library_is_named(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(sys.modules, "onnxscript", None)
-    with pytest.raises(UserError, match=r"onnxscript.*pip install 'ser\[export\]', or write a \.pt2"):
+    with pytest.raises(UserError, match=r"onnxscript.*pip install -e '\.\[export\]', or write a \.pt2"):
         export(recognizer("cnn1d", "energy"), tmp_path / "model.onnx")
     assert not list(tmp_path.iterdir())

@@ -145,7 +145,7 @@ def test_a_device_that_falls_silent_for_good_is_told(device: Device, monkeypatch
 
 def test_without_the_library(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(sys.modules, "sounddevice", None)
-    with pytest.raises(UserError, match=r'the microphone needs sounddevice: pip install "ser\[microphone\]"'):
+    with pytest.raises(UserError, match=r'the microphone needs sounddevice: pip install -e "\.\[microphone\]"'):
         Microphone(RATE)
 
 
