@@ -237,19 +237,16 @@ class TensorBoard(Callback):
                 augmented = data.make_batch(clips, training=True).inputs.split(1)
             self._add_features(writer, "data/features_augmented", dict(zip(shown, augmented, strict=True)))
             if data.augment.wave.active:
-                with torch.random.fork_rng(gpu):  # from the same state: what the picture was made of
-                    heard = data.waveforms(clips.to(data.home), training=True)
-                for (label, position), waveform, length in zip(shown.items(), *heard, strict=True):
-                    sound = waveform[: min(int(length), PLAYED_SECONDS * rate)].cpu().numpy()
+                for (label, position), sound in zip(shown.items(), _augmented_sounds(data, clips, gpu), strict=True):
                     tag = f"data/{label}_augmented"
                     self._write_sound(writer, tag, sound, f"{tag}: {data.clips[position].name}")
             self._show_effects(writer, clips, gpu)
 
     def _show_effects(self, writer: SummaryWriter, clips: Tensor, gpu: list[torch.device]) -> None:
         """Draw the first of ``clips`` as it is and after each effect that training has, and play those of waveforms."""
-        data, rate = self.data, self.data.config.sample_rate
+        data = self.data
         drawn: dict[str, Tensor] = {}
-        for title, augment in {"as it is": Augment(rate), **data.augment.each()}.items():
+        for title, augment in {"as it is": Augment(data.config.sample_rate), **data.augment.each()}.items():
             # All clips, since mixup needs others; all from the same state, so that they are the same piece of the clip,
             # and that what is played is what is drawn.
             changed = data.augmented_by(augment)
@@ -257,9 +254,7 @@ class TensorBoard(Callback):
                 with torch.random.fork_rng(gpu):
                     drawn[title] = changed.make_batch(clips, training=True).inputs[:1]
             if augment.wave.active:
-                with torch.random.fork_rng(gpu):
-                    waveforms, lengths = changed.waveforms(clips.to(data.home), training=True)
-                sound = waveforms[0, : min(int(lengths[0]), PLAYED_SECONDS * rate)].cpu().numpy()
+                sound = _augmented_sounds(changed, clips, gpu)[0]
                 self._write_sound(writer, f"data/{title}", sound, f"{title}: {data.clips[int(clips[0])].name}")
         self._add_features(writer, "data/effects", drawn)
 
@@ -384,6 +379,14 @@ def _layout() -> dict[str, dict[str, list[Any]]]:
         "clips a second, training": ["Multiline", ["train/clips_per_second$"]],
     }
     return {"Scores, training and validation": scores, "Classes": classes, "Training": course}
+
+
+def _augmented_sounds(data: EmotionDataModule, clips: Tensor, gpu: list[torch.device]) -> list[NDArray[np.float32]]:
+    """The first seconds of augmented clips, ``(time,)`` each; from the state that their features are drawn from."""
+    longest = PLAYED_SECONDS * data.config.sample_rate
+    with torch.random.fork_rng(gpu):
+        waveforms, lengths = data.waveforms(clips.to(data.home), training=True)
+    return [sound[: min(int(size), longest)].cpu().numpy() for sound, size in zip(waveforms, lengths, strict=True)]
 
 
 def _add_figure(writer: SummaryWriter, tag: str, figure: Any, step: int = 0) -> None:
