@@ -18,7 +18,7 @@ from omegaconf import DictConfig, OmegaConf
 from ser.audio import RATES
 from ser.augment import PARTS, Augment
 from ser.corpora import SEVERAL
-from ser.datamodule import EmotionDataModule, check_augment
+from ser.datamodule import EmotionDataModule, check_augment, check_voices
 from ser.errors import UserError
 from ser.features import DIMENSIONS, FeatureConfig, Pretrained, features_of
 from ser.files import check_writable
@@ -33,7 +33,7 @@ CONF = HERE / "conf" if (HERE / "conf").is_dir() else HERE.parent / "conf"
 
 GIVEN_TO_TRAINER = ("logger", "callbacks", "default_root_dir", "plugins", "use_distributed_sampler")
 GIVEN_TO_NETWORK = ("pretrained",)
-GIVEN_TO_DATAMODULE = ("augment", "strict", "seed", "device", "target", "recordings")
+GIVEN_TO_DATAMODULE = ("augment", "strict", "seed", "device", "voice", "target", "recordings")
 """Arguments that a run fills in itself, and so no options."""
 
 PRECISIONS = ("auto", "32-true", "bf16-mixed", "16-mixed", None)
@@ -138,7 +138,7 @@ def check_types(cfg: dict[str, Any]) -> None:
             "ckpt_path": str | None,
             "init_from": str | None,
         },
-        "dataset": {"root": str | None, "metadata": str | None, "strict": bool},
+        "dataset": {"root": str | None, "metadata": str | None, "voice": str, "strict": bool},
         "datamodule": get_type_hints(EmotionDataModule.__init__),
         **{f"augment.{name}": get_type_hints(part.__init__) for name, part in PARTS.items()},
         "model": {**get_type_hints(EmotionNetwork.__init__), **get_type_hints(network.__init__)},
@@ -199,6 +199,12 @@ def check_choices(cfg: dict[str, Any]) -> None:
     except (ValueError, RuntimeError, TypeError) as error:  # torch's own, such as of dropout=7
         raise ConfigError(f"model={cfg['model']['name']} can't be built with these numbers: {error}") from error
     check_augment(Augment(cfg["features"]["sample_rate"], **cfg["augment"]).spec, FeatureConfig(**cfg["features"]))
+    check_voices(
+        FeatureConfig(**cfg["features"]),
+        cfg["dataset"].get("voice", "speaker"),
+        cfg["datamodule"]["enrolment"],
+        cfg["datamodule"]["voice_dropout"],
+    )
     if cfg["augment"]["spec"]["crop_frames"] is not None and not network.any_length:
         models = [name for name, other in NETWORKS.items() if other.any_length]
         raise ConfigError(

@@ -19,7 +19,7 @@ from ser.cache import cached, code, digest_of, read_array
 from ser.corpora import SIDES, Clip
 from ser.corpora.clip import person
 from ser.errors import UserError
-from ser.features import FeatureConfig, Frontend
+from ser.features import FeatureConfig, Frontend, Moments, Scale, Voice, VoicePrior
 from ser.models import Batch
 from ser.samplers import EpochSampler, dealt, share_of
 from ser.splits import Leakage, Split
@@ -27,6 +27,10 @@ from ser.splits import Leakage, Split
 BANKS = ("device", "memory", "mmap")
 
 TARGETS = ("emotion", "votes")
+
+VOICES = ("speaker", "session", "corpus")
+
+ENROLMENTS = ("all", "none")
 
 CHUNK = 256
 """Clips that are padded and extracted at once before training."""
@@ -55,6 +59,12 @@ class EmotionDataModule(LightningDataModule):
         bank: Where waveforms and kept features lie: ``device``, with the network; ``memory``, with the host; or
             ``mmap``, in files of the cache that are read as they are needed, for corpora larger than memory.
         device: That the network trains on, and so where features are computed.
+        voice: With ``features.normalize=speaker``, which clips are of one voice: those of a ``speaker``, of a recording
+            ``session``, or of a ``corpus``. Clips of unknown speakers or sessions are one voice per corpus.
+        enrolment: With ``features.normalize=speaker``, what is known of a voice in validation and test: ``all`` its
+            clips on that side of the split, without their labels; or ``none``, as with a clip of an unknown person.
+        voice_dropout: With ``features.normalize=speaker``, the probability that a training clip is normalised by the
+            statistics of all training clips, so that the network can also read clips of unknown voices.
         target: What training clips are trained towards: their ``emotion``, or the shares of the raters' ``votes``.
             Scores are always about the emotion.
         recordings: Clip's name → what ``decode_clips`` gave at the features' rate, with the same cache; None to decode
@@ -70,6 +80,8 @@ class EmotionDataModule(LightningDataModule):
         skipped: Clips left out, with the reason.
         remarks: What was odd about clips that are used, by clip name.
         fitted_on: The clips that the normaliser has seen.
+        voices: With ``features.normalize=speaker``, side → voice → its statistics over its clips on that side.
+        prior: With ``features.normalize=speaker``, how voices differ in the training clips; None otherwise.
         without_votes: With ``target="votes"``, training clips that no rater gave a class of the run; their emotion is
             the target.
     """
@@ -87,6 +99,9 @@ class EmotionDataModule(LightningDataModule):
         strict: bool = False,
         seed: int = 0,
         device: torch.device | str = "cpu",
+        enrolment: str = "all",
+        voice_dropout: float = 0.0,
+        voice: str = "speaker",
         target: str = "emotion",
         recordings: Mapping[str, Recording | AudioError] | None = None,
     ) -> None:
@@ -97,6 +112,7 @@ class EmotionDataModule(LightningDataModule):
             raise DataError("datamodule.bank=mmap reads from files of a cache: give datamodule.cache=FOLDER, too")
         if target not in TARGETS:
             raise DataError(f"dataset.target={target!r} must be one of {', '.join(TARGETS)}")
+        check_voices(features, voice, enrolment, voice_dropout)
         if batch_size < 1:
             raise DataError(f"datamodule.batch_size={batch_size} must be at least 1")
         if max_seconds is not None and max_seconds <= 0:
@@ -114,7 +130,12 @@ class EmotionDataModule(LightningDataModule):
         self.keep_features = keep_features
         self.strict = strict
         self.seed = seed
+        self.enrolment = enrolment
+        self.voice_dropout = voice_dropout
+        self.voice = voice
         self.target = target
+        self.voices: dict[str, dict[str, Voice]] = {}
+        self.prior: VoicePrior | None = None
         self.labels: list[str] = []
         self.clips: list[Clip] = []
         self.skipped: list[tuple[Clip, str]] = []
@@ -158,9 +179,37 @@ class EmotionDataModule(LightningDataModule):
         self._features: Tensor | None = None
         if self.keep_features and not self.config.fine_tune:
             self._features = self._keep(recordings)
-        if self.config.normalize == "standard":
+        if self.config.normalize in ("standard", "speaker"):
             self.frontend.normalizer.fit(self._extract(part) for part in training.split(CHUNK))
             self.fitted_on = self.side("train")
+        if self.config.normalize == "speaker":
+            self._find_voices()
+
+    def _find_voices(self) -> None:
+        """Measure each voice on its own clips of each side, and how voices differ in training."""
+        everything = self._indices(range(len(self.clips)))
+        moments = Moments.join([Moments.of(*self._extract(part)) for part in everything.split(CHUNK)])
+        normalizer = self.frontend.normalizer
+        training = self._positions["train"]
+        names = [voice_of(clip, self.voice) for clip in self.clips]
+        self.prior = VoicePrior.fit(
+            normalizer.mean.flatten().cpu(), normalizer.std.flatten().cpu(), moments[training],
+            [names[i] for i in training], [self.clips[i].emotion for i in training],
+        )  # fmt: skip
+        self.voices = {}
+        found: list[Voice] = []
+        place = torch.zeros(len(self.clips), dtype=torch.long)
+        for side, positions in self._positions.items():
+            own: dict[str, list[int]] = {}
+            for i in positions:
+                own.setdefault(names[i], []).append(i)
+            self.voices[side] = {name: Voice.of(moments[clips]) for name, clips in sorted(own.items())}
+            for name, voice in self.voices[side].items():
+                place[own[name]] = len(found)
+                found.append(voice)
+        scale = self.prior.scale(found)
+        self._voice_of = place.to(self.device)
+        self._scale = Scale(scale.mean.to(self.device), scale.std.to(self.device))
 
     @property
     def input_shape(self) -> tuple[int, ...]:
@@ -217,16 +266,29 @@ class EmotionDataModule(LightningDataModule):
         """Network input of some clips; cropped at random and augmented if ``training``."""
         features, real = self._extract(clips.to(self.home), training)
         normalizer = self.frontend.normalizer
-        features = normalizer(features, real)
+        voices = self._voices(clips.to(self.device), training)
+        features = normalizer(features, real, voices)
         if not training:
             return Batch(self.frontend.arrange(features), self.targets[clips], clips)
         spec = self.augment.train().spec
-        features = spec(features, real, 1 / normalizer.std)
+        features = spec(features, real, 1 / (normalizer.std if voices is None else voices.std))
         soft = None if self._soft is None else self._soft[clips]
         if spec.mixup:
             one_hot = torch.nn.functional.one_hot(self.targets[clips], len(self.labels)).float()
             features, soft = spec.mix(features, one_hot if soft is None else soft)
         return Batch(self.frontend.arrange(features), self.targets[clips], clips, soft)
+
+    def _voices(self, clips: Tensor, training: bool) -> Scale | None:
+        """What clips are normalised by; None for the training's statistics."""
+        if self.prior is None or (not training and self.enrolment == "none"):
+            return None
+        places = self._voice_of[clips]
+        mean, std = self._scale.mean[places], self._scale.std[places]
+        if training and self.voice_dropout:
+            known = torch.rand(len(clips), 1, 1, device=mean.device) >= self.voice_dropout
+            normalizer = self.frontend.normalizer
+            mean, std = torch.where(known, mean, normalizer.mean), torch.where(known, std, normalizer.std)
+        return Scale(mean, std)
 
     def waveforms(self, clips: Tensor, training: bool = False) -> tuple[Tensor, Tensor]:
         """Padded waveforms of some clips ``(batch, sample)``, and their lengths ``(batch,)``, on the network's device.
@@ -243,6 +305,12 @@ class EmotionDataModule(LightningDataModule):
         """The same clips and features, after ``setup``, with other augmentation."""
         other = copy(self)
         other.augment = augment
+        return other
+
+    def enrolled(self, enrolment: str) -> "EmotionDataModule":
+        """The same clips and features, after ``setup``, with another enrolment."""
+        other = copy(self)
+        other.enrolment = enrolment
         return other
 
     def add_heard(self, people: Collection[str]) -> list[str]:
@@ -273,6 +341,7 @@ class EmotionDataModule(LightningDataModule):
             "heard": sorted(self._heard_elsewhere | heard),
             "heard_elsewhere": sorted(self._heard_elsewhere),
             "normalizer": {name: value.cpu() for name, value in self.frontend.normalizer.state_dict().items()},
+            **({} if self.prior is None else {"voices": self.prior.state_dict()}),
         }
 
     def load_state_dict(self, state_dict: dict[str, Any]) -> None:
@@ -410,6 +479,34 @@ class EmotionDataModule(LightningDataModule):
         return as_tensor(read_array(entry / "features", shape, "float32", self.mapped)).to(self.home)
 
 
+def voice_of(clip: Clip, voice: str) -> str:
+    """Whose voice a clip is, as ``dataset.voice=`` counts them; one name per corpus for clips that don't say."""
+    if voice == "speaker":
+        return person(clip) or clip.corpus
+    if voice == "session" and clip.session is not None:
+        return f"{clip.corpus}/{clip.session}"
+    return clip.corpus
+
+
+def check_voices(features: FeatureConfig, voice: str, enrolment: str, voice_dropout: float) -> None:
+    """Refuse options of voices that are none, or that nothing would come of.
+
+    Raises:
+        DataError: An option has no such value, or the features are not normalised by voice.
+    """
+    if voice not in VOICES:
+        raise DataError(f"dataset.voice={voice!r} must be one of {', '.join(VOICES)}")
+    if enrolment not in ENROLMENTS:
+        raise DataError(f"datamodule.enrolment={enrolment!r} must be one of {', '.join(ENROLMENTS)}")
+    if not 0 <= voice_dropout <= 1:
+        raise DataError(f"datamodule.voice_dropout={voice_dropout} must lie between 0 and 1")
+    if voice_dropout and features.normalize != "speaker":
+        raise DataError(
+            f"datamodule.voice_dropout={voice_dropout} needs features.normalize=speaker, and this run has "
+            f"features.normalize={features.normalize}: set it to 0"
+        )
+
+
 def check_augment(spec: SpecAugment, features: FeatureConfig) -> None:
     """Refuse what would change features otherwise than it says.
 
@@ -424,16 +521,18 @@ def check_augment(spec: SpecAugment, features: FeatureConfig) -> None:
     if spec.active and features.normalize == "none":
         raise DataError(
             "augment.spec fills with 0, which is the mean only of normalised features: "
-            "set augment=none, or features.normalize=standard or clip"
+            "set augment=none, or features.normalize=standard or clip or speaker"
         )
     if spec.frequency_warp and features.names != ["mel"]:
         raise DataError(
             f"augment.spec.frequency_warp={spec.frequency_warp} stretches the mel scale, and features.names="
             f"{features.names}: set it to 0, or take features=mel"
         )
-    levels = features.names == ["mel"] and features.mel_reference == "one" and features.normalize == "standard"
+    levels = (
+        features.names == ["mel"] and features.mel_reference == "one" and features.normalize in ("standard", "speaker")
+    )
     if spec.level_db and not levels:
         raise DataError(
             f"augment.spec.level_db={spec.level_db} needs features that know a clip's level: set it to 0, or take "
-            "features=mel features.mel_reference=one features.normalize=standard"
+            "features=mel features.mel_reference=one and features.normalize=standard or speaker"
         )

@@ -28,7 +28,7 @@ from yaml import YAMLError
 from ser.callbacks import History, read_checkpoint
 from ser.cards import data_card, model_card
 from ser.corpora import SIDES, SYNTHETIC, Clip
-from ser.datamodule import EmotionDataModule
+from ser.datamodule import EmotionDataModule, voice_of
 from ser.errors import UserError
 from ser.evaluation import SCORES, Answers, cross_entropy, evaluate, write_answers
 from ser.figures import confusion_figure, groups_figure
@@ -81,6 +81,8 @@ def announce(
         unshared = Counter(f"{clip.corpus} {clip.emotion}" for clip in data.split.left_out)
         console.print(f"Left out, for not all corpora have them: {escape(_counted(unshared))}")
     console.print(escape(leakage_line(data.leakage())), soft_wrap=True)
+    if data.prior is not None:
+        console.print(escape(voices_line(data)), soft_wrap=True)
     if data.without_votes:
         console.print(f"{len(data.without_votes)} training clips got no vote for these emotions and keep their own")
     shape = " × ".join(map(str, data.input_shape))
@@ -104,6 +106,34 @@ def leakage_line(leakage: Leakage) -> str:
         twins = ", ".join(" = ".join(names) for names in leakage.recordings)
         line += f" {len(leakage.recordings)} recordings are on two sides: {twins}."
     return line
+
+
+def voices_line(data: EmotionDataModule) -> str:
+    """What a reader must know of a run that normalises by voice: what a voice is, and what is known of those scored."""
+    voices = ", ".join(f"{len(data.voices[side]):,} {side}" for side in SIDES)
+    line = f"Features are normalised by voice ({data.voice}): {voices}."
+    if unknown := sum(voice_of(clip, data.voice) == clip.corpus for clip in data.clips if data.voice != "corpus"):
+        line += f" {unknown:,} clips of no known {data.voice} count as one voice per corpus."
+    if data.enrolment == "all":
+        return f"{line} Enrolment: all, so each score uses the sound of the voice's other clips, and no label."
+    return f"{line} Enrolment: none, so validation and test use the training's own statistics."
+
+
+def describe_enrolment(data: EmotionDataModule) -> dict[str, Any]:
+    """What results say of a run that normalises by voice: ``scored``, the enrolment of its test, and the voices."""
+    assert data.prior is not None
+    return {
+        "scored": data.enrolment,
+        "voice": data.voice,
+        "voices": {side: len(data.voices[side]) for side in SIDES},
+        "voice_dropout": data.voice_dropout,
+        "prior_frames": data.prior.frames,
+    }
+
+
+def enrolment_of(results: Mapping[str, Any]) -> str:
+    """What was known of the test voices when results were scored: ``none``, ``all``, or a number of clips."""
+    return str(results.get("enrolment", {}).get("scored", "none"))
 
 
 def _counted(counts: Mapping[str, int]) -> str:
@@ -447,6 +477,22 @@ def _raters_line(raters: dict[str, Any]) -> str:
     )
 
 
+def enrolment_line(enrolment: Mapping[str, Any]) -> str:
+    """The enrolment that a score is of, and what other ones give, in words."""
+    known = {
+        "all": "all, the sound of a test voice's other clips is known, without labels",
+        "none": "none, nothing of a test voice but the clip itself",
+    }
+    line = known.get(str(enrolment["scored"]), f"{enrolment['scored']} other clips of each test voice, without labels")
+    for other, found in enrolment.get("beside", {}).items():
+        low, high = found["intervals"]["uar"]
+        line += (
+            f". With {other}: UAR {found['test']['uar']:.4f} ({low:.3f} to {high:.3f}), accuracy "
+            f"{found['test']['accuracy']:.4f}"
+        )
+    return f"{line}."
+
+
 def show(results: dict[str, Any], folder: Path) -> None:
     """Print scores, confusion matrix, the classes from most to least confusing, and what was left out."""
     checkpoint = results["checkpoint"]
@@ -459,6 +505,8 @@ def show(results: dict[str, Any], folder: Path) -> None:
     test.add_row(*("{:.3f}-{:.3f}".format(*bounds[name]) for name in SCORES), "")
     console.print(test)
     console.print(f"Below: 95 % interval by a bootstrap over {bounds['over']}.", soft_wrap=True)
+    if enrolment := results.get("enrolment"):
+        console.print(f"Enrolment: {enrolment_line(enrolment)}", soft_wrap=True)
     if calibration := results.get("calibration"):
         console.print(
             f"Calibration: temperature {calibration['temperature']:.2f} from {calibration['validation_clips']} "

@@ -37,7 +37,7 @@ from ser.callbacks import (
 )
 from ser.config import CONF, check_choices, network_settings, plain, refuse_lists, register_schemas
 from ser.corpora import read_corpora
-from ser.datamodule import EmotionDataModule
+from ser.datamodule import ENROLMENTS, EmotionDataModule
 from ser.errors import UserError
 from ser.evaluation import Answers, answers_about
 from ser.features import FeatureConfig
@@ -50,6 +50,7 @@ from ser.results import (
     announce,
     collect,
     console,
+    describe_enrolment,
     results_of,
     scored,
     show,
@@ -205,7 +206,7 @@ def _fit_and_test(
     if not trainer.is_global_zero:
         return {"checkpoint": {"best_val_macro_f1": best_score}}
 
-    calibration = calibrate(*validation_answers(network, data))
+    calibration = calibrate(*answers_of(network, data, "val"))
     add_calibration(tested, calibration)
     for other in {Path(one.best_model_path) for one in kept.values()} - {tested}:
         remove_calibration(other)
@@ -217,6 +218,11 @@ def _fit_and_test(
         "calibration": errors,
         **scored(table),
     }
+    if data.prior is not None:
+        results["enrolment"] = {
+            **describe_enrolment(data),
+            "beside": {other: _beside(network, data.enrolled(other), calibration) for other in _others(data)},
+        }
     write(folder, cfg, results, table, trainer.loggers, {clip.name: clip.path for clip in data.side("test")})
     show(results, folder)
     return results
@@ -240,6 +246,7 @@ def load_data(cfg: dict[str, Any], device: torch.device) -> tuple[EmotionDataMod
         strict=dataset["strict"],
         seed=cfg["seed"],
         device=device,
+        voice=dataset.get("voice", "speaker"),
         target=dataset.get("target", "emotion"),
         recordings=recordings,
         **cfg["datamodule"],
@@ -249,13 +256,25 @@ def load_data(cfg: dict[str, Any], device: torch.device) -> tuple[EmotionDataMod
     return data, left_out
 
 
-def validation_answers(network: EmotionNetwork, data: EmotionDataModule) -> tuple[torch.Tensor, torch.Tensor]:
-    """Logits ``(clip, class)`` and class indices ``(clip,)`` of the validation clips, in single precision."""
+def answers_of(network: EmotionNetwork, data: EmotionDataModule, side: str) -> tuple[torch.Tensor, torch.Tensor]:
+    """Logits ``(clip, class)`` and class indices ``(clip,)`` of a side's clips, in single precision."""
     network = network.to(data.device).eval()
     with torch.inference_mode():
-        batches = [data.make_batch(torch.as_tensor(clips)) for clips in data.loader("val")]
+        batches = [data.make_batch(torch.as_tensor(clips)) for clips in data.loader(side)]
         logits = torch.cat([network(batch.inputs) for batch in batches])
     return logits.cpu(), torch.cat([batch.targets for batch in batches]).cpu()
+
+
+def _others(data: EmotionDataModule) -> list[str]:
+    return [enrolment for enrolment in ENROLMENTS if enrolment != data.enrolment]
+
+
+def _beside(network: EmotionNetwork, data: EmotionDataModule, calibration: Calibration) -> dict[str, Any]:
+    """Scores of the test clips with their intervals, for ``metrics.json``, under the data module's enrolment."""
+    logits, _ = answers_of(network, data, "test")
+    probabilities = (logits.double() / calibration.temperature).softmax(1)
+    found = scored(answers_about(data.side("test"), data.labels, probabilities.numpy()))
+    return {"test": found["test"], "intervals": found["intervals"]}
 
 
 def _calibrated(data: EmotionDataModule, answers: TestAnswers, calibration: Calibration) -> tuple[Answers, Any]:

@@ -10,7 +10,9 @@ class FeatureConfig:
     Attributes:
         names: Features in order; several 1D features are joined along time, a 2D feature stands alone.
         normalize: ``none``; ``standard``, each row (mel bin, coefficient or 1D feature) to mean 0 and standard
-            deviation 1 over the real frames of the training clips; or ``clip``, the same over each clip's own frames.
+            deviation 1 over the real frames of the training clips; ``clip``, the same over each clip's own frames; or
+            ``speaker``, the same over all clips at hand of whoever speaks (``dataset.voice``), drawn towards the
+            training's own statistics where these are few.
         sample_rate: Hertz; every clip is brought to it.
         n_fft: Samples of a Fourier transform.
         win_length: Samples of the periodic Hann window; None for ``n_fft``.

@@ -9,8 +9,9 @@ from torch import Tensor, nn
 from ser.features.config import FeatureConfig
 from ser.features.pretrained import PRETRAINED, Pretrained
 from ser.features.transforms import FEATURES, FeatureError, FeatureSet
+from ser.features.voices import Scale, nonzero
 
-NORMALIZATIONS = ("none", "standard", "clip")
+NORMALIZATIONS = ("none", "standard", "clip", "speaker")
 
 DIMENSIONS = {
     **{name: feature.dimensions for name, feature in FEATURES.items()},
@@ -39,7 +40,8 @@ class Normalizer(nn.Module):
     """Feature rows → mean 0 and standard deviation 1, over real frames and not padding.
 
     After it, every frame of padding is 0, the mean: it says nothing, whatever the padded length. With ``none`` features
-    pass as they are, and padding stays what the feature makes of silence.
+    pass as they are, and padding stays what the feature makes of silence. With ``speaker`` each clip comes with the
+    mean and the deviation of its voice; without them it is normalised as with ``standard``.
     """
 
     def __init__(self, mode: str, rows: int) -> None:
@@ -72,29 +74,31 @@ class Normalizer(nn.Module):
         mean = total / count
         variance = (squares / count - mean**2).clamp_min(0)
         self.mean.copy_(mean.unsqueeze(1))
-        self.std.copy_(_nonzero(variance.sqrt(), mean).unsqueeze(1))
+        self.std.copy_(nonzero(variance.sqrt(), mean).unsqueeze(1))
 
-    def forward(self, features: Tensor, real: Tensor) -> Tensor:
-        """Scale ``(batch, row, frame)`` whose clips have ``real`` frames ``(batch,)`` before the padding."""
+    def forward(self, features: Tensor, real: Tensor, voices: Scale | None = None) -> Tensor:
+        """Scale ``(batch, row, frame)`` whose clips have ``real`` frames ``(batch,)`` before the padding.
+
+        Args:
+            features: Unscaled.
+            real: Frames.
+            voices: With ``speaker``, mean and deviation of whoever speaks, per clip or for all; None for those of the
+                training clips.
+        """
         if self.mode == "none":
             return features
         mask = _real_frames(features, real)
-        mean, std = self.mean, self.std
+        mean, std = (self.mean, self.std) if voices is None else voices
         if self.mode == "clip":
             count = real.view(-1, 1, 1)
             mean = torch.where(mask, features, 0).sum(2, keepdim=True) / count
             variance = torch.where(mask, features - mean, 0).square().sum(2, keepdim=True) / count
-            std = _nonzero(variance.sqrt(), mean)
+            std = nonzero(variance.sqrt(), mean)
         return torch.where(mask, (features - mean) / std, 0)
 
 
 def _real_frames(features: Tensor, real: Tensor) -> Tensor:
     return torch.arange(features.shape[2], device=features.device) < real.view(-1, 1, 1)
-
-
-def _nonzero(std: Tensor, mean: Tensor) -> Tensor:
-    """A row that never changes is only centred; a mean far from 0 leaves it a deviation out of rounding alone."""
-    return torch.where(std > 1e-6 * mean.abs().clamp_min(1), std, 1)
 
 
 class Frontend(nn.Module):
@@ -159,14 +163,20 @@ class Frontend(nn.Module):
         features = self.features(waveform[None, : (heard - 1) * self.features.hop_length])
         return torch.cat([features, features[:, :, -1:].expand(-1, -1, frames - heard)], dim=2)
 
-    def normalized(self, waveforms: Tensor, lengths: Tensor) -> Tensor:
+    def normalized(self, waveforms: Tensor, lengths: Tensor, voices: Scale | None = None) -> Tensor:
         """Waveforms ``(batch, length)`` of ``lengths`` real samples → normalised features ``(batch, row, frame)``."""
-        return self.normalizer(self.extract(waveforms, lengths), self.real_frames(lengths))
+        return self.normalizer(self.extract(waveforms, lengths), self.real_frames(lengths), voices)
 
     def arrange(self, features: Tensor) -> Tensor:
         """``(batch, row, frame)`` → ``(batch, *input_shape)``, as the features have it."""
         return self.features.arrange(features)
 
-    def forward(self, waveforms: Tensor, lengths: Tensor) -> Tensor:
-        """Waveforms ``(batch, length)`` of ``lengths`` real samples → network input ``(batch, *input_shape)``."""
-        return self.arrange(self.normalized(waveforms, lengths))
+    def forward(self, waveforms: Tensor, lengths: Tensor, voices: Scale | None = None) -> Tensor:
+        """Waveforms → network input ``(batch, *input_shape)``.
+
+        Args:
+            waveforms: ``(batch, length)``.
+            lengths: Real samples of each, ``(batch,)``.
+            voices: What to normalise by in place of the training's statistics, see ``Normalizer``.
+        """
+        return self.arrange(self.normalized(waveforms, lengths, voices))

@@ -134,7 +134,7 @@ class Pretrained(nn.Module):
             raise UserError(f"features.bundle={self.bundle}: with features={self.name} go {', '.join(bundles)}")
         if config.sample_rate != RATE:
             raise UserError(f"features.sample_rate={config.sample_rate}: {self.name} was trained on {RATE} Hz")
-        allowed = ("none",) if config.fine_tune else ("standard", "none")
+        allowed = ("none",) if config.fine_tune else ("standard", "speaker", "none")
         if config.normalize not in allowed:
             raise UserError(
                 f"features.normalize={config.normalize} must be {' or '.join(allowed)} with features={self.name} and "

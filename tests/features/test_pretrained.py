@@ -259,7 +259,7 @@ def test_a_file_of_something_else_is_refused(held: Any, told: str, tmp_path: Pat
         ({"names": ["wavlm", "zcr"]}, "can't be joined"),
         ({"bundle": "HUBERT_BASE"}, "with features=wavlm go WAVLM_BASE, WAVLM_BASE_PLUS, WAVLM_LARGE"),
         ({"sample_rate": 8_000}, "was trained on 16000 Hz"),
-        ({"normalize": "clip"}, "must be standard or none with features=wavlm and features.fine_tune=false"),
+        ({"normalize": "clip"}, "must be standard or speaker or none with features=wavlm and features.fine_tune=false"),
         ({"fine_tune": True}, "features.normalize=standard must be none with features=wavlm and features.fine_tune=tr"),
         ({"names": ["mel"], "fine_tune": True}, r"are for pretrained features, and features\.names=\['mel'\]"),
         ({"names": ["mel"], "weights": "a.pt"}, "are for pretrained features"),
