@@ -177,6 +177,11 @@ def evaluate(answers: Answers) -> dict[str, Any]:
     return {"intervals": intervals(counts, answers.speakers), "groups": _groups(answers, counts), **raters}
 
 
+def summary(answers: Answers) -> dict[str, Any]:
+    """The four scores, and ``intervals`` of them, as plain data."""
+    return _described(_confusion(answers.true, answers.predicted, len(answers.labels)), answers.speakers)
+
+
 def intervals(counts: Counts, speakers: Sequence[str], seed: int = 0) -> dict[str, Any]:
     """Percentile intervals of the four scores by a bootstrap over speakers (Efron & Tibshirani, 1993, chapter 13).
 

@@ -17,7 +17,7 @@ from torch import Tensor, nn
 from ser import __version__
 from ser.bank import gather
 from ser.errors import UserError
-from ser.features import Pretrained
+from ser.features import Pretrained, Scale
 from ser.recognizer import Recognizer
 
 TOLERANCE = 1e-4
@@ -46,13 +46,18 @@ class Graph(nn.Module):
         self.network = recognizer.network
         self.temperature = recognizer.calibration.temperature
 
-    def forward(self, waveforms: Tensor, lengths: Tensor) -> Tensor:
+    def forward(
+        self, waveforms: Tensor, lengths: Tensor, mean: Tensor | None = None, deviation: Tensor | None = None
+    ) -> Tensor:
         """Answer a batch of clips of any lengths.
 
         Args:
             waveforms: ``(batch, time)`` float32 at the recognizer's rate, with full scale at ±1; what lies beyond a
                 clip's own length is not heard.
             lengths: Samples of each clip that are its own, ``(batch,)`` int64.
+            mean: Of the voice that speaks, ``(row,)`` float32, as ``VoicePrior.statistics`` gives it; None for that of
+                the training clips.
+            deviation: Its standard deviation, likewise.
 
         Returns:
             Probabilities ``(batch, class)``.
@@ -60,14 +65,17 @@ class Graph(nn.Module):
         batch, time = waveforms.shape
         starts = torch.arange(batch, device=waveforms.device) * time
         heard, lengths = gather(waveforms.flatten(), starts, lengths.clamp(0, time), self.frontend.length)
-        return (self.network(self.frontend(heard, lengths)) / self.temperature).softmax(1)
+        voice = None if mean is None or deviation is None else Scale(mean.unsqueeze(1), deviation.unsqueeze(1))
+        return (self.network(self.frontend(heard, lengths, voice)) / self.temperature).softmax(1)
 
 
 def export(recognizer: Recognizer, path: Path) -> float:
     """Write the graph of ``recognizer`` to ``path``, and check the file against the recognizer.
 
     What a user of the file must know (``labels`` in order, ``sample_rate`` in hertz, ``seconds`` that are heard) lies
-    in the metadata of an ``.onnx`` file, each as JSON, and in ``ser.json`` of a ``.pt2`` file.
+    in the metadata of an ``.onnx`` file, each as JSON, and in ``ser.json`` of a ``.pt2`` file. A network that was
+    trained with ``features.normalize=speaker`` has ``mean`` and ``deviation`` as further inputs, ``(row,)`` each, and
+    what to give for an unknown voice beside them in the metadata.
 
     Args:
         recognizer: On the CPU.
@@ -96,22 +104,25 @@ def export(recognizer: Recognizer, path: Path) -> float:
         "network": type(recognizer.network).__name__,
         "ser_version": __version__,
     }
-    waveforms, lengths = _sounds(recognizer)
+    inputs = _inputs(recognizer)
+    if recognizer.prior is not None:
+        facts |= {name: inputs[name].tolist() for name in ("mean", "deviation")}
     batch, time = torch.export.Dim("batch", min=1), torch.export.Dim("time", min=1)
     temporary = path.with_name(f".{path.name}")
     with warnings.catch_warnings(), torch.no_grad():
         for chatter in _CHATTER:
             warnings.filterwarnings("ignore", chatter)
-        expected = Graph(recognizer)(waveforms, lengths)
-        shapes = {"waveforms": {0: batch, 1: time}, "lengths": {0: batch}}
-        program = torch.export.export(Graph(recognizer).eval(), (waveforms, lengths), dynamic_shapes=shapes)
+        expected = Graph(recognizer)(**inputs)
+        shapes = {"waveforms": {0: batch, 1: time}, "lengths": {0: batch}, "mean": None, "deviation": None}
+        shapes = {name: shapes[name] for name in inputs}
+        program = torch.export.export(Graph(recognizer).eval(), (), inputs, dynamic_shapes=shapes)
         if path.suffix == ".onnx":
-            _write_onnx(program, temporary, facts)
-            answers = _run_onnx(temporary, waveforms, lengths)
+            _write_onnx(program, temporary, list(inputs), facts)
+            answers = _run_onnx(temporary, inputs)
         else:
             program.example_inputs = None  # several megabytes of noise
             torch.export.save(program, temporary, extra_files={"ser.json": json.dumps(facts)})
-            answers = torch.export.load(temporary).module()(waveforms, lengths)
+            answers = torch.export.load(temporary).module()(**inputs)
     difference = float((answers - expected).abs().max())
     if not difference <= TOLERANCE:
         temporary.unlink()
@@ -134,6 +145,16 @@ def _require_onnx() -> None:
         ) from error
 
 
+def _inputs(recognizer: Recognizer) -> dict[str, Tensor]:
+    """By name, what the graph takes: sounds, and with it the statistics of an unknown voice if voices count."""
+    waveforms, lengths = _sounds(recognizer)
+    inputs = {"waveforms": waveforms, "lengths": lengths}
+    if recognizer.prior is not None:
+        normalizer = recognizer.frontend.normalizer
+        inputs |= {"mean": normalizer.mean.flatten().clone(), "deviation": normalizer.std.flatten().clone()}
+    return inputs
+
+
 def _sounds(recognizer: Recognizer) -> tuple[Tensor, Tensor]:
     """Noisy tones, from a tenth of a second to twice what is heard, quiet and loud."""
     longest = 2 * recognizer.frontend.length
@@ -145,20 +166,18 @@ def _sounds(recognizer: Recognizer) -> tuple[Tensor, Tensor]:
     return (tones + 0.1 * noise) * torch.logspace(-3, -0.5, len(lengths))[:, None], lengths
 
 
-def _write_onnx(program: torch.export.ExportedProgram, path: Path, facts: dict[str, Any]) -> None:
+def _write_onnx(program: torch.export.ExportedProgram, path: Path, inputs: list[str], facts: dict[str, Any]) -> None:
     # Told on every export: that torchvision, of which nothing is used, is not installed.
     logging.getLogger("torch.onnx._internal.exporter._registration").setLevel(logging.ERROR)
-    written = torch.onnx.export(
-        program, dynamo=True, verbose=False, input_names=["waveforms", "lengths"], output_names=["probabilities"]
-    )
+    written = torch.onnx.export(program, dynamo=True, verbose=False, input_names=inputs, output_names=["probabilities"])
     assert written is not None
     written.model.metadata_props.update({name: json.dumps(fact) for name, fact in facts.items()})
     written.save(path, external_data=False)
 
 
-def _run_onnx(path: Path, waveforms: Tensor, lengths: Tensor) -> Tensor:
+def _run_onnx(path: Path, inputs: dict[str, Tensor]) -> Tensor:
     import onnxruntime  # noqa: PLC0415
 
     session = onnxruntime.InferenceSession(path, providers=["CPUExecutionProvider"])
-    inputs = {"waveforms": waveforms.numpy(), "lengths": lengths.numpy()}
-    return torch.from_numpy(np.asarray(session.run(None, inputs)[0]))
+    answers = session.run(None, {name: value.numpy() for name, value in inputs.items()})
+    return torch.from_numpy(np.asarray(answers[0]))

@@ -430,6 +430,32 @@ def robustness_figure(curves: Mapping[str, Sequence[Mapping[str, Any]]], chance:
     return figure
 
 
+def enrolment_figure(curve: Sequence[Mapping[str, Any]]) -> Figure:
+    """UAR by how many other clips of a voice are known, a line per kind of clips, with 95 % intervals.
+
+    Args:
+        curve: As ``ser.enrolment.curve`` gives it.
+    """
+    names = list(dict.fromkeys(point["enrolment"] for point in curve))
+    kinds = list(dict.fromkeys(point["kind"] for point in curve))
+    figure = Figure(figsize=(7, 4), layout="constrained")
+    axes = figure.add_subplot()
+    map_ = colormaps["tab10"]
+    for number, kind in enumerate(kinds):
+        points = [point for point in curve if point["kind"] == kind]
+        places = [names.index(point["enrolment"]) + 0.08 * (number - (len(kinds) - 1) / 2) for point in points]
+        color = map_(number % map_.N)
+        label = "any emotions" if kind == "any" else kind
+        axes.plot(places, [point["uar"] for point in points], "o-", color=color, markersize=4, label=label)
+        lows, highs = zip(*(point["intervals"]["uar"] for point in points), strict=True)
+        axes.vlines(places, lows, highs, color=color, linewidth=1, alpha=0.6)
+    axes.set_xticks(range(len(names)), names)
+    axes.set(xlabel="other clips of the voice that are known", ylabel="UAR, 95 % interval")
+    axes.grid(axis="y", linewidth=0.4, alpha=0.5)
+    axes.legend(frameon=False)
+    return figure
+
+
 def _curve(axes: Axes, names: Sequence[str], conditions: Sequence[Mapping[str, Any]], shift: float, color: Any) -> None:
     """UAR of one checkpoint over the conditions ``names`` with its intervals, and the clean one's."""
     told = {condition["name"]: condition for condition in conditions}

@@ -1,25 +1,38 @@
 """A checkpoint → answers about sound, with nothing else at hand."""
 
-from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import torch
 from torch import Tensor
 
-from ser.audio import AudioError, Recording, from_samples, read_audio
+from ser.audio import SILENCE_PEAK, AudioError, Recording, from_samples, read_audio
 from ser.bank import WaveformBank, decode
 from ser.calibration import Calibration
 from ser.callbacks import find_checkpoint, read_checkpoint, write_checkpoint
 from ser.ensemble import Ensemble
 from ser.errors import UserError
-from ser.features import FeatureConfig, Frontend, WeightsError
+from ser.features import FeatureConfig, Frontend, Moments, Scale, Voice, VoiceError, VoicePrior, WeightsError
+from ser.features.voices import NEUTRAL, described
 from ser.models import CHECKPOINT_FORMAT, KINDS, EmotionNetwork
 
 TOO_LOUD = "gives no finite answer: its samples are far beyond full scale"
 
+AT_ONCE = 32
+"""Pieces of recordings that a voice is measured on at once."""
+
+NO_VOICES = (
+    "this checkpoint was not trained with features.normalize=speaker, so it knows nothing of voices: train one with "
+    "it, or answer without voices"
+)
+
 Sound = str | Path | np.ndarray | Tensor
+
+Voices = Voice | Sequence[Voice | None] | None
+"""Whose recordings are: one voice for all, one per recording with None for unknown ones, or None for nobody known."""
 
 
 @dataclass(frozen=True)
@@ -51,18 +64,20 @@ class Recognizer:
     """A trained network with everything between a waveform and its answer.
 
     Sound goes the way that it went in training: mono, the features' rate, padded or cropped about its middle to the
-    training's length, features, normaliser, network, softmax at the calibrated temperature.
+    training's length, features, normaliser, network, softmax at the calibrated temperature. A network that was trained
+    with ``features.normalize=speaker`` answers better about a voice that was enrolled with other recordings of it.
 
     Attributes:
         labels: Emotions, in the order of the probabilities.
         sample_rate: Of the features, in hertz.
         seconds: What of a longer recording is heard, about its middle.
         calibration: What validation said about the probabilities.
+        prior: What training knows of how voices differ; None without ``features.normalize=speaker``.
     """
 
     def __init__(
         self, network: EmotionNetwork, frontend: Frontend, labels: Sequence[str], sample_rate: int,
-        calibration: Calibration | None = None,
+        calibration: Calibration | None = None, prior: VoicePrior | None = None,
     ) -> None:  # fmt: skip
         self.network = network.eval()
         self.frontend = frontend.eval()
@@ -70,6 +85,7 @@ class Recognizer:
         self.sample_rate = sample_rate
         self.seconds = frontend.length / sample_rate
         self.calibration = calibration or Calibration()
+        self.prior = prior
 
     @classmethod
     def load(cls, path: str | Path, device: torch.device | str = "cpu") -> "Recognizer":
@@ -102,12 +118,13 @@ class Recognizer:
             network = kinds[checkpoint["network"]](**checkpoint["hyper_parameters"])
             network.load_state_dict(checkpoint["state_dict"])
             calibration = Calibration(**checkpoint.get("calibration", {}))
+            prior = prior_of(state)
             labels = list(state["labels"])
             if len(labels) != checkpoint["hyper_parameters"]["num_classes"]:
                 raise ValueError(f"{len(labels)} labels")
             # An answer about silence shows whether all this goes together.
             silence = np.zeros(config.sample_rate, np.float32)
-            cls(network, frontend, labels, config.sample_rate, calibration)(silence, config.sample_rate)
+            cls(network, frontend, labels, config.sample_rate, calibration, prior)(silence, config.sample_rate)
         except WeightsError as error:
             raise WeightsError(f"{path} answers with pretrained weights, and {error}") from error
         except (
@@ -124,53 +141,134 @@ class Recognizer:
             network, frontend = network.to(device), frontend.to(device)
         except (RuntimeError, AssertionError) as error:
             raise UserError(f"device={device} can't be used: {error}; take cpu") from error
-        return cls(network, frontend, labels, config.sample_rate, calibration)
+        return cls(network, frontend, labels, config.sample_rate, calibration, prior)
 
-    def __call__(self, sound: Sound, sample_rate: int | None = None) -> dict[str, float]:
+    def __call__(self, sound: Sound, sample_rate: int | None = None, voice: Voice | None = None) -> dict[str, float]:
         """Probability of each emotion, by label.
 
         Args:
             sound: A file, or samples ``(time,)`` or ``(channel, time)``: floats with full scale at ±1, or integers
                 with that of their type.
             sample_rate: Of the samples, in hertz.
+            voice: Of whoever speaks, from ``enrol``; None for an unknown voice.
 
         Raises:
             AudioError: The sound is too short, holds NaN, or the file can't be read.
-            UserError: Samples come without their rate.
+            UserError: Samples come without their rate, or the voice is not for this network.
         """
-        if isinstance(sound, str | Path):
-            recording = read_audio(Path(sound), self.sample_rate)
-        elif sample_rate is None:
-            raise UserError("samples come without their rate: give sample_rate= in hertz")
-        else:
-            recording = from_samples(_as_floats(sound), sample_rate, self.sample_rate)
-        probabilities = self.probabilities([recording])[0]
+        recording = self._recording(sound, sample_rate)
+        probabilities = self.probabilities([recording], voice)[0]
         if not probabilities.isfinite().all():
             raise AudioError(f"{sound if isinstance(sound, str | Path) else 'the samples'}: {TOO_LOUD}")
         return self._by_label(probabilities)
 
-    def probabilities(self, recordings: Sequence[Recording]) -> Tensor:
-        """Of recordings at the recognizer's rate, ``(recording, class)``, on the host."""
-        return self.logits(recordings).softmax(1)
+    def enrol(
+        self, sounds: Sequence[Sound], sample_rate: int | None = None, neutral: bool = False, guess: bool = False
+    ) -> Voice:
+        """Learn one person's voice from some recordings of it, whatever is said and felt in them.
 
-    def logits(self, recordings: Sequence[Recording]) -> Tensor:
+        All of a recording counts, however long it is. Statistics of the features alone are kept, and no answer is
+        learnt. Ten seconds of speech are worth having, a minute is better.
+
+        Args:
+            sounds: Files, or samples as ``__call__`` takes them.
+            sample_rate: Of samples, in hertz.
+            neutral: Whether all of it is neutral speech, which is corrected for by what is known of the training
+                voices.
+            guess: Correct for the emotions that the network itself hears in the recordings.
+
+        Raises:
+            UserError: The network knows nothing of voices, or nothing of neutral speech; or there is no recording.
+            VoiceError: A recording is silent; the message names it.
+            AudioError: A recording is too short or can't be read.
+        """
+        if self.prior is None:
+            raise UserError(NO_VOICES)
+        if isinstance(sounds, str | Path):
+            raise UserError(f"sounds={sounds!r} is one recording: give a list of them")
+        if not sounds:
+            raise UserError("there is no recording to enrol a voice with: give at least one")
+        if neutral and NEUTRAL not in self.prior.labels:
+            raise UserError(
+                f"neutral speech can't be corrected for: the network was trained on {', '.join(self.labels)}, and "
+                f"knows {NEUTRAL} of no voice; enrol without neutral="
+            )
+        recordings = []
+        for i, sound in enumerate(sounds):
+            recordings.append(self._recording(sound, sample_rate))
+            if float(np.abs(recordings[-1].samples).max()) <= SILENCE_PEAK:
+                name = sound if isinstance(sound, str | Path) else f"recording {i + 1}"
+                raise VoiceError(f"{name} is silent, so it says nothing of a voice: leave it out")
+        moments, pieces = self.measure(recordings)
+        emotions = {NEUTRAL: 1.0} if neutral else {}
+        if guess:
+            share = (moments.frames.double() / moments.frames.sum()).unsqueeze(1)
+            mean = (self.probabilities(pieces).double() * share).sum(0)
+            emotions = self._by_label(mean)
+        voice = Voice.of(moments, emotions, features=described(self.frontend.config))
+        return replace(voice, clips=len(recordings))
+
+    def measure(self, recordings: Sequence[Recording]) -> tuple[Moments, list[Recording]]:
+        """Sums of features over whole recordings, however long, and the pieces that they were taken from."""
+        length = self.frontend.length
+        pieces = [
+            Recording(recording.samples[start : start + length])
+            for recording in recordings
+            for start in range(0, max(len(recording.samples) - length // 10, 1), length)
+        ]
+        parts = [Moments.of(*self.hear(pieces[start : start + AT_ONCE])) for start in range(0, len(pieces), AT_ONCE)]
+        return Moments.join(parts), pieces
+
+    def probabilities(self, recordings: Sequence[Recording], voices: Voices = None) -> Tensor:
+        """Of recordings at the recognizer's rate, ``(recording, class)``, on the host."""
+        return self.logits(recordings, voices).softmax(1)
+
+    def logits(self, recordings: Sequence[Recording], voices: Voices = None) -> Tensor:
         """What ``probabilities`` are the softmax of, calibrated, ``(recording, class)``, on the host."""
         if not recordings:
             return torch.empty(0, len(self.labels))
-        device = self.network.device
+        return self.decide(*self.hear(recordings), voices)
+
+    def hear(self, recordings: Sequence[Recording]) -> tuple[Tensor, Tensor]:
+        """Unscaled features of recordings ``(recording, row, frame)``, and their real frames ``(recording,)``.
+
+        Both are on the network's device. Of longer recordings the middle is taken.
+        """
         bank = WaveformBank([recording.samples for recording in recordings])
         waveforms, lengths = bank.gather(torch.arange(len(bank)), self.frontend.length)
         with torch.inference_mode():
-            logits = self.network(self.frontend(waveforms.to(device), lengths.to(device)))
+            lengths = lengths.to(self.network.device)
+            features = self.frontend.extract(waveforms.to(self.network.device), lengths)
+            return features, self.frontend.real_frames(lengths)
+
+    def decide(self, features: Tensor, real: Tensor, voices: Voices = None) -> Tensor:
+        """Logits of what ``hear`` gave, calibrated, ``(recording, class)``, on the host.
+
+        Raises:
+            UserError: The network knows nothing of voices.
+            VoiceError: A voice was enrolled with other features.
+        """
+        with torch.inference_mode():
+            inputs = self.frontend.arrange(self.frontend.normalizer(features, real, self._scale(voices)))
+            logits = self.network(inputs)
         return (logits / self.calibration.temperature).cpu()
 
-    def answer(self, paths: Sequence[Path], batch_size: int = 32) -> Iterator[Answer]:
-        """Answer file after file, in order, ``batch_size`` at a time; one that can't be read gets its error."""
+    def answer(self, paths: Sequence[Path], batch_size: int = 32, voices: Voices = None) -> Iterator[Answer]:
+        """Answer file after file, in order, ``batch_size`` at a time; one that can't be read gets its error.
+
+        Args:
+            paths: Files.
+            batch_size: How many are answered at once.
+            voices: Of whoever speaks in each file.
+        """
+        known = list(voices) if isinstance(voices, Sequence) else [voices] * len(paths)
         for start in range(0, len(paths), batch_size):
             part = list(paths[start : start + batch_size])
             outcomes = decode(part, self.sample_rate)
+            places = [i for i, outcome in enumerate(outcomes) if isinstance(outcome, Recording)]
             heard = [outcome for outcome in outcomes if isinstance(outcome, Recording)]
-            probabilities = iter(self.probabilities(heard))
+            theirs = None if voices is None else [known[start + i] for i in places]
+            probabilities = iter(self.probabilities(heard, theirs))
             for path, outcome in zip(part, outcomes, strict=True):
                 if isinstance(outcome, AudioError):
                     yield Answer(path, {}, str(outcome))
@@ -179,8 +277,46 @@ class Recognizer:
                 else:
                     yield Answer(path, {}, f"{path}: {TOO_LOUD}")
 
+    def _recording(self, sound: Sound, sample_rate: int | None) -> Recording:
+        if isinstance(sound, str | Path):
+            return read_audio(Path(sound), self.sample_rate)
+        if sample_rate is None:
+            raise UserError("samples come without their rate: give sample_rate= in hertz")
+        return from_samples(_as_floats(sound), sample_rate, self.sample_rate)
+
+    def _scale(self, voices: Voices) -> Scale | None:
+        """What to normalise by; None for the training's own statistics."""
+        if voices is None:
+            return None
+        if self.prior is None:
+            raise UserError(NO_VOICES)
+        several = [voices] if isinstance(voices, Voice) else list(voices)
+        here = described(self.frontend.config)
+        for voice in several:
+            if voice is not None and voice.features and dict(voice.features) != here:
+                changed = [name for name, value in here.items() if voice.features.get(name) != value]
+                raise VoiceError(
+                    f"the voice was enrolled with other features ({', '.join(changed) or 'more options'}): enrol it "
+                    "with this checkpoint"
+                )
+        scale = self.prior.scale(several)
+        return Scale(*(values.to(self.network.device) for values in scale))
+
     def _by_label(self, probabilities: Tensor) -> dict[str, float]:
         return dict(zip(self.labels, probabilities.tolist(), strict=True))
+
+
+def prior_of(state: Mapping[str, Any]) -> VoicePrior | None:
+    """What a checkpoint's data module knows of voices; None without ``features.normalize=speaker``.
+
+    Raises:
+        KeyError: It was trained with it, and does not say what it knows.
+        ValueError: Its numbers can't be so.
+    """
+    if state["features"].get("normalize") != "speaker":
+        return None
+    normalizer = state["normalizer"]
+    return VoicePrior.from_state(normalizer["mean"], normalizer["std"], state["voices"])
 
 
 def _as_floats(samples: np.ndarray | Tensor) -> np.ndarray:

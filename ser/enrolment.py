@@ -1,0 +1,203 @@
+"""What other clips of the test voices are worth: draws of them, without their labels, and scores by their number."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from statistics import mean
+from typing import Any
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+
+from ser.audio import Recording
+from ser.corpora import Clip
+from ser.datamodule import voice_of
+from ser.errors import UserError
+from ser.evaluation import SCORES, Answers, answers_about, join, summary
+from ser.features import Moments, Voice
+from ser.features.voices import NEUTRAL
+from ser.recognizer import NO_VOICES, Recognizer
+
+BATCH = 64
+
+CURVE = (1, 3, 5, 10, 20)
+"""Numbers of enrolment clips of a curve, beside none and all."""
+
+
+@dataclass(frozen=True)
+class Enrolment:
+    """What is known of a voice beside the clip that is scored.
+
+    Attributes:
+        clips: How many other clips of it; None for all of them, the scored one among them.
+        neutral: Only neutral clips, and the network is told so: what most users have of a voice.
+        told: With ``neutral``, whether the network is told; without it the clips count as any others.
+    """
+
+    clips: int | None = 0
+    neutral: bool = False
+    told: bool = True
+
+    @property
+    def name(self) -> str:
+        """As results have it: ``none``, ``all``, or a number of clips."""
+        return "all" if self.clips is None else "none" if self.clips == 0 else str(self.clips)
+
+    @property
+    def kind(self) -> str:
+        """Of which clips are drawn, in words."""
+        if self.clips == 0 or not self.neutral:
+            return "any"
+        return NEUTRAL if self.told else f"{NEUTRAL}, not told"
+
+
+@dataclass(frozen=True)
+class Heard:
+    """Clips as a recognizer hears them, before any voice is known.
+
+    Attributes:
+        recognizer: Who hears them.
+        clips: What is known of each.
+        labels: Emotions that count.
+        voices: Whose voice each clip is.
+        features: Unscaled ``(clip, row, frame)``, on the host.
+        real: Real frames ``(clip,)``.
+        moments: Sums over them.
+    """
+
+    recognizer: Recognizer
+    clips: Sequence[Clip]
+    labels: list[str]
+    voices: list[str]
+    features: Tensor
+    real: Tensor
+    moments: Moments
+
+    @classmethod
+    def of(
+        cls, recognizer: Recognizer, clips: Sequence[Clip], recordings: Sequence[Recording], labels: list[str],
+        voice: str = "speaker",
+    ) -> "Heard":  # fmt: skip
+        """Hear some clips.
+
+        Args:
+            recognizer: Of a network that was trained with ``features.normalize=speaker``.
+            clips: What is known of each.
+            recordings: Of the clips, at the recognizer's rate.
+            labels: Emotions that count; the recognizer knows all of them.
+            voice: What counts as one voice, ``speaker``, ``session`` or ``corpus``.
+
+        Raises:
+            UserError: The network knows nothing of voices.
+        """
+        if recognizer.prior is None:
+            raise UserError(NO_VOICES)
+        parts = [recognizer.hear(recordings[start : start + BATCH]) for start in range(0, len(recordings), BATCH)]
+        features, real = (torch.cat([part[i].cpu() for part in parts]) for i in (0, 1))
+        moments = Moments.join([Moments.of(*part) for part in parts])
+        return cls(recognizer, clips, labels, [voice_of(clip, voice) for clip in clips], features, real, moments)
+
+    def draw(self, enrolment: Enrolment, seed: int) -> tuple[list[Voice | None], NDArray[np.bool_]]:
+        """A voice per clip, and which clips are scored ``(clip,)``.
+
+        With a number of clips these are drawn from each voice, and its others are scored; a voice that has no more
+        clips than that is neither enrolled nor scored. No label is read, except to draw neutral clips.
+
+        Args:
+            enrolment: What is known of each voice.
+            seed: Of the draw.
+        """
+        voices: list[Voice | None] = [None] * len(self.clips)
+        scored = np.ones(len(self.clips), bool)
+        if enrolment.clips == 0:
+            return voices, scored
+        rng = np.random.default_rng(seed)
+        emotions = {NEUTRAL: 1.0} if enrolment.neutral and enrolment.told else None
+        for name in sorted(set(self.voices)):
+            own = [i for i, voice in enumerate(self.voices) if voice == name]
+            enrolled = [i for i in own if not enrolment.neutral or self.clips[i].emotion == NEUTRAL]
+            if enrolment.clips is not None:
+                if len(enrolled) < enrolment.clips or len(own) <= enrolment.clips:
+                    scored[own] = False
+                    continue
+                enrolled = rng.choice(enrolled, enrolment.clips, replace=False).tolist()
+                scored[enrolled] = False
+            if enrolled:
+                voice = Voice.of(self.moments[enrolled], emotions)
+                for i in own:
+                    voices[i] = voice
+        return voices, scored
+
+    def answers(self, enrolment: Enrolment, seed: int = 0) -> Answers:
+        """What the network says of the scored clips under an enrolment.
+
+        Raises:
+            UserError: No voice has clips enough to enrol some and score others.
+        """
+        voices, scored = self.draw(enrolment, seed)
+        if not scored.any():
+            raise UserError(
+                f"no voice has more than {enrolment.clips} {enrolment.kind} clips, so none can be enrolled and scored: "
+                "enrol fewer"
+            )
+        chosen = [self.recognizer.labels.index(label) for label in self.labels]
+        places = np.flatnonzero(scored)
+        logits = []
+        for start in range(0, len(places), BATCH):
+            part = places[start : start + BATCH]
+            rows = torch.from_numpy(part)
+            known = [voices[i] for i in part]
+            features, real = (values[rows].to(self.recognizer.network.device) for values in (self.features, self.real))
+            logits.append(self.recognizer.decide(features, real, known)[:, chosen])
+        probabilities = torch.cat(logits).double().softmax(1).numpy()
+        return answers_about([self.clips[i] for i in places], self.labels, probabilities)
+
+
+def settings(neutral: bool) -> list[Enrolment]:
+    """What a curve is measured at; with ``neutral`` also from neutral clips alone, told and not told."""
+    found = [Enrolment(0), *(Enrolment(count) for count in CURVE), Enrolment(None)]
+    if neutral:
+        for told in (True, False):
+            found += [Enrolment(count, True, told) for count in CURVE if count <= 10]
+    return found
+
+
+def curve(heard: Sequence[Heard], draws: int, seed: int = 0) -> list[dict[str, Any]]:
+    """Scores by what is known of the test voices, for JSON.
+
+    Args:
+        heard: Of the folds of one recipe, whose clips are pooled, or of one run.
+        draws: Of enrolment clips; scores and the ends of their intervals are means over these.
+        seed: Of the first draw.
+
+    Returns:
+        Of each number and kind of enrolment clips: ``enrolment``, ``kind``, ``draws``, ``clips`` that are scored,
+        ``speakers``, the four scores, and ``intervals`` over speakers. What no voice has clips enough for is left out.
+    """
+    neutral = all(
+        one.recognizer.prior is not None and NEUTRAL in one.recognizer.prior.labels and NEUTRAL in one.labels
+        for one in heard
+    )
+    found = []
+    for enrolment in settings(neutral):
+        times = draws if enrolment.clips else 1
+        if not all(one.draw(enrolment, seed)[1].any() for one in heard):
+            continue
+        pooled = [join([one.answers(enrolment, seed + draw) for one in heard]) for draw in range(times)]
+        scores = [summary(answers) for answers in pooled]
+        found.append(
+            {
+                "enrolment": enrolment.name,
+                "kind": enrolment.kind,
+                "draws": times,
+                "clips": round(mean(len(answers.clips) for answers in pooled)),
+                "speakers": len(set(pooled[0].speakers)),
+                **{score: mean(one[score] for one in scores) for score in SCORES},
+                "intervals": {
+                    score: [mean(ends) for ends in zip(*(one["intervals"][score] for one in scores), strict=True)]
+                    for score in SCORES
+                },
+            }
+        )
+    return found
