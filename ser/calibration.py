@@ -28,11 +28,19 @@ class Calibration:
         temperature: Logits are divided by it before the softmax (Guo et al., 2017, arXiv 1706.04599).
         confidence: The largest probability of each validation clip after that, from high to low, ``(clip,)``.
         right: Whether that answer was right, ``(clip,)`` bool.
+        bias: Added to the divided logits, ``(class,)``: what an adaptation says of how often emotions occur. None for
+            nothing.
     """
 
     temperature: float = 1.0
     confidence: Tensor | None = None
     right: Tensor | None = None
+    bias: Tensor | None = None
+
+    def apply(self, logits: Tensor) -> Tensor:
+        """A network's logits ``(clip, class)`` → those whose softmax are the probabilities."""
+        divided = logits / self.temperature
+        return divided if self.bias is None else divided + self.bias.to(divided)
 
     @property
     def known(self) -> bool:
@@ -41,7 +49,8 @@ class Calibration:
 
     def state_dict(self) -> dict[str, Any]:
         """For the checkpoint."""
-        return {"temperature": self.temperature, "confidence": self.confidence, "right": self.right}
+        held = {"temperature": self.temperature, "confidence": self.confidence, "right": self.right}
+        return held if self.bias is None else {**held, "bias": self.bias}
 
     def threshold(self, risk: float) -> float:
         """The least confidence at which answers to validation clips were wrong at most ``risk`` of the time.

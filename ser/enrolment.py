@@ -10,8 +10,10 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
+from ser.adapt import Adaptation, adapt
 from ser.audio import Recording
 from ser.corpora import Clip
+from ser.corpora.clip import person
 from ser.datamodule import voice_of
 from ser.errors import UserError
 from ser.evaluation import SCORES, Answers, answers_about, join, summary
@@ -82,17 +84,13 @@ class Heard:
         """Hear some clips.
 
         Args:
-            recognizer: Of a network that was trained with ``features.normalize=speaker``.
+            recognizer: Who hears them.
             clips: What is known of each.
             recordings: Of the clips, at the recognizer's rate.
             labels: Emotions that count; the recognizer knows all of them.
             voice: What counts as one voice, ``speaker``, ``session`` or ``corpus``.
 
-        Raises:
-            UserError: The network knows nothing of voices.
         """
-        if recognizer.prior is None:
-            raise UserError(NO_VOICES)
         parts = [recognizer.hear(recordings[start : start + BATCH]) for start in range(0, len(recordings), BATCH)]
         features, real = (torch.cat([part[i].cpu() for part in parts]) for i in (0, 1))
         moments = Moments.join([Moments.of(*part) for part in parts])
@@ -107,11 +105,16 @@ class Heard:
         Args:
             enrolment: What is known of each voice.
             seed: Of the draw.
+
+        Raises:
+            UserError: The network knows nothing of voices.
         """
         voices: list[Voice | None] = [None] * len(self.clips)
         scored = np.ones(len(self.clips), bool)
         if enrolment.clips == 0:
             return voices, scored
+        if self.recognizer.prior is None:
+            raise UserError(NO_VOICES)
         rng = np.random.default_rng(seed)
         emotions = {NEUTRAL: 1.0} if enrolment.neutral and enrolment.told else None
         for name in sorted(set(self.voices)):
@@ -133,7 +136,7 @@ class Heard:
         """What the network says of the scored clips under an enrolment.
 
         Raises:
-            UserError: No voice has clips enough to enrol some and score others.
+            UserError: The network knows nothing of voices, or no voice has clips enough to enrol some and score others.
         """
         voices, scored = self.draw(enrolment, seed)
         if not scored.any():
@@ -142,16 +145,68 @@ class Heard:
                 "enrol fewer"
             )
         chosen = [self.recognizer.labels.index(label) for label in self.labels]
-        places = np.flatnonzero(scored)
+        places = np.flatnonzero(scored).tolist()
         logits = []
         for start in range(0, len(places), BATCH):
             part = places[start : start + BATCH]
-            rows = torch.from_numpy(part)
-            known = [voices[i] for i in part]
+            rows = torch.tensor(part)
+            known = None if enrolment.clips == 0 else [voices[i] for i in part]
             features, real = (values[rows].to(self.recognizer.network.device) for values in (self.features, self.real))
             logits.append(self.recognizer.decide(features, real, known)[:, chosen])
         probabilities = torch.cat(logits).double().softmax(1).numpy()
         return answers_about([self.clips[i] for i in places], self.labels, probabilities)
+
+
+def halves(clips: Sequence[Clip], seed: int = 0) -> NDArray[np.bool_]:
+    """Which clips are of the first half of the speakers, drawn at random, ``(clip,)``.
+
+    Raises:
+        UserError: A clip's speaker is not known, or there is only one.
+    """
+    people = [person(clip) for clip in clips]
+    known = sorted({name for name in people if name is not None})
+    if None in people or len(known) < 2:
+        raise UserError(
+            "adapting on other speakers than the scored ones needs two or more speakers, all of them known: give the "
+            "corpus's speakers, or take --transductive"
+        )
+    first = set(np.random.default_rng(seed).permutation(known)[: len(known) // 2].tolist())
+    return np.array([name in first for name in people])
+
+
+def adapted_answers(
+    recognizer: Recognizer, clips: Sequence[Clip], recordings: Sequence[Recording], labels: list[str],
+    enrolment: Enrolment, voice: str = "speaker", balanced: bool = False, transductive: bool = False, seed: int = 0,
+) -> tuple[Answers, list[Adaptation]]:  # fmt: skip
+    """What the network says after it was adapted without labels.
+
+    Args:
+        recognizer: As it was trained.
+        clips: What is scored.
+        recordings: Of the clips, at the recognizer's rate.
+        labels: Emotions that count.
+        enrolment: What is known of each voice, after the adaptation.
+        voice: What counts as one voice.
+        balanced: As ``adapt`` has it.
+        transductive: Adapt on the scored clips themselves; otherwise each half of the speakers is scored after an
+            adaptation on the other half.
+        seed: Of the halves and of the draw of enrolment clips.
+
+    Raises:
+        UserError: There are too few clips, or speakers are not known.
+    """
+    first = np.ones(len(clips), bool) if transductive else halves(clips, seed)
+    parts, told = [], []
+    for scored in [first] if transductive else [first, ~first]:
+        source = np.flatnonzero(scored if transductive else ~scored).tolist()
+        voices = None if enrolment.clips == 0 else [voice_of(clips[i], voice) for i in source]
+        adapted, about = adapt(recognizer, [recordings[i] for i in source], balanced, voices, labels)
+        told.append(about)
+        places = np.flatnonzero(scored).tolist()
+        own = [clips[i] for i in places]
+        heard = Heard.of(adapted, own, [recordings[i] for i in places], labels, voice)
+        parts.append(heard.answers(enrolment, seed))
+    return join(parts), told
 
 
 def settings(neutral: bool) -> list[Enrolment]:

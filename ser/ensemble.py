@@ -55,6 +55,8 @@ def join_checkpoints(paths: Sequence[Path]) -> dict[str, Any]:
     for path, checkpoint, state in zip(paths, checkpoints, states, strict=True):
         if checkpoint.get("format") != CHECKPOINT_FORMAT:
             raise UserError(f"{path} is in format {checkpoint.get('format')}, and not {CHECKPOINT_FORMAT}")
+        if checkpoint.get("adapted"):
+            raise UserError(f"{path} was adapted to other recordings: join the runs first, and adapt what comes of it")
         if other := [name for name in ("labels", "features", "length") if state[name] != states[0][name]]:
             raise UserError(f"{path} has other {' and '.join(other)} than {paths[0]}: only the seed may differ")
         for name, value in states[0]["normalizer"].items():

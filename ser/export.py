@@ -44,7 +44,7 @@ class Graph(nn.Module):
         super().__init__()
         self.frontend = recognizer.frontend
         self.network = recognizer.network
-        self.temperature = recognizer.calibration.temperature
+        self.calibration = recognizer.calibration
 
     def forward(
         self, waveforms: Tensor, lengths: Tensor, mean: Tensor | None = None, deviation: Tensor | None = None
@@ -66,7 +66,7 @@ class Graph(nn.Module):
         starts = torch.arange(batch, device=waveforms.device) * time
         heard, lengths = gather(waveforms.flatten(), starts, lengths.clamp(0, time), self.frontend.length)
         voice = None if mean is None or deviation is None else Scale(mean.unsqueeze(1), deviation.unsqueeze(1))
-        return (self.network(self.frontend(heard, lengths, voice)) / self.temperature).softmax(1)
+        return self.calibration.apply(self.network(self.frontend(heard, lengths, voice))).softmax(1)
 
 
 def export(recognizer: Recognizer, path: Path) -> float:

@@ -193,31 +193,43 @@ class Recognizer:
                 f"neutral speech can't be corrected for: the network was trained on {', '.join(self.labels)}, and "
                 f"knows {NEUTRAL} of no voice; enrol without neutral="
             )
-        recordings = []
+        parts, heard = [], []
         for i, sound in enumerate(sounds):
-            recordings.append(self._recording(sound, sample_rate))
-            if float(np.abs(recordings[-1].samples).max()) <= SILENCE_PEAK:
+            recording = self._recording(sound, sample_rate)
+            if float(np.abs(recording.samples).max()) <= SILENCE_PEAK:
                 name = sound if isinstance(sound, str | Path) else f"recording {i + 1}"
-                raise VoiceError(f"{name} is silent, so it says nothing of a voice: leave it out")
-        moments, pieces = self.measure(recordings)
+                raise VoiceError(f"{name}: is silent, so it says nothing of a voice: leave it out")
+            moments, probabilities = self.measure(recording, guess)
+            parts.append(moments)
+            heard.append(probabilities)
+        moments = Moments.join(parts)
         emotions = {NEUTRAL: 1.0} if neutral else {}
         if guess:
             share = (moments.frames.double() / moments.frames.sum()).unsqueeze(1)
-            mean = (self.probabilities(pieces).double() * share).sum(0)
-            emotions = self._by_label(mean)
+            emotions = self._by_label((torch.cat(heard).double() * share).sum(0))
         voice = Voice.of(moments, emotions, features=described(self.frontend.config))
-        return replace(voice, clips=len(recordings))
+        return replace(voice, clips=len(sounds))
 
-    def measure(self, recordings: Sequence[Recording]) -> tuple[Moments, list[Recording]]:
-        """Sums of features over whole recordings, however long, and the pieces that they were taken from."""
+    def measure(self, recording: Recording, answer: bool = False) -> tuple[Moments, Tensor]:
+        """Hear all of a recording, however long, piece by piece.
+
+        Args:
+            recording: At the recognizer's rate.
+            answer: Whether the pieces are answered, too.
+
+        Returns:
+            Sums of the features of each piece, and its probabilities ``(piece, class)``; none without ``answer``.
+        """
         length = self.frontend.length
-        pieces = [
-            Recording(recording.samples[start : start + length])
-            for recording in recordings
-            for start in range(0, max(len(recording.samples) - length // 10, 1), length)
-        ]
-        parts = [Moments.of(*self.hear(pieces[start : start + AT_ONCE])) for start in range(0, len(pieces), AT_ONCE)]
-        return Moments.join(parts), pieces
+        starts = range(0, max(len(recording.samples) - length // 10, 1), length)
+        pieces = [Recording(recording.samples[start : start + length]) for start in starts]
+        parts, heard = [], [torch.empty(0, len(self.labels))]
+        for start in range(0, len(pieces), AT_ONCE):
+            features, real = self.hear(pieces[start : start + AT_ONCE])
+            parts.append(Moments.of(features, real))
+            if answer:
+                heard.append(self.decide(features, real).softmax(1))
+        return Moments.join(parts), torch.cat(heard)
 
     def probabilities(self, recordings: Sequence[Recording], voices: Voices = None) -> Tensor:
         """Of recordings at the recognizer's rate, ``(recording, class)``, on the host."""
@@ -249,9 +261,9 @@ class Recognizer:
             VoiceError: A voice was enrolled with other features.
         """
         with torch.inference_mode():
-            inputs = self.frontend.arrange(self.frontend.normalizer(features, real, self._scale(voices)))
+            inputs = self.frontend.arrange(self.frontend.normalizer(features, real, self.scale(voices)))
             logits = self.network(inputs)
-        return (logits / self.calibration.temperature).cpu()
+            return self.calibration.apply(logits).cpu()
 
     def answer(self, paths: Sequence[Path], batch_size: int = 32, voices: Voices = None) -> Iterator[Answer]:
         """Answer file after file, in order, ``batch_size`` at a time; one that can't be read gets its error.
@@ -284,8 +296,13 @@ class Recognizer:
             raise UserError("samples come without their rate: give sample_rate= in hertz")
         return from_samples(_as_floats(sound), sample_rate, self.sample_rate)
 
-    def _scale(self, voices: Voices) -> Scale | None:
-        """What to normalise by; None for the training's own statistics."""
+    def scale(self, voices: Voices) -> Scale | None:
+        """What features of ``voices`` are normalised by; None for the training's own statistics.
+
+        Raises:
+            UserError: The network knows nothing of voices.
+            VoiceError: A voice was enrolled with other features.
+        """
         if voices is None:
             return None
         if self.prior is None:

@@ -483,7 +483,9 @@ def enrolment_line(enrolment: Mapping[str, Any]) -> str:
         "all": "all, the sound of a test voice's other clips is known, without labels",
         "none": "none, nothing of a test voice but the clip itself",
     }
-    line = known.get(str(enrolment["scored"]), f"{enrolment['scored']} other clips of each test voice, without labels")
+    kind = " neutral" if enrolment.get("kind") == "neutral" else ""
+    some = f"{enrolment['scored']} other{kind} clips of each test voice, without labels"
+    line = known.get(str(enrolment["scored"]), some)
     for other, found in enrolment.get("beside", {}).items():
         low, high = found["intervals"]["uar"]
         line += (
@@ -507,6 +509,10 @@ def show(results: dict[str, Any], folder: Path) -> None:
     console.print(f"Below: 95 % interval by a bootstrap over {bounds['over']}.", soft_wrap=True)
     if enrolment := results.get("enrolment"):
         console.print(f"Enrolment: {enrolment_line(enrolment)}", soft_wrap=True)
+    if adaptation := results.get("adaptation"):
+        clips = ", ".join(f"{part['clips']:,}" for part in adaptation["parts"])
+        assumed = "; emotions taken to be equally frequent" if adaptation["balanced"] else ""
+        console.print(f"Adapted without labels on {adaptation['on']} ({clips} clips){assumed}.", soft_wrap=True)
     if calibration := results.get("calibration"):
         console.print(
             f"Calibration: temperature {calibration['temperature']:.2f} from {calibration['validation_clips']} "
