@@ -3,6 +3,9 @@
 Answers every sound file that is given, in folders too. Files that can't be read are listed with the reason, the others
 are answered all the same, and the exit status is 1 then.
 
+A network that was trained with features.normalize=speaker answers better about voices that it knows: --voices says
+whose recordings are whose, and --enrol gives other recordings of the one who speaks; docs/voices.md tells how.
+
 --timeline says what is heard when in recordings of any length, --microphone what is heard right now; docs/timeline.md
 tells how.
 """
@@ -25,11 +28,13 @@ from ser.audio import MIN_SECONDS, AudioError
 from ser.calibration import UNCALIBRATED
 from ser.corpora.clip import sound_files
 from ser.errors import UserError
+from ser.features import Voice
 from ser.figures import timeline_figure
 from ser.microphone import Microphone, listen, lost_sound
-from ser.recognizer import Answer, Recognizer
+from ser.recognizer import NO_VOICES, Answer, Recognizer
 from ser.rows import RowWriter
-from ser.timeline import SILENCE_DB, WINDOW_SECONDS, Listener, Segment, SoundStream, Timeline, bands, in_frames
+from ser.speakers import enrol_each, speakers_of
+from ser.timeline import OWN, SILENCE_DB, WINDOW_SECONDS, Listener, Segment, SoundStream, Timeline, bands, in_frames
 
 SHOWN = 50
 """Answers that the table on screen has at most; files have all."""
@@ -126,11 +131,56 @@ def predict(options: argparse.Namespace) -> int:
                 return hear(options, recognizer, microphone, least, tables, picture)
             return follow(options, recognizer, paths, least, tables, picture)
         writers = [Writer(file, recognizer.labels, kind, least) for kind, file in files]
-        answers = write_each(recognizer.answer(paths, options.batch_size or 32), writers)
+        voices = voices_of(options, recognizer, paths)
+        answers = write_each(recognizer.answer(paths, options.batch_size or 32, voices), writers)
         progress = Console(stderr=True)
         done = list(track(answers, total=len(paths), console=progress, disable=not progress.is_terminal))
     show(done, recognizer.labels, least, files=bool(writers))
     return 1 if any(answer.error for answer in done) else 0
+
+
+def voices_of(
+    options: argparse.Namespace, recognizer: Recognizer, paths: Sequence[Path]
+) -> Voice | list[Voice | None] | None:
+    """The voices that the options name, or None where nobody is known; says on screen what is known.
+
+    Raises:
+        UserError: The network knows nothing of voices, or no voice can be had.
+    """
+    if options.enrol is not None:
+        return enrolled_voice(options, recognizer)
+    if options.voices is not None:
+        if recognizer.prior is None:
+            raise UserError(NO_VOICES)
+        speakers = speakers_of(paths, options.voices)
+        enrolled = enrol_each(recognizer, paths, speakers)
+        unknown = sum(speaker is None for speaker in speakers)
+        told = f"{len(enrolled.names):,} voices are known, each from its own recordings among these"
+        tell_voices(told + (f"; {unknown:,} recordings are of unknown voices" if unknown else ""), enrolled.left_out)
+        return enrolled.voices
+    if recognizer.prior is not None:
+        console.print("No voice is known: --voices or --enrol makes better answers, see docs/voices.md", soft_wrap=True)
+    return None
+
+
+def enrolled_voice(options: argparse.Namespace, recognizer: Recognizer) -> Voice:
+    """The voice of ``--enrol``.
+
+    Raises:
+        UserError: The network knows nothing of voices, or none of the recordings can be used.
+    """
+    left_out: list[str] = []
+    voice = recognizer.enrol(find(options.enrol), neutral=options.enrol_neutral, left_out=left_out)
+    neutral = " neutral" if options.enrol_neutral else ""
+    tell_voices(f"One voice is known from {voice.clips:,}{neutral} recordings", left_out)
+    return voice
+
+
+def tell_voices(told: str, left_out: Sequence[str]) -> None:
+    """Print what voices were enrolled with, and which recordings were of no use for that."""
+    console.print(f"{told}; answers use their sound, no labels", soft_wrap=True, highlight=False)
+    for reason in left_out:
+        console.print(f"not used for its voice: {shown(reason)}", soft_wrap=True, highlight=False)
 
 
 def follow(
@@ -138,13 +188,18 @@ def follow(
     tables: Sequence[RowWriter], picture: Any,
 ) -> int:  # fmt: skip
     """Tell the timeline of one recording after the other; the exit status."""
+    enrolled = None if options.enrol is None else enrolled_voice(options, recognizer)
     screen = Console(stderr=True)
     columns = TextColumn("{task.description}"), BarColumn(), TextColumn("{task.fields[time]}")
     errors = 0
     for path in paths:
-        listener = listener_of(options, recognizer, str(path), options.batch_size or 4)
+        listener = listener_of(options, recognizer, str(path), options.batch_size or 4, enrolled)
         stream = SoundStream(path, recognizer.sample_rate)
         try:
+            if listener.own and path.is_file():
+                listener = listener_of(
+                    options, recognizer, str(path), options.batch_size or 4, heard_voice(listener, stream)
+                )
             with Progress(*columns, console=screen, disable=not screen.is_terminal, transient=True) as progress:
                 task = progress.add_task(shown(path.name), total=None, time="")
                 for block in stream:
@@ -168,7 +223,8 @@ def hear(
     tables: Sequence[RowWriter], picture: Any,
 ) -> int:  # fmt: skip
     """Show live answers until Ctrl-C, then the timeline of what was heard; the exit status."""
-    listener = listener_of(options, recognizer, "the microphone", batch_size=1)
+    enrolled = None if options.enrol is None else enrolled_voice(options, recognizer)
+    listener = listener_of(options, recognizer, "the microphone", 1, enrolled)
     listen(microphone, listener, console, least)
     if listener.seconds >= MIN_SECONDS:
         tell(listener.finish(), "what was heard", least, tables, "", picture)
@@ -177,9 +233,25 @@ def hear(
     return 0
 
 
-def listener_of(options: argparse.Namespace, recognizer: Recognizer, name: str, batch_size: int) -> Listener:
-    """As the options say."""
-    return Listener(recognizer, name, options.window, options.hop, options.silence_db, batch_size)
+def listener_of(
+    options: argparse.Namespace, recognizer: Recognizer, name: str, batch_size: int, voice: Voice | None = None
+) -> Listener:
+    """As the options say; ``voice`` is one that is known, and without one the recording is its own."""
+    known = voice or (None if options.no_own_voice else OWN)
+    return Listener(recognizer, name, options.window, options.hop, options.silence_db, batch_size, known)
+
+
+def heard_voice(listener: Listener, stream: SoundStream) -> Voice | None:
+    """The voice of a file's speech, which is heard once more for its answers.
+
+    Raises:
+        AudioError: The file can't be read.
+    """
+    listener.answering = False
+    for block in stream:
+        listener.push(block)
+    listener.finish()
+    return listener.voice()
 
 
 def tell(timeline: Timeline, title: str, least: float, tables: Sequence[RowWriter], path: str, picture: Any) -> None:
@@ -274,6 +346,18 @@ def main() -> None:
     )  # fmt: skip
     parser.add_argument("--batch-size", type=int, help="files at a time, 32; windows of a timeline at a time, 4")
     parser.add_argument("--device", default="cpu", help="where the network answers, as torch names it")
+    voices = parser.add_argument_group("whose voice it is, for networks trained with features.normalize=speaker")
+    voices.add_argument(
+        "--voices", metavar="folder|all|FILE.csv",
+        help="each folder is one person, all recordings are of one, or a CSV with the columns path,speaker says",
+    )  # fmt: skip
+    voices.add_argument(
+        "--enrol", nargs="+", metavar="PATH", help="other recordings of the person who speaks in all of these"
+    )
+    voices.add_argument("--enrol-neutral", action="store_true", help="those of --enrol are neutral speech")
+    voices.add_argument(
+        "--no-own-voice", action="store_true", help="a timeline does not take its recording for a voice of its own"
+    )
     long = parser.add_argument_group("long recordings and live answers")
     kind = long.add_mutually_exclusive_group()
     kind.add_argument("--timeline", action="store_true", help="say what is heard when in each file, however long")
@@ -295,6 +379,21 @@ def main() -> None:
         sys.exit(f"error: {error}")
 
 
+def check_voices(parser: argparse.ArgumentParser, options: argparse.Namespace) -> None:
+    """End with what is allowed where the options of voices don't go together."""
+    if options.enrol is not None and options.voices is not None:
+        parser.error("--enrol and --voices both say whose voice it is: give one")
+    if options.enrol_neutral and options.enrol is None:
+        parser.error("--enrol-neutral says what the recordings of --enrol are: give --enrol")
+    long = options.timeline or options.microphone
+    if options.voices is not None and long:
+        parser.error(
+            "--voices goes by files; in --timeline and --microphone the recording is its own voice, or --enrol"
+        )
+    if options.no_own_voice and not long:
+        parser.error("--no-own-voice belongs to --timeline or --microphone")
+
+
 def check(parser: argparse.ArgumentParser, options: argparse.Namespace) -> None:
     """End with what is allowed where options are not, and fill in ``silence_db``."""
     if options.batch_size is not None and options.batch_size < 1:
@@ -303,6 +402,7 @@ def check(parser: argparse.ArgumentParser, options: argparse.Namespace) -> None:
         parser.error(f"--microphone takes no files, but {options.paths[0]} was given; --timeline takes them")
     if not options.microphone and not options.paths:
         parser.error("give files, folders, globs, or - for a list on standard input; or --microphone")
+    check_voices(parser, options)
     for name in ("window", "hop", "silence_db", "picture"):
         if getattr(options, name) is not None and not (options.timeline or options.microphone):
             parser.error(f"--{name.replace('_', '-')} belongs to --timeline or --microphone")

@@ -163,8 +163,9 @@ class Recognizer:
         return self._by_label(probabilities)
 
     def enrol(
-        self, sounds: Sequence[Sound], sample_rate: int | None = None, neutral: bool = False, guess: bool = False
-    ) -> Voice:
+        self, sounds: Sequence[Sound], sample_rate: int | None = None, neutral: bool = False, guess: bool = False,
+        left_out: list[str] | None = None,
+    ) -> Voice:  # fmt: skip
         """Learn one person's voice from some recordings of it, whatever is said and felt in them.
 
         All of a recording counts, however long it is. Statistics of the features alone are kept, and no answer is
@@ -176,10 +177,11 @@ class Recognizer:
             neutral: Whether all of it is neutral speech, which is corrected for by what is known of the training
                 voices.
             guess: Correct for the emotions that the network itself hears in the recordings.
+            left_out: Where given, it gets the reason of each recording that can't be used, and the others are used.
 
         Raises:
             UserError: The network knows nothing of voices, or nothing of neutral speech; or there is no recording.
-            VoiceError: A recording is silent; the message names it.
+            VoiceError: A recording is silent, or with ``left_out`` none can be used; the message says which.
             AudioError: A recording is too short or can't be read.
         """
         if self.prior is None:
@@ -195,20 +197,28 @@ class Recognizer:
             )
         parts, heard = [], []
         for i, sound in enumerate(sounds):
-            recording = self._recording(sound, sample_rate)
-            if float(np.abs(recording.samples).max()) <= SILENCE_PEAK:
-                name = sound if isinstance(sound, str | Path) else f"recording {i + 1}"
-                raise VoiceError(f"{name}: is silent, so it says nothing of a voice: leave it out")
+            try:
+                recording = self._recording(sound, sample_rate)
+                if float(np.abs(recording.samples).max()) <= SILENCE_PEAK:
+                    name = sound if isinstance(sound, str | Path) else f"recording {i + 1}"
+                    raise VoiceError(f"{name}: is silent, so it says nothing of a voice: leave it out")
+            except (AudioError, VoiceError) as error:
+                if left_out is None:
+                    raise
+                left_out.append(str(error))
+                continue
             moments, probabilities = self.measure(recording, guess)
             parts.append(moments)
             heard.append(probabilities)
+        if not parts:
+            raise VoiceError(f"none of {len(sounds)} recordings says anything of a voice, such as {left_out}")
         moments = Moments.join(parts)
         emotions = {NEUTRAL: 1.0} if neutral else {}
         if guess:
             share = (moments.frames.double() / moments.frames.sum()).unsqueeze(1)
             emotions = self._by_label((torch.cat(heard).double() * share).sum(0))
         voice = Voice.of(moments, emotions, features=described(self.frontend.config))
-        return replace(voice, clips=len(sounds))
+        return replace(voice, clips=len(parts))
 
     def measure(self, recording: Recording, answer: bool = False) -> tuple[Moments, Tensor]:
         """Hear all of a recording, however long, piece by piece.

@@ -18,7 +18,11 @@ from numpy.typing import NDArray
 
 from ser.audio import MIN_SECONDS, SILENCE_PEAK, AudioError, Recording, open_sound, resampler
 from ser.errors import UserError
+from ser.features import Moments, Voice
 from ser.recognizer import TOO_LOUD, Recognizer
+
+OWN = "own"
+"""The voice of a recording that is heard."""
 
 SILENCE = "silence"
 """What a segment is called in which nobody speaks."""
@@ -326,6 +330,11 @@ class Timeline:
 class Listener:
     """Hears a recording a block at a time and keeps what it found, 9 MB for each hour, not the sound.
 
+    A network that was trained with ``features.normalize=speaker`` takes the recording for its own voice: statistics of
+    the steps with speech, as far as they were heard, are what each window is normalised by. They begin with the
+    training's own. To give a file the statistics of all of it from its start on, hear it twice: once with
+    ``answering=False``, then with ``voice=first.voice()``.
+
     Args:
         recognizer: Who answers.
         name: Of the recording, for messages.
@@ -335,6 +344,9 @@ class Listener:
             the window if that is less.
         silence_db: How far below the recording's loud level a frame is silent, whatever the noise.
         batch_size: Windows that are answered at once.
+        voice: ``OWN`` for the recording's own, as far as it was heard; a voice that was enrolled; or None for an
+            unknown one, as every network without ``features.normalize=speaker`` has it.
+        answering: Whether windows are answered, or heard for ``voice()`` alone.
 
     Raises:
         UserError: A number is out of its range.
@@ -342,7 +354,7 @@ class Listener:
 
     def __init__(
         self, recognizer: Recognizer, name: str, window: float | None = None, hop: float | None = None,
-        silence_db: float = SILENCE_DB, batch_size: int = 4,
+        silence_db: float = SILENCE_DB, batch_size: int = 4, voice: Voice | str | None = OWN, answering: bool = True,
     ) -> None:  # fmt: skip
         most = math.floor(recognizer.seconds * FRAMES)
         self.window = min(round(WINDOW_SECONDS * FRAMES), most) if window is None else in_frames("window", window)
@@ -362,6 +374,10 @@ class Listener:
         self._cut = 0  # windows that were cut so far; the buffer starts where the next one does
         self._waiting: list[NDArray[np.float32]] = []
         self._answers: list[list[float]] = []
+        self.given = voice if isinstance(voice, Voice) else None
+        self.own = recognizer.prior is not None and (voice == OWN or not answering)
+        self.answering = answering
+        self._steps: list[Moments] = []
 
     @property
     def seconds(self) -> float:
@@ -387,6 +403,21 @@ class Listener:
             self._cut += 1
         if len(self._waiting) >= self.batch_size:
             self._answer()
+
+    def voice(self) -> Voice | None:
+        """The recording's own voice so far, over the steps that have speech; None where there is none yet."""
+        levels = self.meter.levels()
+        if not self._steps or not len(levels):
+            return None
+        loud = levels > silence_level(levels, self.silence_db)
+        speech = [
+            i
+            for i in range(len(self._steps))
+            if len(step := loud[i * self.hop : (i + 1) * self.hop]) and step.mean() >= SPEECH_SHARE
+        ]
+        if not speech:
+            return None
+        return Voice.of(Moments.join([self._steps[i] for i in speech]))
 
     def latest(self, least: float = 0.0) -> Segment:
         """The last window's answer; silence if its last hop is, by the levels so far. There must be one.
@@ -414,6 +445,8 @@ class Listener:
         if len(self._buffer) and not heard_to_the_end:
             self._waiting.append(self._buffer)
         self._answer()
+        if not self.answering:
+            return Timeline([], self.seconds, self.hop / FRAMES, np.empty((0, 0)), self.meter.pieces()[1:])
         levels = self.meter.levels()
         loud = levels > silence_level(levels, self.silence_db)
         starts = np.arange(0, len(loud), self.hop)
@@ -435,7 +468,17 @@ class Listener:
     def _answer(self) -> None:
         for first in range(0, len(self._waiting), self.batch_size):
             part = self._waiting[first : first + self.batch_size]
-            probabilities = self.recognizer.probabilities([Recording(samples) for samples in part])
+            features, real = self.recognizer.hear([Recording(samples) for samples in part])
+            if self.own:
+                # Windows overlap: of each the first hop counts, so that nothing is measured twice.
+                hop = torch.tensor(self.hop * self.recognizer.sample_rate // FRAMES, device=real.device)
+                frames = self.recognizer.frontend.real_frames(hop).clamp_max(real)
+                moments = Moments.of(features, frames)
+                self._steps += [moments[[i]] for i in range(len(part))]
+            if not self.answering:
+                continue
+            voice = self.voice() if self.own else self.given
+            probabilities = self.recognizer.decide(features, real, voice).softmax(1)
             if not probabilities.isfinite().all():
                 raise AudioError(f"{self.name}: {TOO_LOUD}")
             self._answers.extend(probabilities.tolist())

@@ -1,0 +1,95 @@
+"""Whose recordings are whose, as a user says it, and the voices that follow."""
+
+import csv
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from ser.errors import UserError
+from ser.features import Voice, VoiceError
+from ser.recognizer import Recognizer
+
+PATH, SPEAKER = "path", "speaker"
+
+
+@dataclass(frozen=True)
+class Enrolled:
+    """The voices of some recordings.
+
+    Attributes:
+        voices: Of each recording; None where nobody is known.
+        names: Whose voices were enrolled.
+        left_out: Why a recording says nothing of its voice, a message each.
+    """
+
+    voices: list[Voice | None]
+    names: list[str]
+    left_out: list[str] = field(default_factory=list)
+
+
+def speakers_of(paths: Sequence[Path], said: str) -> list[str | None]:
+    """Who speaks in each recording.
+
+    Args:
+        paths: Recordings.
+        said: ``folder``, where each folder with recordings is one person; ``all``, where all are of one person or one
+            microphone; or a CSV file with the columns ``path`` and ``speaker``.
+
+    Returns:
+        Of each recording a name, or None where the CSV has none.
+
+    Raises:
+        UserError: The CSV can't be read, or names none of the recordings.
+    """
+    if said == "all":
+        return ["all"] * len(paths)
+    if said == "folder":
+        return [str(path.parent) for path in paths]
+    known = _table(Path(said))
+    found = [known.get(path.resolve()) for path in paths]
+    if not any(found):
+        raise UserError(f"--voices {said} names none of the {len(paths):,} recordings: its paths are relative to it")
+    return found
+
+
+def _table(file: Path) -> dict[Path, str]:
+    """Recording → speaker, by a CSV; paths are relative to it."""
+    try:
+        with file.open(newline="", encoding="utf-8-sig") as lines:
+            rows = list(csv.DictReader(lines))
+    except (OSError, ValueError, csv.Error) as error:
+        raise UserError(
+            f"--voices {file} can't be read: {error}; it must be folder, all, or a CSV with the columns path,speaker"
+        ) from error
+    if not rows or not {PATH, SPEAKER} <= set(rows[0]):
+        raise UserError(f"--voices {file} must have the columns {PATH} and {SPEAKER}, and a row per recording")
+    return {(file.parent / row[PATH]).resolve(): row[SPEAKER].strip() for row in rows if row[PATH] and row[SPEAKER]}
+
+
+def enrol_each(recognizer: Recognizer, paths: Sequence[Path], speakers: Sequence[str | None]) -> Enrolled:
+    """Enrol each speaker with all recordings of theirs; what can't be used for that is left out and listed.
+
+    Args:
+        recognizer: Of a network that knows voices.
+        paths: Recordings.
+        speakers: Who speaks in each; None for unknown.
+
+    Raises:
+        UserError: The network knows nothing of voices.
+    """
+    own: dict[str, list[Path]] = {}
+    for path, speaker in zip(paths, speakers, strict=True):
+        if speaker is not None:
+            own.setdefault(speaker, []).append(path)
+    voices: dict[str, Voice] = {}
+    left_out: list[str] = []
+    for name, files in own.items():
+        unusable: list[str] = []
+        try:
+            voices[name] = recognizer.enrol(files, left_out=unusable)
+        except VoiceError:
+            if not unusable:
+                raise
+        left_out += unusable
+    known = [None if speaker is None else voices.get(speaker) for speaker in speakers]
+    return Enrolled(known, sorted(voices), left_out)
