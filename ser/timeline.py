@@ -468,21 +468,30 @@ class Listener:
     def _answer(self) -> None:
         for first in range(0, len(self._waiting), self.batch_size):
             part = self._waiting[first : first + self.batch_size]
-            features, real = self.recognizer.hear([Recording(samples) for samples in part])
+            recordings = [Recording(samples) for samples in part]
             if self.own:
-                # Windows overlap: of each the first hop counts, so that nothing is measured twice.
-                hop = torch.tensor(self.hop * self.recognizer.sample_rate // FRAMES, device=real.device)
-                frames = self.recognizer.frontend.real_frames(hop).clamp_max(real)
-                moments = Moments.of(features, frames)
-                self._steps += [moments[[i]] for i in range(len(part))]
+                probabilities = self._answer_own(recordings)
+            elif self.given is None:
+                probabilities = self.recognizer.probabilities(recordings)
+            else:
+                probabilities = self.recognizer.probabilities(recordings, self.given)
             if not self.answering:
                 continue
-            voice = self.voice() if self.own else self.given
-            probabilities = self.recognizer.decide(features, real, voice).softmax(1)
             if not probabilities.isfinite().all():
                 raise AudioError(f"{self.name}: {TOO_LOUD}")
             self._answers.extend(probabilities.tolist())
         self._waiting = []
+
+    def _answer_own(self, recordings: Sequence[Recording]) -> torch.Tensor:
+        """Windows by the recording's own voice as far as it was heard, these windows with it, ``(window, class)``."""
+        features, real = self.recognizer.hear(recordings)
+        # Windows overlap: of each the first hop counts, so that nothing is measured twice.
+        hop = torch.tensor(self.hop * self.recognizer.sample_rate // FRAMES, device=real.device)
+        moments = Moments.of(features, self.recognizer.frontend.real_frames(hop).clamp_max(real))
+        self._steps += [moments[[i]] for i in range(len(recordings))]
+        if not self.answering:
+            return torch.empty(0, len(self.recognizer.labels))
+        return self.recognizer.decide(features, real, self.voice()).softmax(1)
 
 
 def in_frames(name: str, seconds: float) -> int:

@@ -77,6 +77,7 @@ class Device(types.ModuleType):
 
 class ByLoudness:
     labels: ClassVar[list[str]] = ["quiet", "[loud]"]
+    prior = None
     sample_rate = RATE
     seconds = 4.0
 

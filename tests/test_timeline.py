@@ -41,6 +41,7 @@ class ByPitch:
 
     labels = ("low", "high")
     sample_rate = RATE
+    prior = None
 
     def __init__(self, seconds: float = 4.0) -> None:
         self.seconds = seconds
