@@ -13,7 +13,7 @@ from jinja2 import Environment, PackageLoader, StrictUndefined
 from markupsafe import Markup
 
 from ser.corpora import FACTS, SIDES
-from ser.evaluation import MIN_SPEAKERS, SCORES
+from ser.evaluation import MIN_SPEAKERS, SCORES, enrolment_line
 from ser.features import PRETRAINED
 
 MOST_ROWS = 8
@@ -67,6 +67,24 @@ cards = Environment(
 cards.filters |= {"score": _score, "interval": _interval, "count": _count, "code": _code}
 
 
+def adapted_card(adaptations: Sequence[Mapping[str, Any]], card: str | None) -> str:
+    """The card of a model that was adapted without labels, before the card of the run that it comes from.
+
+    Args:
+        adaptations: What the checkpoint says of each, ``to``, ``clips``, ``seconds`` and what was adapted.
+        card: Of the run; None where it has none.
+    """
+    lines = ["# Adapted without labels", ""]
+    for told in adaptations:
+        assumed = " The emotions were taken to be about equally frequent there." if told["balanced"] else ""
+        lines.append(
+            f"- To {plain(told['to'])}: {told['clips']:,} clips, {told['seconds']:.0f} s. Their statistics weigh "
+            f"{told['normalizer']:.2f} in the features and {told['batch_norm']:.2f} in the batch norms.{assumed}"
+        )
+    lines += ["", "Scores below are of the model before it was adapted; after it, none was measured.", "", card or ""]
+    return "\n".join(lines)
+
+
 def model_card(cfg: Mapping[str, Any], results: Mapping[str, Any]) -> str:
     """The card of a run's model, as Markdown.
 
@@ -90,6 +108,7 @@ def model_card(cfg: Mapping[str, Any], results: Mapping[str, Any]) -> str:
         pretrained=_pretrained(cfg["features"]),
         labels=results["confusion_matrix"]["labels"],
         scores=SCORES,
+        enrolment=enrolment_line(results["enrolment"]) if "enrolment" in results else None,
         groups=groups,
         ranges=ranges,
         min_speakers=MIN_SPEAKERS,

@@ -4,7 +4,7 @@ Everything here is made from a table of answers, ``predictions.csv``; a run, poo
 """
 
 import csv
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -180,6 +180,29 @@ def evaluate(answers: Answers) -> dict[str, Any]:
 def summary(answers: Answers) -> dict[str, Any]:
     """The four scores, and ``intervals`` of them, as plain data."""
     return _described(_confusion(answers.true, answers.predicted, len(answers.labels)), answers.speakers)
+
+
+def enrolment_of(results: Mapping[str, Any]) -> str:
+    """What was known of the test voices when results were scored: ``none``, ``all``, or a number of clips."""
+    return str(results.get("enrolment", {}).get("scored", "none"))
+
+
+def enrolment_line(enrolment: Mapping[str, Any]) -> str:
+    """The enrolment that a score is of, and what other ones give, in words."""
+    known = {
+        "all": "all, the sound of a test voice's other clips is known, without labels",
+        "none": "none, nothing of a test voice but the clip itself",
+    }
+    kind = " neutral" if enrolment.get("kind") == "neutral" else ""
+    some = f"{enrolment['scored']} other{kind} clips of each test voice, without labels"
+    line = known.get(str(enrolment["scored"]), some)
+    for other, found in enrolment.get("beside", {}).items():
+        low, high = found["intervals"]["uar"]
+        line += (
+            f". With {other}: UAR {found['test']['uar']:.4f} ({low:.3f} to {high:.3f}), accuracy "
+            f"{found['test']['accuracy']:.4f}"
+        )
+    return f"{line}."
 
 
 def intervals(counts: Counts, speakers: Sequence[str], seed: int = 0) -> dict[str, Any]:

@@ -9,7 +9,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from ser.audio import SILENCE_PEAK, AudioError, Recording, from_samples, read_audio
+from ser.audio import AudioError, Recording, from_samples, read_audio
 from ser.bank import WaveformBank, decode
 from ser.calibration import Calibration
 from ser.callbacks import find_checkpoint, read_checkpoint, write_checkpoint
@@ -199,7 +199,7 @@ class Recognizer:
         for i, sound in enumerate(sounds):
             try:
                 recording = self._recording(sound, sample_rate)
-                if float(np.abs(recording.samples).max()) <= SILENCE_PEAK:
+                if recording.silent:
                     name = sound if isinstance(sound, str | Path) else f"recording {i + 1}"
                     raise VoiceError(f"{name}: is silent, so it says nothing of a voice: leave it out")
             except (AudioError, VoiceError) as error:

@@ -17,7 +17,7 @@ from matplotlib.figure import Figure
 from omegaconf import OmegaConf
 
 from ser.audio import AudioError, read_audio
-from ser.evaluation import SCORES, Answers
+from ser.evaluation import SCORES, Answers, enrolment_line
 from ser.figures import curves_figure, groups_figure, reliability_figure
 
 WORST, BEST = 8, 6
@@ -50,6 +50,7 @@ def report_page(
     return pages.get_template("report.html").render(
         r=told,
         scores=SCORES,
+        enrolment=enrolment_line(results["enrolment"]) if "enrolment" in results else None,
         labels=labels,
         rows=[
             (label, list(zip(row.tolist(), part.tolist(), strict=True)))

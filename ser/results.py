@@ -30,7 +30,7 @@ from ser.cards import data_card, model_card
 from ser.corpora import SIDES, SYNTHETIC, Clip
 from ser.datamodule import EmotionDataModule, voice_of
 from ser.errors import UserError
-from ser.evaluation import SCORES, Answers, cross_entropy, evaluate, write_answers
+from ser.evaluation import SCORES, Answers, cross_entropy, enrolment_line, evaluate, write_answers
 from ser.figures import confusion_figure, groups_figure
 from ser.files import replacing
 from ser.metrics import by_class, measures
@@ -129,11 +129,6 @@ def describe_enrolment(data: EmotionDataModule) -> dict[str, Any]:
         "voice_dropout": data.voice_dropout,
         "prior_frames": data.prior.frames,
     }
-
-
-def enrolment_of(results: Mapping[str, Any]) -> str:
-    """What was known of the test voices when results were scored: ``none``, ``all``, or a number of clips."""
-    return str(results.get("enrolment", {}).get("scored", "none"))
 
 
 def _counted(counts: Mapping[str, int]) -> str:
@@ -475,24 +470,6 @@ def _raters_line(raters: dict[str, Any]) -> str:
         f"{figures['one_rater']:.3f} of the votes, the majority in {figures['majority']:.3f}; "
         f"the network agrees with the majority in {figures['network_with_majority']:.3f}."
     )
-
-
-def enrolment_line(enrolment: Mapping[str, Any]) -> str:
-    """The enrolment that a score is of, and what other ones give, in words."""
-    known = {
-        "all": "all, the sound of a test voice's other clips is known, without labels",
-        "none": "none, nothing of a test voice but the clip itself",
-    }
-    kind = " neutral" if enrolment.get("kind") == "neutral" else ""
-    some = f"{enrolment['scored']} other{kind} clips of each test voice, without labels"
-    line = known.get(str(enrolment["scored"]), some)
-    for other, found in enrolment.get("beside", {}).items():
-        low, high = found["intervals"]["uar"]
-        line += (
-            f". With {other}: UAR {found['test']['uar']:.4f} ({low:.3f} to {high:.3f}), accuracy "
-            f"{found['test']['accuracy']:.4f}"
-        )
-    return f"{line}."
 
 
 def show(results: dict[str, Any], folder: Path) -> None:
