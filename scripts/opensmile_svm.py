@@ -198,7 +198,8 @@ def _kept(name: str, recordings: Sequence[Recording], keep: Path | None) -> NDAr
     if keep is None:
         return functionals(name, recordings)
     about = {
-        "functionals": name,
+        "names": [name],
+        "clips": len(recordings),
         "opensmile": version("opensmile"),
         "sample_rate": SAMPLE_RATE,
         "code": code("audio.py", "bank.py"),
