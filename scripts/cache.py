@@ -14,6 +14,7 @@ from rich.markup import escape
 from rich.table import Table
 
 from ser.cache import Entry, clear, entries
+from ser.cli import suit_terminal
 from ser.errors import UserError
 
 console = Console()
@@ -25,6 +26,7 @@ def main() -> None:
     Raises:
         SystemExit: With status 1, there is no such folder, or it can't be read or changed.
     """
+    suit_terminal()
     parser = argparse.ArgumentParser(
         description=__doc__,
         formatter_class=argparse.RawDescriptionHelpFormatter,

@@ -13,6 +13,7 @@ from typing import Any
 from hydra.errors import HydraException
 
 from ser.callbacks import find_checkpoint
+from ser.cli import suit_terminal
 from ser.config import compose_words
 from ser.corpora import SIDES
 from ser.errors import UserError
@@ -64,6 +65,7 @@ def evaluate(
 
 def main() -> None:
     """Read the options, score and print."""
+    suit_terminal()
     parser = argparse.ArgumentParser(
         description=__doc__,
         formatter_class=argparse.RawDescriptionHelpFormatter,

@@ -35,6 +35,7 @@ from ser.callbacks import (
     TestAnswers,
     read_checkpoint,
 )
+from ser.cli import suit_terminal
 from ser.config import CONF, check_choices, network_settings, plain, refuse_lists, register_schemas
 from ser.corpora import read_corpora
 from ser.datamodule import EmotionDataModule
@@ -305,4 +306,5 @@ def _tell_of_thread(args: threading.ExceptHookArgs) -> None:
 
 
 if __name__ == "__main__":
+    suit_terminal()
     main()
