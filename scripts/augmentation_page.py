@@ -24,6 +24,7 @@ from ser import effects
 from ser.audio import read_audio
 from ser.augment import SpecAugment
 from ser.bank import WaveformBank
+from ser.cli import suit_terminal
 from ser.errors import UserError
 from ser.features import FeatureConfig, Frontend
 from ser.figures import effect_figure, effects_figure
@@ -189,6 +190,7 @@ def page(name: str, sound: Sounds, other: Sounds) -> str:
 
 def main() -> None:
     """Write the page, and the picture where asked to."""
+    suit_terminal()
     parser = argparse.ArgumentParser(
         description=__doc__,
         formatter_class=argparse.RawDescriptionHelpFormatter,

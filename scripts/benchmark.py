@@ -34,6 +34,7 @@ from torch.utils.data import DataLoader
 from torchaudio.transforms import MelSpectrogram
 
 from ser.callbacks import EpochSeed
+from ser.cli import suit_terminal
 from ser.config import compose_words, network_settings
 from ser.corpora import find_root
 from ser.errors import UserError
@@ -405,6 +406,7 @@ def installed(*names: str) -> bool:
 
 def main() -> None:
     """Measure, print, and write where asked to."""
+    suit_terminal()
     parser = argparse.ArgumentParser(
         description=__doc__,
         formatter_class=argparse.RawDescriptionHelpFormatter,

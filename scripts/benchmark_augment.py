@@ -30,6 +30,7 @@ from torch import Tensor
 from ser.audio import Recording
 from ser.augment import Augment, SpecAugment, WaveAugment
 from ser.augment.waveform import ORDER
+from ser.cli import suit_terminal
 from ser.config import compose_words, network_settings
 from ser.corpora import Clip
 from ser.datamodule import EmotionDataModule
@@ -333,6 +334,7 @@ def show(costs: list[Cost], steps: Mapping[str, Mapping[str, float]]) -> None:
 
 def main() -> None:
     """Measure, print, and write where asked to."""
+    suit_terminal()
     parser = argparse.ArgumentParser(
         description=__doc__,
         formatter_class=argparse.RawDescriptionHelpFormatter,

@@ -27,6 +27,7 @@ from torch.profiler import ProfilerActivity, profile
 from ser.audio import Recording
 from ser.augment import Augment
 from ser.callbacks import EpochSeed
+from ser.cli import suit_terminal
 from ser.config import compose_words, network_settings
 from ser.corpora import Clip
 from ser.datamodule import EmotionDataModule
@@ -230,6 +231,7 @@ def waiting(spans: list[tuple[float, float]]) -> float:
 
 def main() -> None:
     """Measure, print, and write where asked to."""
+    suit_terminal()
     parser = argparse.ArgumentParser(
         description=__doc__,
         formatter_class=argparse.RawDescriptionHelpFormatter,

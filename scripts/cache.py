@@ -7,11 +7,14 @@ import argparse
 import sys
 import time
 from pathlib import Path
+from typing import Any
 
 from rich.console import Console
+from rich.markup import escape
 from rich.table import Table
 
 from ser.cache import Entry, clear, entries
+from ser.cli import suit_terminal
 from ser.errors import UserError
 
 console = Console()
@@ -23,6 +26,7 @@ def main() -> None:
     Raises:
         SystemExit: With status 1, there is no such folder, or it can't be read or changed.
     """
+    suit_terminal()
     parser = argparse.ArgumentParser(
         description=__doc__,
         formatter_class=argparse.RawDescriptionHelpFormatter,
@@ -45,16 +49,21 @@ def show(found: list[Entry]) -> None:
     """Print a table, the largest first."""
     table = Table("entry", "clips", "made of", "size", "last used")
     for entry in found:
-        features = entry.about.get("names", [])
-        of = (
-            f"{'_'.join(features)}, {entry.about['sample_rate']:,} Hz"
-            if features
-            else f"{entry.about['sample_rate']:,} Hz"
-        )
         used = time.strftime("%Y-%m-%d %H:%M", time.localtime(entry.used))
-        table.add_row(entry.path.name, f"{entry.about['clips']:,}", of, _megabytes(entry.size), used)
+        table.add_row(entry.path.name, *map(escape, _made_of(entry.about)), _megabytes(entry.size), used)
     console.print(table)
     console.print(f"{len(found)} entries, {_megabytes(sum(entry.size for entry in found))}")
+
+
+def _made_of(about: dict[str, Any]) -> tuple[str, str]:
+    """How many clips an entry holds, and what of them."""
+    match about:
+        case {"clips": int(clips), "sample_rate": int(rate)}:
+            features = about["names"] if isinstance(about.get("names"), list) else []
+            names = "_".join(map(str, features)).encode("unicode_escape").decode()
+            return f"{clips:,}", f"{names}, {rate:,} Hz" if names else f"{rate:,} Hz"
+        case _:
+            return "?", "broken: the next run that wants it makes it again"
 
 
 def _megabytes(size: int) -> str:

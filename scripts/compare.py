@@ -12,12 +12,14 @@ from pathlib import Path
 from rich.console import Console
 from rich.table import Table
 
+from ser.cli import suit_terminal
 from ser.errors import UserError
 from ser.evaluation import SCORES, compare, read_answers
 
 
 def main() -> None:
     """Print the comparison, and write it where asked to."""
+    suit_terminal()
     parser = argparse.ArgumentParser(
         description=__doc__,
         formatter_class=argparse.RawDescriptionHelpFormatter,

@@ -10,6 +10,7 @@ from pathlib import Path
 
 from rich.progress import BarColumn, Progress, TaskProgressColumn, TextColumn, TimeRemainingColumn
 
+from ser.cli import suit_terminal
 from ser.corpora import FACTS, HOMES, ON_REQUEST
 from ser.corpora.sources import SOURCES
 from ser.download import download
@@ -24,6 +25,7 @@ def main() -> None:
     Raises:
         SystemExit: With status 1, something could not be had.
     """
+    suit_terminal()
     parser = argparse.ArgumentParser(
         description=__doc__,
         formatter_class=argparse.RawDescriptionHelpFormatter,

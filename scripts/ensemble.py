@@ -20,6 +20,7 @@ from rich.markup import escape
 
 from ser.calibration import calibrate, calibration_report
 from ser.callbacks import find_checkpoint, write_checkpoint
+from ser.cli import suit_terminal
 from ser.ensemble import join_checkpoints
 from ser.errors import UserError
 from ser.evaluation import answers_about
@@ -128,6 +129,7 @@ def ensemble(runs: Sequence[dict[str, Any]], folder: Path, command: list[str], d
 
 def main() -> None:
     """Join, print and write each set of runs."""
+    suit_terminal()
     parser = argparse.ArgumentParser(
         description=__doc__,
         formatter_class=argparse.RawDescriptionHelpFormatter,

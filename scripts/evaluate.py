@@ -18,6 +18,7 @@ import numpy as np
 from hydra.errors import HydraException
 
 from ser.callbacks import find_checkpoint
+from ser.cli import suit_terminal
 from ser.config import compose_words
 from ser.corpora import SIDES
 from ser.enrolment import Enrolment, Heard, adapted_answers
@@ -143,6 +144,7 @@ def knowledge_of(options: argparse.Namespace) -> Knowledge:
 
 def main() -> None:
     """Read the options, score and print."""
+    suit_terminal()
     parser = argparse.ArgumentParser(
         description=__doc__,
         formatter_class=argparse.RawDescriptionHelpFormatter,

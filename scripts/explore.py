@@ -19,6 +19,7 @@ from rich.table import Table
 
 from ser.audio import open_sound
 from ser.bank import WaveformBank, decode_clips, fingerprints
+from ser.cli import suit_terminal
 from ser.config import compose_words
 from ser.corpora import SIDES, read_corpora
 from ser.errors import UserError
@@ -36,6 +37,7 @@ console = Console()
 
 def main() -> None:
     """Look through the corpus that the words name."""
+    suit_terminal()
     parser = argparse.ArgumentParser(
         description=__doc__,
         formatter_class=argparse.RawDescriptionHelpFormatter,

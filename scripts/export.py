@@ -11,6 +11,7 @@ from pathlib import Path
 from rich.console import Console
 
 from ser.calibration import UNCALIBRATED
+from ser.cli import suit_terminal
 from ser.errors import UserError
 from ser.export import export
 from ser.recognizer import Recognizer
@@ -18,6 +19,7 @@ from ser.recognizer import Recognizer
 
 def main() -> None:
     """Read the options, export and check."""
+    suit_terminal()
     parser = argparse.ArgumentParser(
         description=__doc__,
         formatter_class=argparse.RawDescriptionHelpFormatter,

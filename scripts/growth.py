@@ -24,6 +24,7 @@ from rich.console import Console
 from rich.table import Table
 
 from ser.bank import decode_clips
+from ser.cli import suit_terminal
 from ser.corpora import Clip
 from ser.datamodule import EmotionDataModule
 from ser.errors import UserError
@@ -150,6 +151,7 @@ def figure_of(more: Sequence[Cost], longer: Sequence[Cost]) -> Figure:
 
 def main() -> None:
     """Measure, print, and write where asked to."""
+    suit_terminal()
     parser = argparse.ArgumentParser(
         description=__doc__,
         formatter_class=argparse.RawDescriptionHelpFormatter,

@@ -21,6 +21,7 @@ from rich.console import Console
 from rich.markup import escape
 from rich.table import Table
 
+from ser.cli import suit_terminal
 from ser.errors import UserError
 from ser.evaluation import SCORES
 from ser.report import index_page, markdown_table
@@ -318,6 +319,7 @@ def page(tables: Sequence[Shown], boards: Sequence[Board], out: Path) -> str:
 
 def main() -> None:
     """Print the tables, and write them as ``leaderboard.md``, ``leaderboard.csv`` and ``index.html``."""
+    suit_terminal()
     parser = argparse.ArgumentParser(
         description=__doc__,
         formatter_class=argparse.RawDescriptionHelpFormatter,

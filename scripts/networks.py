@@ -25,6 +25,7 @@ from hydra.errors import HydraException
 from rich.console import Console
 from rich.table import Column, Table
 
+from ser.cli import suit_terminal
 from ser.config import compose_words, network_settings
 from ser.errors import UserError
 from ser.models import NETWORKS
@@ -220,6 +221,7 @@ def lines(measured: dict[str, Measured], found: dict[str, list[dict[str, Any]]])
 
 def main() -> None:
     """Measure and print."""
+    suit_terminal()
     parser = argparse.ArgumentParser(
         description=__doc__,
         formatter_class=argparse.RawDescriptionHelpFormatter,

@@ -31,6 +31,7 @@ from ser.audio import Recording, read_audio
 from ser.bank import INT16_SCALE, decode_clips, fingerprints, refuse_skipped
 from ser.cache import cached, code, digest_of
 from ser.calibration import calibrate, calibration_report
+from ser.cli import suit_terminal
 from ser.config import compose_words
 from ser.corpora import SIDES, read_corpora
 from ser.errors import UserError
@@ -198,7 +199,8 @@ def _kept(name: str, recordings: Sequence[Recording], keep: Path | None) -> NDAr
     if keep is None:
         return functionals(name, recordings)
     about = {
-        "functionals": name,
+        "names": [name],
+        "clips": len(recordings),
         "opensmile": version("opensmile"),
         "sample_rate": SAMPLE_RATE,
         "code": code("audio.py", "bank.py"),
@@ -213,6 +215,7 @@ def _kept(name: str, recordings: Sequence[Recording], keep: Path | None) -> NDAr
 
 def main() -> None:
     """Read the options, run and print."""
+    suit_terminal()
     parser = argparse.ArgumentParser(
         description=__doc__,
         formatter_class=argparse.RawDescriptionHelpFormatter,

@@ -16,6 +16,7 @@ from statistics import mean, median, stdev
 from types import NoneType
 from typing import Any
 
+from ser.cli import suit_terminal
 from ser.errors import UserError
 from ser.evaluation import SCORES, Answers, join, read_answers
 from ser.results import check_results, console, find_runs, place_for, read_choices, scored, show, write
@@ -119,6 +120,7 @@ def pool(runs: Sequence[dict[str, Any]]) -> tuple[dict[str, Any], Answers]:
 
 def main() -> None:
     """Pool, print and write each recipe."""
+    suit_terminal()
     parser = argparse.ArgumentParser(
         description=__doc__,
         formatter_class=argparse.RawDescriptionHelpFormatter,

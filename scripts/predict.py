@@ -26,6 +26,7 @@ from rich.table import Table
 
 from ser.audio import MIN_SECONDS, AudioError
 from ser.calibration import UNCALIBRATED
+from ser.cli import suit_terminal
 from ser.corpora.clip import sound_files
 from ser.errors import UserError
 from ser.features import Voice
@@ -331,6 +332,7 @@ def show(answers: Sequence[Answer], labels: Sequence[str], least: float, files: 
 
 def main() -> None:
     """Read the options and answer."""
+    suit_terminal()
     parser = argparse.ArgumentParser(
         description=__doc__,
         formatter_class=argparse.RawDescriptionHelpFormatter,

@@ -25,6 +25,7 @@ from rich.progress import track
 from rich.table import Table
 
 from ser.callbacks import find_checkpoint, read_checkpoint
+from ser.cli import suit_terminal
 from ser.config import compose_words
 from ser.corpora import SIDES
 from ser.errors import UserError
@@ -298,6 +299,7 @@ def show(results: dict[str, Any], folder: Path) -> None:
 
 def main() -> None:
     """Read the options, score and print."""
+    suit_terminal()
     parser = argparse.ArgumentParser(
         description=__doc__,
         formatter_class=argparse.RawDescriptionHelpFormatter,

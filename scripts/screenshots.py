@@ -24,6 +24,7 @@ from urllib.parse import quote
 import requests
 from rich.console import Console
 
+from ser.cli import suit_terminal
 from ser.errors import UserError
 
 BROWSERS = ("chromium", "chromium-browser", "google-chrome", "google-chrome-stable", "chrome")
@@ -288,6 +289,7 @@ def _place(tab: str, shown: str | None) -> str:
 
 def main() -> None:
     """Read the options and write the pictures."""
+    suit_terminal()
     parser = argparse.ArgumentParser(
         description=__doc__,
         formatter_class=argparse.RawDescriptionHelpFormatter,

@@ -21,6 +21,7 @@ from omegaconf import OmegaConf
 from rich.console import Console
 from rich.markup import escape
 
+from ser.cli import suit_terminal
 from ser.config import CONF, compose_words
 from ser.corpora import read_corpora
 from ser.errors import UserError
@@ -45,6 +46,7 @@ console = Console()
 
 def main() -> None:
     """Search, and print the best trial."""
+    suit_terminal()
     parser = argparse.ArgumentParser(
         description=__doc__,
         formatter_class=argparse.RawDescriptionHelpFormatter,

@@ -18,6 +18,7 @@ from ser.audio import AudioError, Recording, read_audio
 from ser.cache import cached, code, contents, digest_of, read_array
 from ser.corpora import Clip
 from ser.errors import UserError
+from ser.files import irregular
 
 INT16_SCALE = 1 / 32768
 
@@ -177,10 +178,17 @@ def gather(
     return waveforms, lengths
 
 
-def decode(paths: Sequence[Path], sample_rate: int) -> list[Recording | AudioError]:
-    """Read many files at once, in order; a file that can't be used gives its error in place of a recording."""
+def decode(paths: Sequence[Path], sample_rate: int, regular: bool = False) -> list[Recording | AudioError]:
+    """Read many files at once, in order; a file that can't be used gives its error in place of a recording.
+
+    Args:
+        paths: Of the files.
+        sample_rate: Hertz.
+        regular: Refuse pipes and devices, whose readers may wait for ever.
+    """
+    read = _read_regular if regular else _read_or_error
     with ThreadPoolExecutor() as pool:
-        return list(pool.map(partial(_read_or_error, sample_rate=sample_rate), paths))
+        return list(pool.map(partial(read, sample_rate=sample_rate), paths))
 
 
 def _in_memory(dtype: str) -> io.BytesIO:  # noqa: ARG001
@@ -242,14 +250,14 @@ def _decode_clips(
             "contents": digest_of(digests),
             "code": code("audio.py", "bank.py"),
         }
-        entry = cached(cache, "waveforms", depends_on, partial(_write, paths=paths, sample_rate=sample_rate))
+        entry = cached(cache, "waveforms", depends_on, partial(_write, paths=paths, sample_rate=sample_rate), mapped)
         packed, samples = _read(entry, mapped)
     outcomes: dict[str, Recording | AudioError] = {}
     for i, (clip, found) in enumerate(zip(clips, packed, strict=True)):
         if isinstance(found, AudioError):
             outcomes[clip.name] = found
         elif found is None:  # could not be read when the cache was made; what is wrong is told anew
-            again = _read_or_error(clip.path, sample_rate)
+            again = _read_regular(clip.path, sample_rate)
             outcomes[clip.name] = again if isinstance(again, AudioError) else replace(again, content=digests[i])
         else:
             start, length, about = found
@@ -265,7 +273,7 @@ Packed = tuple[int, int, dict[str, Any]]
 def _pack(paths: Sequence[Path], sample_rate: int, packer: Packer) -> list[Packed | AudioError]:
     packed: list[Packed | AudioError] = []
     for first in range(0, len(paths), DECODED_AT_ONCE):
-        for outcome in decode(paths[first : first + DECODED_AT_ONCE], sample_rate):
+        for outcome in decode(paths[first : first + DECODED_AT_ONCE], sample_rate, regular=True):
             if isinstance(outcome, AudioError):
                 packed.append(outcome)
                 continue
@@ -297,6 +305,12 @@ def _read_or_error(path: Path, sample_rate: int) -> Recording | AudioError:
         return read_audio(path, sample_rate)
     except AudioError as error:
         return error
+
+
+def _read_regular(path: Path, sample_rate: int) -> Recording | AudioError:
+    if (kind := irregular(path)) is not None:
+        return AudioError(f"{path}: is {kind}; a clip must be a regular file: write its sound into one")
+    return _read_or_error(path, sample_rate)
 
 
 def fingerprints(recordings: Mapping[str, Recording | AudioError]) -> dict[str, str | None]:

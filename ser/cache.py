@@ -1,15 +1,18 @@
 """A folder of what can be had again from clips and choices: decoded waveforms and unscaled features.
 
 An entry is a folder of its own, named by a digest of all that it depends on, so that an entry can be absent but never
-out of date. It is made under another name and renamed when it is whole. Jobs that want the same entry at the same time
-wait for the first of them.
+out of date. It is made under another name and renamed when it is complete, with a digest of each of its files. One that
+has files with other bytes is made again. Jobs that want the same entry at the same time wait for the first of them.
 """
 
 import hashlib
 import json
 import math
 import os
+import re
 import shutil
+import stat
+import sys
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
@@ -24,7 +27,13 @@ from filelock import FileLock, Timeout
 from ser.errors import UserError
 
 ABOUT = "about.json"
-"""What an entry depends on; the last file to be written, and touched whenever the entry is used."""
+"""What an entry depends on, and digests of its files; written last, and touched whenever the entry is used."""
+
+NAME = re.compile(r"(waveforms|features)-[0-9a-f]{20}")
+"""Of an entry's folder; nothing else in a cache folder is listed or deleted."""
+
+BLOCK = 1 << 20
+"""Bytes of a file that are read at once for its digest."""
 
 MAKING = ".making"
 LOCKS = ".locks"
@@ -43,7 +52,7 @@ class Entry:
     Attributes:
         path: Its folder.
         kind: ``waveforms`` or ``features``.
-        about: What it depends on.
+        about: What it depends on; empty where ``ABOUT`` is missing or broken.
         size: Bytes.
         used: When it was last used, in seconds since 1970.
     """
@@ -55,14 +64,16 @@ class Entry:
     used: float
 
 
-def cached(folder: Path, kind: str, about: dict[str, Any], make: Callable[[Path], None]) -> Path:
-    """The folder of an entry, which is made if it is not there.
+def cached(folder: Path, kind: str, about: dict[str, Any], make: Callable[[Path], None], mapped: bool = False) -> Path:
+    """The folder of an entry, which is made if it is not there, or again if it is broken; the latter is printed.
 
     Args:
         folder: The cache; made if it is not there.
         kind: ``waveforms`` or ``features``.
         about: All that the entry depends on, as plain data.
         make: Writes the entry's files into the folder that it is given.
+        mapped: The files will not be read as a whole, so that this process checks their content only once, and again
+            when they have changed since.
 
     Raises:
         CacheError: The folder can't be written to.
@@ -70,10 +81,14 @@ def cached(folder: Path, kind: str, about: dict[str, Any], make: Callable[[Path]
     key = hashlib.blake2b(json.dumps(about, sort_keys=True).encode(), digest_size=10).hexdigest()
     entry = folder / f"{kind}-{key}"
     try:
-        if not (entry / ABOUT).is_file():
+        if _fault(entry, about, mapped) is not None:
             (folder / LOCKS).mkdir(parents=True, exist_ok=True)
             with FileLock(folder / LOCKS / f"{entry.name}.lock"):
-                if not (entry / ABOUT).is_file():
+                # Another job may have made it while this one waited for the lock.
+                if (fault := _fault(entry, about, mapped)) is not None:
+                    if fault:
+                        print(f"The cache's entry {str(entry)!a} is made again: {fault}", file=sys.stderr)
+                        _remove(entry)
                     _make(entry, about, make)
     except OSError as error:
         raise CacheError(
@@ -91,7 +106,8 @@ def _make(entry: Path, about: dict[str, Any], make: Callable[[Path], None]) -> N
     making.mkdir()
     try:
         make(making)
-        (making / ABOUT).write_text(json.dumps(about, indent=1))
+        files = {file.name: _digest(file) for file in making.iterdir()}
+        (making / ABOUT).write_text(json.dumps({"about": about, "files": files}, indent=1))
         for file in making.iterdir():
             descriptor = os.open(file, os.O_RDONLY)
             try:
@@ -104,8 +120,75 @@ def _make(entry: Path, about: dict[str, Any], make: Callable[[Path], None]) -> N
         raise
 
 
+_checked: set[tuple[Path, str, int, int, int, int]] = set()
+"""Files whose content this process has compared with their digests, as they were then."""
+
+
+def _fault(entry: Path, about: dict[str, Any], mapped: bool) -> str | None:
+    """What is wrong with an entry, "" if it is not there at all, or None if it can be used."""
+    if not os.path.lexists(entry):
+        return ""
+    try:
+        _check(entry, about, mapped)
+    except FileNotFoundError as error:
+        return f"{Path(error.filename).name!a} is missing"
+    except NotADirectoryError:
+        return "it is no folder"
+    except ValueError as error:
+        return str(error)
+    return None
+
+
+def _check(entry: Path, about: dict[str, Any], mapped: bool) -> None:
+    told = _read_about(entry)
+    if told["about"] != json.loads(json.dumps(about)):
+        raise ValueError(f"{ABOUT} tells of another entry")
+    if odd := {file.name for file in entry.glob("[!.]*")} - {ABOUT, *told["files"]}:
+        raise ValueError(f"{min(odd)!a} was not written with it")
+    for name, digest in told["files"].items():
+        state = (file := entry / name).stat()
+        key = (file, digest, state.st_ino, state.st_size, state.st_mtime_ns, state.st_ctime_ns)
+        if mapped and key in _checked:
+            continue
+        if _digest(file) != digest:
+            raise ValueError(f"{name!a} has other bytes than were written")
+        _checked.add(key)
+
+
+def _read_about(entry: Path) -> dict[str, Any]:
+    """What ``ABOUT`` holds: what the entry depends on, and digests of its files.
+
+    Raises:
+        OSError: It can't be read.
+        ValueError: It holds something else.
+    """
+    file = entry / ABOUT
+    if _digest(file) is None:
+        raise ValueError(f"{ABOUT} is no regular file")
+    try:
+        told = json.loads(file.read_text(encoding="utf-8"))
+        about, files = told["about"], told["files"]
+        if not all(isinstance(kept, dict) for kept in (about, files)):
+            raise TypeError("no digests")
+        if not all(isinstance(digest, str) and Path(name).name == name for name, digest in files.items()):
+            raise TypeError("no digests of files")
+    except (ValueError, KeyError, TypeError, RecursionError) as error:
+        raise ValueError(f"{ABOUT} is broken ({error!a})") from error
+    return {"about": about, "files": files}
+
+
+def _remove(entry: Path) -> None:
+    if entry.is_symlink() or not entry.is_dir():
+        entry.unlink()
+        return
+    # Renamed first, so that nobody finds it half deleted.
+    gone = entry.with_name(f"{MAKING}-{entry.name}")
+    shutil.rmtree(gone, ignore_errors=True)
+    shutil.rmtree(entry.rename(gone))
+
+
 def entries(folder: Path) -> list[Entry]:
-    """What lies in a cache folder, the largest first.
+    """What lies in a cache folder, the largest first; also what is broken.
 
     Raises:
         CacheError: There is no such folder.
@@ -113,11 +196,16 @@ def entries(folder: Path) -> list[Entry]:
     if not folder.is_dir():
         raise CacheError(f"{folder} is no folder: give the one that runs had as datamodule.cache=")
     found = []
-    for about in folder.glob(f"*/{ABOUT}"):
-        files = [file.stat() for file in about.parent.iterdir()]
-        kind = about.parent.name.partition("-")[0]
-        size, used = sum(file.st_size for file in files), about.stat().st_mtime
-        found.append(Entry(about.parent, kind, json.loads(about.read_text()), size, used))
+    for path in sorted(folder.iterdir()):
+        if (match := NAME.fullmatch(path.name)) is None:
+            continue
+        try:
+            about = _read_about(path)["about"]
+        except (OSError, ValueError):
+            about = {}
+        states = [path.lstat(), *(file.lstat() for file in path.rglob("*"))]
+        size = sum(state.st_size for state in states if stat.S_ISREG(state.st_mode))
+        found.append(Entry(path, match[1], about, size, max(state.st_mtime for state in states)))
     return sorted(found, key=lambda entry: -entry.size)
 
 
@@ -131,8 +219,7 @@ def clear(folder: Path) -> list[Entry]:
     """
     gone = entries(folder)
     for entry in gone:
-        # Renamed first, so that nobody finds it half deleted.
-        shutil.rmtree(entry.path.rename(entry.path.with_name(f"{MAKING}-{entry.path.name}")))
+        _remove(entry.path)
     for making in folder.glob(f"{MAKING}-*"):
         try:
             with FileLock(folder / LOCKS / f"{making.name.removeprefix(f'{MAKING}-')}.lock", timeout=0):
@@ -180,13 +267,28 @@ def digest_of(contents: Sequence[str | None]) -> str:
 
 
 def contents(paths: Sequence[Path]) -> list[str | None]:
-    """Digests of files' bytes; None for one that can't be read."""
+    """Digests of files' bytes; None for one that can't be read, or is no regular file, such as a pipe or a device."""
     with ThreadPoolExecutor() as pool:
         return list(pool.map(_content, paths))
 
 
 def _content(path: Path) -> str | None:
     try:
-        return hashlib.blake2b(path.read_bytes(), digest_size=16).hexdigest()
-    except OSError:
+        return _digest(path)
+    except (OSError, ValueError):  # ValueError: a name that no file can have
         return None
+
+
+def _digest(path: Path) -> str | None:
+    """Of a regular file's bytes; None for what is no regular file, which may block or never end.
+
+    Raises:
+        OSError: It can't be read.
+    """
+    if not stat.S_ISREG(path.stat().st_mode):
+        return None
+    digest = hashlib.blake2b(digest_size=16)
+    with path.open("rb") as file:
+        while block := file.read(BLOCK):
+            digest.update(block)
+    return digest.hexdigest()

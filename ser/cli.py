@@ -4,6 +4,8 @@ In an installed package, ``conf/`` is ``ser/conf`` and ``scripts/`` is ``ser/com
 """
 
 import ast
+import io
+import os
 import re
 import sys
 from importlib import import_module
@@ -12,6 +14,17 @@ from pathlib import Path
 from pkgutil import iter_modules
 
 from ser import __version__
+
+
+def suit_terminal() -> None:
+    """Print characters that a terminal or pipe has no code for as escapes, here and in child processes.
+
+    Those on Windows, in a C locale or with ``PYTHONIOENCODING`` take fewer characters than labels and tables have.
+    """
+    for stream in (sys.stderr, sys.stdout):
+        if isinstance(stream, io.TextIOWrapper):  # else somebody put another object there, which has no encoding
+            stream.reconfigure(errors="backslashreplace")
+            os.environ["PYTHONIOENCODING"] = f"{stream.encoding}:backslashreplace"
 
 
 def commands() -> dict[str, str]:
@@ -28,6 +41,7 @@ def commands() -> dict[str, str]:
 
 def main() -> None:
     """Hand the words after the first one to the command that it names."""
+    suit_terminal()
     name, *words = sys.argv[1:] or ["--help"]
     known = commands()
     if name == "--version":

@@ -475,7 +475,7 @@ class EmotionDataModule(LightningDataModule):
                 for part in parts:
                     file.write(part.cpu().contiguous().numpy().data)
 
-        entry = cached(self.cache, "features", about, make)
+        entry = cached(self.cache, "features", about, make, self.mapped)
         return as_tensor(read_array(entry / "features", shape, "float32", self.mapped)).to(self.home)
 
 

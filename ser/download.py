@@ -3,26 +3,31 @@
 What is not whole and right yet lies in a hidden folder within the corpus's, which readers pass over.
 """
 
+import hashlib
 import json
+import queue
 import re
 import shutil
+import struct
 import threading
+import time
 import zlib
-from collections.abc import Callable, Iterable, Mapping, Sequence
-from concurrent.futures import CancelledError, ThreadPoolExecutor, as_completed
-from contextlib import suppress
+from collections.abc import Callable, Generator, Iterable, Iterator, Mapping, Sequence
+from concurrent.futures import CancelledError, ThreadPoolExecutor
+from contextlib import closing, suppress
 from dataclasses import dataclass, field
 from pathlib import Path, PurePosixPath
 from typing import Any
 from urllib.parse import quote
-from zipfile import BadZipFile, ZipFile, ZipInfo
+from zipfile import ZIP_DEFLATED, ZIP_STORED, BadZipFile, ZipFile, ZipInfo
 
 import pooch
 import requests
+from filelock import FileLock, Timeout
 from pooch.hashes import hash_matches
 from requests.adapters import HTTPAdapter
 from rich.progress import Progress
-from urllib3.exceptions import InvalidHeader
+from urllib3.exceptions import HTTPError
 from urllib3.util import Retry
 
 from ser.corpora.sources import Archive, Dataverse, File, Source
@@ -31,14 +36,35 @@ from ser.errors import UserError
 PARTS = ".partial"
 """The hidden folder."""
 
+LOCK = ".downloading"
+"""A hidden file that a running download holds locked."""
+
 TRIES = 5
 """Of one file, where the trouble may pass."""
 
 TIMEOUT = (10, 60)
 """Seconds to connect, and between two pieces of a file."""
 
+ANSWER = 120
+"""Seconds until an answer begins; a server that sends its head byte by byte is not waited for any longer."""
+
+GRACE = 2
+"""Seconds that transfers have to end when the others were given up."""
+
+SLOWEST = 1_000
+"""Bytes per second that a server must send on average within ``TIMEOUT[1]`` seconds."""
+
 CHUNK = 1 << 14
-"""Bytes that come at once; so many at most are lost where a connection breaks."""
+"""Bytes that come at once at most."""
+
+LARGEST_FILE = 1 << 24
+"""Bytes of a clip, a table or a list; the largest clip of the corpora has 0.8 million."""
+
+LARGEST_ARCHIVE = 1 << 30
+"""Bytes of a zip."""
+
+CHECKSUMS = ("md5", "sha1", "sha256", "sha512")
+"""That a Dataverse gives."""
 
 PATIENCE = 600
 """Seconds that a server may ask us to wait; one that asks for more is left alone."""
@@ -78,21 +104,25 @@ class Client:
     wait: float = 1.0
     stop: threading.Event = field(default_factory=threading.Event)
 
-    def fetch(self, file: File, received: Callable[[int, int | None], object] | None = None) -> Path:
+    def fetch(
+        self, file: File, received: Callable[[int, int | None], object] | None = None, largest: int = LARGEST_FILE
+    ) -> Path:
         """``file`` in ``parts``, whole and right.
 
         Args:
             file: What to get. What an earlier try left of it is gone on with.
             received: Told how many bytes have come, and of how many, if the server says.
+            largest: Bytes that it may have.
 
         Raises:
-            DownloadError: The server doesn't have it, sends wrong bytes twice, or is in trouble ``TRIES`` times.
+            DownloadError: The server doesn't have it, sends too much, sends wrong bytes twice, or is in trouble or too
+                slow ``TRIES`` times.
             CancelledError: ``stop`` was set.
         """
         part = self.parts / f"{_flat(file.name)}.part"
 
         def resume(_url: str, target: str, _pooch: object) -> None:
-            self._receive(file, part, received)
+            self._receive(file, part, received, largest)
             part.replace(target)
 
         for _ in range(2):
@@ -105,10 +135,12 @@ class Client:
             return Path(path)
         raise DownloadError(f"{file.name}: {file.url} sends other bytes than the corpus has (expected {file.digest})")
 
-    def _receive(self, file: File, part: Path, received: Callable[[int, int | None], object] | None) -> None:
+    def _receive(
+        self, file: File, part: Path, received: Callable[[int, int | None], object] | None, largest: int
+    ) -> None:
         for tried in range(1, TRIES + 1):
             try:
-                self._transfer(file, part, received)
+                self._transfer(file, part, received, largest)
                 return
             except _PassingError as trouble:
                 pause = max(self.wait * 2 ** (tried - 1), trouble.after)
@@ -121,13 +153,15 @@ class Client:
             if self.stop.wait(pause):
                 raise CancelledError
 
-    def _transfer(self, file: File, part: Path, received: Callable[[int, int | None], object] | None) -> None:
+    def _transfer(
+        self, file: File, part: Path, received: Callable[[int, int | None], object] | None, largest: int
+    ) -> None:
         """Add what is missing to ``part``, in one request."""
         here = part.stat().st_size if part.exists() else 0
         # Compressed on the way, bytes could not be counted.
         headers = {"Accept-Encoding": "identity"} | ({"Range": f"bytes={here}-"} if here else {})
         try:
-            with self.session.get(file.url, headers=headers, stream=True, timeout=TIMEOUT) as answer:
+            with self._answer(file.url, headers) as answer:
                 if answer.status_code not in (200, 206, 416):
                     _refuse(answer, file)
                 resumes = answer.status_code == 206
@@ -135,17 +169,50 @@ class Client:
                     part.unlink(missing_ok=True)
                     raise _PassingError(f"the server can't go on from byte {here}")
                 here = here if resumes else 0
-                length = answer.headers.get("Content-Length")
-                size = here + int(length) if length else None
+                length = answer.headers.get("Content-Length", "")
+                size = here + int(length) if re.fullmatch(r"\d{1,18}", length) else None
                 with part.open("ab" if resumes else "wb") as out:
-                    for chunk in answer.iter_content(CHUNK):
-                        if self.stop.is_set():
-                            raise CancelledError
-                        here += out.write(chunk)
+                    for piece in self._pieces(answer):
+                        here += out.write(piece)
+                        if here > largest:
+                            part.unlink()
+                            raise DownloadError(f"{file.name}: {file.url} sends over {largest:,} bytes")
                         if received:
                             received(here, size)
-        except requests.RequestException as error:
+        except (requests.RequestException, HTTPError) as error:
             raise _PassingError(f"the connection failed ({error})") from error
+
+    def _answer(self, url: str, headers: Mapping[str, str]) -> requests.Response:
+        """The answer to a request, whose body is still to come; asked for in a thread that can be left behind."""
+        box: queue.SimpleQueue[requests.Response | Exception] = queue.SimpleQueue()
+
+        def ask() -> None:
+            try:
+                box.put(self.session.get(url, headers=headers, stream=True, timeout=TIMEOUT))
+            except Exception as error:
+                box.put(error)
+
+        threading.Thread(target=ask, daemon=True).start()
+        try:
+            answer = box.get(timeout=ANSWER)
+        except queue.Empty:
+            raise _PassingError(f"the server does not answer within {ANSWER} s") from None
+        if isinstance(answer, Exception):
+            raise answer
+        return answer
+
+    def _pieces(self, answer: requests.Response) -> Iterator[bytes]:
+        """The answer's body as it comes."""
+        since, came = time.monotonic(), 0
+        while piece := answer.raw.read1(CHUNK, decode_content=True):
+            if self.stop.is_set():
+                raise CancelledError
+            came += len(piece)
+            yield piece
+            if (taken := time.monotonic() - since) > TIMEOUT[1]:
+                if came < SLOWEST * taken:
+                    raise _PassingError(f"the server sends {came / taken:,.0f} bytes per second")
+                since, came = time.monotonic(), 0
 
 
 def _refuse(answer: requests.Response, file: File) -> None:
@@ -154,8 +221,8 @@ def _refuse(answer: requests.Response, file: File) -> None:
     if answer.status_code != 429 and answer.status_code < 500:
         raise DownloadError(f"{file.name}: {file.url}: {reason}")
     after = 0.0
-    with suppress(InvalidHeader):
-        after = Retry().get_retry_after(answer.raw) or after
+    with suppress(HTTPError, ValueError, OverflowError):  # no number and no date, or none that a clock has
+        after = float(Retry().get_retry_after(answer.raw) or after)
     raise _PassingError(reason, after)
 
 
@@ -174,7 +241,7 @@ def _right(path: Path, digest: str | None) -> bool:
 
 def _check_name(name: str, origin: str) -> None:
     parts = PurePosixPath(name).parts
-    if name.startswith("/") or ".." in parts or "\\" in name or ":" in name:
+    if name.startswith("/") or ".." in parts or re.search(r"[\\:\x00-\x1f\ud800-\udfff]", name):
         raise DownloadError(
             f"{origin} names a file {name!r}; only names below the corpus's folder are taken, so nothing of it was"
         )
@@ -192,13 +259,17 @@ def listing(source: Dataverse, client: Client) -> list[File]:
     page = client.fetch(File("list of files", address, None))
     try:
         files = [_listed(entry, source.server) for entry in json.loads(page.read_text(encoding="utf-8"))["data"]]
-    except (ValueError, KeyError, TypeError, AttributeError) as error:
-        raise DownloadError(f"{address} sends no list of files with their digests: {error!r}") from error
+    except (ValueError, KeyError, TypeError, AttributeError, RecursionError) as error:
+        raise DownloadError(f"{address} sends no list of files with their digests: {error!a:.200}") from error
     finally:
         page.unlink()
     files = [file for file in files if file.name.lower().endswith(".wav")]
+    names = set()
     for file in files:
         _check_name(file.name, address)
+        if any(part.startswith(".") for part in PurePosixPath(file.name).parts) or file.name in names:
+            raise DownloadError(f"{address} lists {file.name!a} twice, or hidden, so nothing of it was taken")
+        names.add(file.name)
     if not files:
         raise DownloadError(f"{address} lists no .wav files")
     return files
@@ -207,10 +278,17 @@ def listing(source: Dataverse, client: Client) -> list[File]:
 def _listed(entry: Mapping[str, Any], server: str) -> File:
     data = entry["dataFile"]
     checksum = data.get("checksum") or {"type": "MD5", "value": data["md5"]}
-    algorithm = checksum["type"].lower().replace("-", "")
-    folder = entry.get("directoryLabel")
-    name = f"{folder}/{data['filename']}" if folder else data["filename"]
-    return File(name, f"{server}/api/access/datafile/{data['id']}", f"{algorithm}:{checksum['value']}")
+    folder, name, number = entry.get("directoryLabel"), data["filename"], data["id"]
+    algorithm, digest = checksum["type"].lower().replace("-", ""), checksum["value"]
+    if algorithm not in CHECKSUMS or not re.fullmatch(
+        f"[0-9a-fA-F]{{{2 * hashlib.new(algorithm).digest_size}}}", digest
+    ):
+        raise ValueError(f"{algorithm} {digest} is no checksum")
+    if not isinstance(number, int) or not isinstance(name, str) or not isinstance(folder, str | None):
+        raise TypeError(f"id {number}, filename {name}, directoryLabel {folder}")
+    return File(
+        f"{folder}/{name}" if folder else name, f"{server}/api/access/datafile/{number}", f"{algorithm}:{digest}"
+    )
 
 
 def unpack(archive: Path, clips: Mapping[str, str], to: Path, parts: Path) -> list[str]:
@@ -225,29 +303,42 @@ def unpack(archive: Path, clips: Mapping[str, str], to: Path, parts: Path) -> li
     Returns:
         What could not be had, and why.
     """
-    wrong = []
+    wrong: list[str] = []
     try:
         with ZipFile(archive) as zipped:
             members = _members(zipped, clips)
             for name, digest in clips.items():
-                if name not in members:
-                    wrong.append(f"{name}: is not in the zip")
-                    continue
-                part = parts / f"{_flat(name)}.part"
-                try:
-                    with zipped.open(members[name]) as packed, part.open("wb") as out:
-                        shutil.copyfileobj(packed, out)
-                except (BadZipFile, zlib.error, EOFError, RuntimeError) as error:
-                    wrong.append(f"{name}: is broken in the zip ({error})")
-                else:
-                    if _right(part, digest):
-                        _place(part, to / name)
-                    else:
-                        wrong.append(f"{name}: the zip has other bytes than the corpus (expected {digest})")
-                part.unlink(missing_ok=True)
-    except (BadZipFile, DownloadError) as error:
+                if (reason := _unpack(zipped, members.get(name), digest, to / name, parts)) is not None:
+                    wrong.append(f"{name}: {reason}")
+    except (*BROKEN, DownloadError) as error:
         return [str(error)]
     return wrong
+
+
+BROKEN = (BadZipFile, zlib.error, struct.error, EOFError, RuntimeError, ValueError, OverflowError)
+"""What ``zipfile`` raises at zips that are none; a ``RuntimeError`` where a password is wanted."""
+
+
+def _unpack(zipped: ZipFile, member: ZipInfo | None, digest: str, target: Path, parts: Path) -> str | None:
+    """Put a clip in its place; or what is wrong with it."""
+    if member is None:
+        return "is not in the zip"
+    if member.file_size > LARGEST_FILE:
+        return f"would take {member.file_size:,} bytes, and a clip has {LARGEST_FILE:,} at most"
+    if member.compress_type not in (ZIP_STORED, ZIP_DEFLATED):
+        return f"is packed by method {member.compress_type}, and those of zips of corpora are 0 and 8"
+    part = parts / f"{_flat(target.name)}.part"
+    try:
+        with zipped.open(member) as packed, part.open("wb") as out:
+            shutil.copyfileobj(packed, out)
+        if not _right(part, digest):
+            return f"the zip has other bytes than the corpus (expected {digest})"
+        _place(part, target)
+    except BROKEN as error:
+        return f"is broken in the zip ({error})"
+    finally:
+        part.unlink(missing_ok=True)
+    return None
 
 
 def _members(zipped: ZipFile, clips: Mapping[str, str]) -> dict[str, ZipInfo]:
@@ -281,28 +372,40 @@ def download(source: Source, to: Path, *, jobs: int = 8, wait: float = 1.0, prog
         How many files are new.
 
     Raises:
-        DownloadError: Something could not be had; the message lists it. The rest is there.
+        DownloadError: Something could not be had; the message lists it. The rest is there. Or another download fills
+            the folder.
         OSError: The folder can't be written to.
     """
     pooch.get_logger().setLevel("WARNING")
-    progress = progress or Progress(disable=True)
-    parts = to / PARTS
-    parts.mkdir(parents=True, exist_ok=True)
+    to.mkdir(parents=True, exist_ok=True)
     try:
-        with requests.Session() as session:
-            for scheme in ("http://", "https://"):
-                session.mount(scheme, HTTPAdapter(pool_maxsize=jobs))
-            client = Client(session, parts, wait)
-            if isinstance(source, Archive):
-                new = _download_archive(source, to, client, jobs, progress)
-            else:
-                files = listing(source, client) if isinstance(source, Dataverse) else source.files
-                new = _download_files(files, to, client, jobs, progress)
-        shutil.rmtree(parts)
-    finally:
-        with suppress(OSError):  # they are not empty, or gone
-            parts.rmdir()
-            to.rmdir()
+        with FileLock(to / LOCK, timeout=0):
+            try:
+                return _download(source, to, jobs, wait, progress or Progress(disable=True))
+            finally:
+                with suppress(OSError):  # they are not empty, or gone
+                    (to / LOCK).unlink()
+                    (to / PARTS).rmdir()
+                    to.rmdir()
+    except Timeout as error:
+        raise DownloadError(
+            f"another download into {to} is running: wait until it has ended, or give another folder"
+        ) from error
+
+
+def _download(source: Source, to: Path, jobs: int, wait: float, progress: Progress) -> int:
+    parts = to / PARTS
+    parts.mkdir(exist_ok=True)
+    with requests.Session() as session:
+        for scheme in ("http://", "https://"):
+            session.mount(scheme, HTTPAdapter(pool_maxsize=jobs))
+        client = Client(session, parts, wait)
+        if isinstance(source, Archive):
+            new = _download_archive(source, to, client, jobs, progress)
+        else:
+            files = listing(source, client) if isinstance(source, Dataverse) else source.files
+            new = _download_files(files, to, client, jobs, progress)
+    shutil.rmtree(parts)
     return new
 
 
@@ -311,12 +414,15 @@ def _missing(files: Iterable[tuple[str, str | None]], to: Path, jobs: int, progr
     digests = dict(files)
     task = progress.add_task("checking what is there", total=len(digests))
     missing = set()
-    with ThreadPoolExecutor(jobs) as pool:
+    pool = ThreadPoolExecutor(jobs)
+    try:
         rights = pool.map(lambda name: _right(to / name, digests[name]), digests)
         for name, right in zip(digests, rights, strict=True):
             if not right:
                 missing.add(name)
             progress.advance(task)
+    finally:
+        pool.shutdown(cancel_futures=True)
     return missing
 
 
@@ -326,26 +432,57 @@ def _download_files(files: Sequence[File], to: Path, client: Client, jobs: int, 
     task = progress.add_task(f"downloading {len(missing)} files", total=len(missing))
     failures: list[str] = []
     tried = in_a_row = 0
-    pool = ThreadPoolExecutor(jobs)
-    try:
-        futures = [pool.submit(lambda file: _place(client.fetch(file), to / file.name), file) for file in missing]
-        for future in as_completed(futures):
+    with closing(_fetched(missing, to, client, jobs)) as ended:
+        for error in ended:
             tried += 1
-            try:
-                future.result()
-                in_a_row = 0
-            except DownloadError as error:
+            in_a_row = 0 if error is None else in_a_row + 1
+            if error is not None:
                 failures.append(str(error))
-                in_a_row += 1
             progress.advance(task)
             if in_a_row == GIVE_UP:
                 break
-    finally:
-        client.stop.set()
-        pool.shutdown(cancel_futures=True)
     if failures:
         raise DownloadError(_told(failures, len(missing) - tried))
     return len(missing)
+
+
+def _fetched(files: Sequence[File], to: Path, client: Client, jobs: int) -> Generator[DownloadError | None, None, None]:
+    """Get files and put them in their places; yields of each, as it ends, why it could not be had, or None.
+
+    As it is closed, threads that hang on a server are left behind after ``GRACE`` seconds.
+
+    Raises:
+        BaseException: What else went wrong, such as a full disk.
+    """
+    todo: queue.SimpleQueue[File] = queue.SimpleQueue()
+    done: queue.SimpleQueue[BaseException | None] = queue.SimpleQueue()
+    for file in files:
+        todo.put(file)
+
+    def work() -> None:
+        with suppress(queue.Empty):
+            while not client.stop.is_set():
+                file = todo.get_nowait()
+                try:
+                    _place(client.fetch(file), to / file.name)
+                    done.put(None)
+                except BaseException as error:
+                    done.put(error)
+
+    threads = [threading.Thread(target=work, daemon=True) for _ in range(min(jobs, len(files)))]
+    try:
+        for thread in threads:
+            thread.start()
+        for _ in files:
+            ended = done.get()
+            if ended is not None and not isinstance(ended, DownloadError):
+                raise ended
+            yield ended
+    finally:
+        client.stop.set()
+        deadline = time.monotonic() + GRACE
+        for thread in threads:
+            thread.join(max(0, deadline - time.monotonic()))
 
 
 def _download_archive(source: Archive, to: Path, client: Client, jobs: int, progress: Progress) -> int:
@@ -357,7 +494,9 @@ def _download_archive(source: Archive, to: Path, client: Client, jobs: int, prog
     failures: list[str] = []
     # Where the zip's own digest is not known, wrong clips may mean that it came wrong.
     for _ in range(2 if source.archive.digest is None else 1):
-        archive = client.fetch(source.archive, lambda here, size: progress.update(task, completed=here, total=size))
+        archive = client.fetch(
+            source.archive, lambda here, size: progress.update(task, completed=here, total=size), LARGEST_ARCHIVE
+        )
         failures = unpack(archive, wanted, to, client.parts)
         archive.unlink()
         if not failures:

@@ -1,6 +1,7 @@
 """Files that are whole or not there, whatever ends the process that writes them."""
 
 import os
+import stat
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
@@ -63,6 +64,16 @@ def check_writable(folder: Path) -> None:
     finally:
         with suppress(OSError):  # where it could not be written, the error above tells of it
             probe.unlink()
+
+
+def irregular(path: Path) -> str | None:
+    """Name what ``path`` is if its reader may wait for ever, such as a pipe; None for a file, a folder or nothing."""
+    try:
+        mode = path.stat().st_mode
+    except (OSError, ValueError):  # ValueError: a name that no file can have
+        return None
+    kinds = {stat.S_IFIFO: "a pipe", stat.S_IFSOCK: "a socket", stat.S_IFCHR: "a device", stat.S_IFBLK: "a device"}
+    return kinds.get(stat.S_IFMT(mode))
 
 
 def file_error(error: BaseException, folder: Path) -> str | None:

@@ -35,6 +35,7 @@ from ser.callbacks import (
     TestAnswers,
     read_checkpoint,
 )
+from ser.cli import suit_terminal
 from ser.config import CONF, check_choices, network_settings, plain, refuse_lists, register_schemas
 from ser.corpora import read_corpora
 from ser.datamodule import ENROLMENTS, EmotionDataModule
@@ -324,4 +325,5 @@ def _tell_of_thread(args: threading.ExceptHookArgs) -> None:
 
 
 if __name__ == "__main__":
+    suit_terminal()
     main()

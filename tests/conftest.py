@@ -15,8 +15,9 @@ from ser.corpora.crema_d import read as read_crema_d
 RATE = 16_000
 
 # Test files run side by side, on tensors so small that more threads would only wait for one another.
-torch.set_num_threads(1)
-os.environ["OMP_NUM_THREADS"] = "1"  # of the processes that tests start
+if "OMP_NUM_THREADS" not in os.environ:
+    torch.set_num_threads(1)
+    os.environ["OMP_NUM_THREADS"] = "1"  # of the processes that tests start
 
 
 @pytest.fixture(scope="session")

@@ -14,6 +14,7 @@ import torch
 from filelock import FileLock
 
 import ser.bank
+import ser.cache
 from ser.audio import AudioError, Recording
 from ser.bank import WaveformBank, decode_clips
 from ser.cache import ABOUT, LOCKS, CacheError, cached, clear, code, contents, digest_of, entries, read_array
@@ -147,6 +148,82 @@ def test_a_changed_line_of_code_changes_the_digest(tmp_path: Path, monkeypatch: 
     assert code("part", "b.py") != before
 
 
+def flip(file: Path) -> None:
+    data = bytearray(file.read_bytes())
+    data[len(data) // 2] ^= 1
+    file.write_bytes(data)
+
+
+def zero(file: Path) -> None:
+    file.write_bytes(bytes(file.stat().st_size))
+
+
+def cut(file: Path) -> None:
+    file.write_bytes(file.read_bytes()[:-3])
+
+
+def become_a_pipe(file: Path) -> None:
+    file.unlink()
+    os.mkfifo(file)
+
+
+@pytest.mark.parametrize("harm", [flip, zero, cut, Path.unlink, become_a_pipe])
+@pytest.mark.parametrize("name", ["what", ABOUT])
+@pytest.mark.parametrize("mapped", [False, True])
+def test_a_broken_entry_is_made_again_and_told(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], harm: Callable[[Path], None], name: str, mapped: bool
+) -> None:
+    for _ in range(2):  # the second one has been checked
+        entry = cached(tmp_path, "features", {"rate": 1}, put("one"), mapped)
+    assert capsys.readouterr().err == ""
+    harm(entry / name)
+    assert cached(tmp_path, "features", {"rate": 1}, put("anew"), mapped) == entry
+    told = capsys.readouterr().err
+    assert f"{str(entry)!a} is made again: " in told
+    assert name in told or harm is flip, "another name in about.json is another fault"
+    assert (entry / "what").read_text() == "anew"
+    assert cached(tmp_path, "features", {"rate": 1}, never, mapped) == entry
+
+
+def test_an_entry_of_something_else_is_made_again(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    one, other = (cached(tmp_path, "features", {"rate": rate}, put(str(rate))) for rate in (1, 2))
+    one.rename(tmp_path / "aside")
+    other.rename(one)
+    assert (cached(tmp_path, "features", {"rate": 1}, put("anew")) / "what").read_text() == "anew"
+    (one / "stray").touch()
+    cached(tmp_path, "features", {"rate": 1}, put("anew"))
+    shutil.rmtree(one)
+    one.symlink_to(tmp_path / "nowhere")
+    cached(tmp_path, "features", {"rate": 1}, put("anew"))
+    shutil.rmtree(one)
+    one.write_text("no folder")
+    cached(tmp_path, "features", {"rate": 1}, put("anew"))
+    told = capsys.readouterr().err.splitlines()
+    reasons = ["about.json tells of another entry", "'stray' was not written", "is missing", "it is no folder"]
+    assert len(told) == 4
+    assert all(reason in line for reason, line in zip(reasons, told, strict=True)), told
+
+
+def test_a_mapped_file_is_read_for_its_digest_once(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    read: list[str] = []
+    digest = ser.cache._digest
+    monkeypatch.setattr("ser.cache._digest", lambda path: read.append(path.name) or digest(path))
+    cached(tmp_path, "features", {}, put("x"))
+    for mapped, times in ((True, 1), (True, 0), (False, 1), (False, 1)):
+        read.clear()
+        cached(tmp_path, "features", {}, never, mapped)
+        assert read.count("what") == times
+
+
+def test_only_regular_files_have_contents(tmp_path: Path) -> None:
+    os.mkfifo(tmp_path / "pipe")
+    (tmp_path / "a").write_bytes(b"1")
+    (tmp_path / "link").symlink_to(tmp_path / "a")
+    found = contents([Path("/dev/zero"), tmp_path / "pipe", tmp_path, tmp_path / "a\0", tmp_path / "link"])
+    assert found[:4] == [None] * 4
+    assert found[4] == contents([tmp_path / "a"])[0]
+
+
 @pytest.fixture
 def clips(write_wav: Write, tmp_path: Path) -> list[Clip]:
     """Ten clips of 0.2 to 0.65 s, one of them at another rate and one that is no sound."""
@@ -211,6 +288,36 @@ def test_a_clip_that_could_not_be_read_is_tried_again(clips: list[Clip], tmp_pat
     assert "9.wav: can't be read" in str(broken["9"])
     write_wav("9.wav", 0.4, seed=9)
     alike(decode_clips(clips, RATE, tmp_path / "cache"), decode_clips(clips, RATE))
+
+
+@pytest.mark.parametrize("cache", [None, "cache"])
+def test_pipes_and_devices_are_left_out_with_the_reason(
+    clips: list[Clip], tmp_path: Path, write_wav: Write, cache: str | None
+) -> None:
+    os.mkfifo(tmp_path / "pipe.wav")
+    odd = [Clip("pipe", tmp_path / "pipe.wav", "sad"), Clip("zero", Path("/dev/zero"), "sad")]
+    for _ in range(2):
+        found = decode_clips([*clips[:2], *odd], RATE, cache and tmp_path / cache)
+        assert isinstance(found["0"], Recording)
+        assert str(found["pipe"]).endswith(
+            "pipe.wav: is a pipe; a clip must be a regular file: write its sound into one"
+        )
+        assert "/dev/zero: is a device" in str(found["zero"])
+
+
+@pytest.mark.parametrize("mapped", [False, True])
+def test_changed_samples_are_never_used(
+    clips: list[Clip], tmp_path: Path, mapped: bool, capsys: pytest.CaptureFixture[str]
+) -> None:
+    expected = decode_clips(clips, RATE)
+    for harm in (flip, zero, cut, Path.unlink):
+        for name in ("samples.float32", "recordings.json"):
+            decode_clips(clips, RATE, tmp_path / "cache", mapped)
+            assert capsys.readouterr().err == ""
+            (entry,) = entries(tmp_path / "cache")
+            harm(entry.path / name)
+            alike(decode_clips(clips, RATE, tmp_path / "cache", mapped), expected)
+            assert "is made again" in capsys.readouterr().err
 
 
 def prepared(clips: list[Clip], **options: Any) -> EmotionDataModule:

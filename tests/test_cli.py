@@ -1,5 +1,6 @@
 """The commands themselves. Those in processes of their own are few, for each costs a dozen seconds."""
 
+import io
 import json
 import os
 import shutil
@@ -7,6 +8,7 @@ import subprocess
 import sys
 import zipfile
 from collections.abc import Callable
+from contextlib import suppress
 from importlib import import_module
 from pathlib import Path
 from typing import Any
@@ -23,13 +25,13 @@ ROOT = Path(__file__).parents[1]
 TRAIN = ROOT / "train.py"
 
 
-def train(folder: Path, *overrides: str) -> "subprocess.CompletedProcess[str]":
+def train(folder: Path, *overrides: str, **variables: str) -> "subprocess.CompletedProcess[str]":
     """``python train.py``, from a folder that is not the repository."""
     environment = {name: value for name, value in os.environ.items() if name not in ("SER_DATA", "HYDRA_FULL_ERROR")}
     return subprocess.run(
         [sys.executable, str(TRAIN), *overrides],
         cwd=folder,
-        env=environment | {"COLUMNS": "200"},
+        env=environment | {"COLUMNS": "200"} | variables,
         capture_output=True,
         text=True,
         check=False,
@@ -78,7 +80,7 @@ def test_a_short_run_on_real_clips_leaves_its_run_folder(
 
 def test_a_sweep_over_seeds_leaves_a_folder_for_each(write_wav: Callable[..., Path], tmp_path: Path) -> None:
     for i in range(24):
-        write_wav(f"clips/{('happy', 'sad')[i % 2]}/{i}.wav", 0.4, seed=i)
+        write_wav(f"clips/{('happy', 'грусть')[i % 2]}/{i}.wav", 0.4, seed=i)
     overrides = [
         "dataset=folder",
         f"dataset.root={tmp_path}/clips",
@@ -91,8 +93,9 @@ def test_a_sweep_over_seeds_leaves_a_folder_for_each(write_wav: Callable[..., Pa
         "trainer.enable_progress_bar=false",
         f"hydra.sweep.dir={tmp_path}/sweep",
     ]
-    done = train(tmp_path, "-m", *overrides)
+    done = train(tmp_path, "-m", *overrides, PYTHONIOENCODING="ascii")
     assert done.returncode == 0, done.stderr
+    assert ascii("грусть")[1:-1] in done.stdout, "what a terminal has no letters for is escaped"
     folders = sorted(path.name for path in (tmp_path / "sweep").iterdir() if path.is_dir())
     assert folders == ["0", "1"]
     told = [results(tmp_path / "sweep" / name) for name in folders]
@@ -157,6 +160,24 @@ def test_help_of_a_command_shows_an_example_of_it(
     printed = capsys.readouterr().out
     assert printed.startswith(f"usage: ser {name} ")
     assert f"example: ser {name} " in printed
+
+
+@pytest.mark.parametrize("encoding", ["ascii", "cp1252"])
+@pytest.mark.parametrize("name", ["ser", *sorted({*commands()} - {"train"})])
+def test_help_is_printed_on_a_terminal_of_any_encoding(
+    name: str, encoding: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(sys, "argv", [name, "--help"])
+    monkeypatch.setattr(sys, "stdout", terminal := io.TextIOWrapper(io.BytesIO(), encoding))
+    monkeypatch.setenv("PYTHONIOENCODING", encoding)
+    with suppress(SystemExit):
+        (main if name == "ser" else import_module(f"scripts.{name}").main)()
+    print("→ 愤怒 \udce9")
+    terminal.seek(0)
+    printed = terminal.read()
+    assert printed.startswith("usage: ")
+    assert printed.endswith(ascii("→ 愤怒 \udce9")[1:-1] + "\n")
+    assert os.environ["PYTHONIOENCODING"] == f"{encoding}:backslashreplace", "for processes that it starts"
 
 
 def test_commands_do_not_import_one_another() -> None:

@@ -3,21 +3,39 @@
 import hashlib
 import io
 import json
+import os
+import signal
 import sys
+import tempfile
 import threading
+import time
 import zipfile
 from collections import defaultdict
 from collections.abc import Iterator
+from contextlib import suppress
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 
 import pytest
 import requests
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
 from scripts import download as script
 from ser.corpora import FACTS, HOMES, sources
 from ser.corpora.sources import SOURCES, Archive, Dataverse, File, Files
-from ser.download import GIVE_UP, PARTS, PATIENCE, Client, DownloadError, download
+from ser.download import (
+    GIVE_UP,
+    GRACE,
+    LARGEST_FILE,
+    LOCK,
+    PARTS,
+    PATIENCE,
+    Client,
+    DownloadError,
+    download,
+    unpack,
+)
 from ser.errors import UserError
 
 WAIT = 0.001
@@ -27,8 +45,8 @@ class Site(ThreadingHTTPServer):
     """Serves ``files``; ``script`` has what it does instead, answer by answer, the last one ever after.
 
     An answer is ``whole``, ``break`` (half of what was asked for), ``no range`` (the whole, whatever was asked for),
-    ``break, no range``, ``shifted`` (another range than asked for), ``wrong`` (other bytes), a status, or a status and
-    its Retry-After.
+    ``break, no range``, ``shifted`` (another range than asked for), ``wrong`` (other bytes), ``drip`` (a byte now and
+    then), ``drip the head``, ``for ever`` (no end), a status, or a status and its Retry-After.
     """
 
     daemon_threads = True
@@ -42,6 +60,7 @@ class Site(ThreadingHTTPServer):
         self.meeting: threading.Barrier | None = None
         self.lock = threading.Lock()
         self.now = self.most = 0
+        self.over = threading.Event()
 
     def corpus(self, count: int = 5) -> Files:
         for number in range(count):
@@ -93,6 +112,9 @@ class Handler(BaseHTTPRequestHandler):
             self.send_header("Content-Length", "0")
             self.end_headers()
             return
+        if "drip" in status or status == "for ever":
+            self.stream(status)
+            return
         if status == "wrong":
             body = b"?" * len(body)
         asked = None if "no range" in status else self.headers.get("Range")
@@ -112,6 +134,15 @@ class Handler(BaseHTTPRequestHandler):
         self.wfile.write(body[first : (first + len(body)) // 2] if "break" in status else body[first:])
         self.close_connection = "break" in status
 
+    def stream(self, status: str) -> None:
+        self.close_connection = True
+        head = b"HTTP/1.1 200 OK\r\n" + (b"" if status == "drip the head" else b"\r\n")
+        piece, pause = (b"a" * 65_536, 0.0) if status == "for ever" else (b"a", 0.02)
+        with suppress(OSError):  # who asked has gone
+            self.wfile.write(head)
+            while not self.server.over.wait(pause):
+                self.wfile.write(piece)
+
     def log_message(self, *_args: object) -> None:
         pass
 
@@ -122,6 +153,7 @@ def site() -> Iterator[Site]:
     thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.01})
     thread.start()
     yield server
+    server.over.set()
     server.shutdown()
     server.server_close()
     thread.join()
@@ -169,6 +201,7 @@ def test_a_second_run_gets_what_is_missing_or_was_altered(site: Site, tmp_path: 
         (["break", 502, "whole"], [0, 1 / 2, 1 / 2]),
         ([(429, "0"), "whole"], [0, 0]),
         ([(503, "soon"), "whole"], [0, 0]),
+        ([(503, "9" * 5000), "whole"], [0, 0]),
     ],
 )
 def test_passing_trouble_is_overcome(site: Site, tmp_path: Path, answers: list, ranges: list[float]) -> None:
@@ -188,6 +221,7 @@ def test_passing_trouble_is_overcome(site: Site, tmp_path: Path, answers: list, 
         ("wrong", "sends other bytes", 2),
         (500, "500 Internal Server Error, 5 times", 5),
         ((429, str(PATIENCE + 1)), f"come again in {PATIENCE + 1} s", 1),
+        ((429, "9" * 300), "the server asks to come again in ", 1),
     ],
 )
 def test_what_can_not_be_had_is_named_and_the_rest_is_there(
@@ -310,6 +344,60 @@ def test_so_many_files_at_once_as_jobs(site: Site, tmp_path: Path) -> None:
     assert all(len(ranges) == 1 for ranges in site.asked.values())
 
 
+@pytest.mark.parametrize(
+    ("answer", "reason"),
+    [
+        ("drip", r"the server sends \d+ bytes per second, 2 times"),
+        ("drip the head", r"the server does not answer within 0\.1 s, 2 times"),
+        ("for ever", r"sends over 16,777,216 bytes"),
+    ],
+)
+def test_a_server_that_would_never_end_is_given_up(
+    site: Site, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, answer: str, reason: str
+) -> None:
+    for name, value in {"TIMEOUT": (10, 0.2), "ANSWER": 0.1, "TRIES": 2}.items():
+        monkeypatch.setattr(f"ser.download.{name}", value)
+    source = site.corpus(2)
+    site.script["/clips/0.wav"] = [answer]
+    with pytest.raises(DownloadError, match=rf"0/0\.wav: .*{reason}"):
+        download(source, tmp_path, wait=WAIT)
+    assert (tmp_path / "1/1.wav").is_file()
+
+
+@pytest.mark.parametrize("answer", ["drip", "drip the head"])
+def test_ctrl_c_waits_for_no_server(site: Site, tmp_path: Path, answer: str) -> None:
+    source = site.corpus(3)
+    site.script["/clips/1.wav"] = [answer]
+    timer = threading.Timer(0.5, os.kill, [os.getpid(), signal.SIGINT])
+    timer.start()
+    began = time.monotonic()
+    with pytest.raises(KeyboardInterrupt):
+        download(source, tmp_path, wait=WAIT)
+    assert time.monotonic() - began < 0.5 + GRACE + 2
+    assert not (tmp_path / LOCK).exists()
+    site.over.set()
+    site.script.clear()
+    site.over.clear()
+    assert download(source, tmp_path, wait=WAIT) == 1
+
+
+def test_two_downloads_into_one_folder_do_not_meet(site: Site, tmp_path: Path) -> None:
+    source = site.corpus(2)
+    site.script["/clips/1.wav"] = ["drip"]
+    first = threading.Thread(target=download, args=(source, tmp_path), kwargs={"wait": WAIT})
+    first.start()
+    while not site.asked["/clips/1.wav"]:
+        time.sleep(0.01)
+    with pytest.raises(DownloadError, match=r"another download into .* is running"):
+        download(source, tmp_path, wait=WAIT)
+    assert list((tmp_path / PARTS).glob("*")), "what the first one has is left to it"
+    site.over.set()
+    site.script["/clips/1.wav"] = ["whole"]
+    first.join(30)
+    assert download(source, tmp_path, wait=WAIT) == 0
+    assert tree(tmp_path) == wanted(site)
+
+
 CLIPS = {"Actor_01/a.wav": b"first", "Actor_02/b.wav": b"second"}
 
 
@@ -347,6 +435,46 @@ def test_bad_members_of_a_zip_are_named_and_the_rest_is_there(site: Site, tmp_pa
     assert len(site.asked["/all.zip"]) == (1 if digest else 2)
 
 
+@pytest.mark.parametrize("method", [zipfile.ZIP_DEFLATED, zipfile.ZIP_LZMA, zipfile.ZIP_BZIP2])
+def test_a_zip_bomb_is_refused_before_it_is_unpacked(
+    site: Site, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, method: int
+) -> None:
+    packed = io.BytesIO()
+    with zipfile.ZipFile(packed, "w", method) as zipped:
+        zipped.writestr("Actor_01/a.wav", bytes(LARGEST_FILE + 1) if method == zipfile.ZIP_DEFLATED else b"first")
+        zipped.writestr("Actor_02/b.wav", b"second", zipfile.ZIP_STORED)
+    source = site.archive({}, CLIPS)
+    site.files["/all.zip"] = packed.getvalue()
+    opened: list[str] = []
+    original = zipfile.ZipFile.open
+    monkeypatch.setattr(zipfile.ZipFile, "open", lambda *args: opened.append(args[1].filename) or original(*args))
+    told = "would take 16,777,217 bytes" if method == zipfile.ZIP_DEFLATED else f"is packed by method {method}"
+    with pytest.raises(DownloadError, match=rf"Actor_01/a\.wav: {told}"):
+        download(source, tmp_path, wait=WAIT)
+    assert set(opened) == {"Actor_02/b.wav"}
+    assert tree(tmp_path) == {"Actor_02/b.wav": b"second"}
+
+
+@given(st.data())
+@settings(max_examples=100, deadline=None)
+def test_a_damaged_zip_ends_in_reasons(data: st.DataObject) -> None:
+    packed = io.BytesIO()
+    with zipfile.ZipFile(packed, "w", zipfile.ZIP_DEFLATED) as zipped:
+        for name, body in CLIPS.items():
+            zipped.writestr(name, body)
+    damaged = bytearray(packed.getvalue())
+    for _ in range(data.draw(st.integers(1, 3))):
+        damaged[data.draw(st.integers(0, len(damaged) - 1))] = data.draw(st.integers(0, 255))
+    damaged = damaged[: data.draw(st.integers(0, len(damaged)))] if data.draw(st.booleans()) else damaged
+    with tempfile.TemporaryDirectory() as temporary:
+        (folder := Path(temporary) / PARTS).mkdir()
+        (folder / "all.zip").write_bytes(damaged)
+        clips = {name: hashlib.sha256(body).hexdigest() for name, body in CLIPS.items()}
+        wrong = unpack(folder / "all.zip", clips, folder.parent, folder)
+        assert all(isinstance(reason, str) for reason in wrong)
+        assert all(body == CLIPS[name] for name, body in tree(folder.parent).items() if name in CLIPS)
+
+
 @pytest.mark.parametrize("name", ["../Actor_01/a.wav", "/Actor_01/a.wav", "x/../../Actor_01/a.wav", "..\\evil.wav"])
 def test_a_zip_that_leads_out_of_its_folder_is_refused(site: Site, tmp_path: Path, name: str) -> None:
     source = site.archive(CLIPS | {name: b"first"}, CLIPS)
@@ -370,8 +498,12 @@ def test_a_zip_that_came_wrong_is_got_once_more(site: Site, tmp_path: Path) -> N
 LISTING = "/api/datasets/:persistentId/versions/:latest/files?persistentId=doi:10.1/A"
 
 
-def listed(number: int, name: str, body: bytes, **more: str) -> dict[str, object]:
+def listed(number: object, name: object, body: bytes, **more: object) -> dict[str, object]:
     return {**more, "dataFile": {"id": number, "filename": name, "md5": hashlib.md5(body).hexdigest()}}
+
+
+def checked(kind: object, value: object) -> dict[str, object]:
+    return {"dataFile": {"id": 1, "filename": "a.wav", "checksum": {"type": kind, "value": value}}}
 
 
 def test_a_dataverse_gives_the_wav_files_that_it_lists(site: Site, tmp_path: Path) -> None:
@@ -401,6 +533,22 @@ def test_a_dataverse_gives_the_wav_files_that_it_lists(site: Site, tmp_path: Pat
         (json.dumps({"data": [listed(1, "a.txt", b"")]}).encode(), r"lists no \.wav"),
         (json.dumps({"data": [listed(1, "../a.wav", b"")]}).encode(), "only names below the corpus's folder"),
         (json.dumps({"data": [listed(1, "a.wav", b"", directoryLabel="..")]}).encode(), "only names below"),
+        (b"[" * 100_000, "sends no list of files"),
+        (b"\xff", "sends no list of files"),
+        (b'{"data": 5}', "sends no list of files"),
+        (b'{"data": [[]]}', "sends no list of files"),
+        (json.dumps({"data": [listed(1, 5, b"")]}).encode(), "sends no list of files"),
+        (json.dumps({"data": [listed(1, None, b"")]}).encode(), "sends no list of files"),
+        (json.dumps({"data": [listed([], "a.wav", b"")]}).encode(), "sends no list of files"),
+        (json.dumps({"data": [listed(1, "a.wav", b"", directoryLabel=3)]}).encode(), "sends no list of files"),
+        (json.dumps({"data": [checked("CRC32", "0" * 8)]}).encode(), "sends no list of files"),
+        (json.dumps({"data": [checked("MD5", "0" * 31)]}).encode(), "sends no list of files"),
+        (json.dumps({"data": [checked("MD5", 7)]}).encode(), "sends no list of files"),
+        (json.dumps({"data": [checked(["MD5"], "0" * 32)]}).encode(), "sends no list of files"),
+        (json.dumps({"data": [listed(i, "a.wav", b"") for i in (1, 2)]}).encode(), "lists 'a.wav' twice, or hidden"),
+        (json.dumps({"data": [listed(1, ".partial/a.wav", b"")]}).encode(), "twice, or hidden"),
+        (json.dumps({"data": [listed(1, "a\0.wav", b"")]}).encode(), "only names below"),
+        (json.dumps({"data": [listed(1, "\ud800.wav", b"")]}).encode(), "only names below"),
         (None, "404 Not Found"),
     ],
 )

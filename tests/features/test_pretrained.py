@@ -131,8 +131,11 @@ def test_a_frontend_gives_frozen_statistics_in_use(tmp_path: Path) -> None:
         torch.testing.assert_close(inputs[:, 0], made("wavlm").eval()(waveforms, lengths))
     frontend.normalizer.fit([(frontend.extract(waveforms, lengths), frontend.real_frames(lengths))])
     scaled = frontend(waveforms, lengths)
-    torch.testing.assert_close(scaled.mean(0), torch.zeros_like(scaled[0]), atol=1e-4, rtol=0)
-    torch.testing.assert_close(scaled.abs(), torch.ones_like(scaled), atol=2e-2, rtol=0)
+    # Single precision rounds the mean by up to half its eps, and that is then divided by a far smaller deviation.
+    mean, std = (frontend.arrange(held[None]) for held in (frontend.normalizer.mean, frontend.normalizer.std))
+    rounding = torch.finfo(torch.float32).eps * (2 + mean.abs() / std)
+    assert (scaled.mean(0, keepdim=True).abs() <= rounding).all()
+    assert ((scaled.abs() - 1).abs() <= rounding).all(), "of two clips, each is one deviation from their mean"
 
 
 def test_a_frontend_to_fine_tune_gives_waveforms_and_reads_no_weights(tmp_path: Path) -> None:
