@@ -42,6 +42,9 @@ PRECISIONS = ("auto", "32-true", "bf16-mixed", "16-mixed", None)
 WORDS = {int: "a whole number", float: "a number", str: "text", bool: "true or false", type(None): "null"}
 """What the types of options are called."""
 
+LOGGERS = ("tensorboard", "csv", "none")
+"""Where a run's scores by epoch go beside its own files, ``logger=NAME``."""
+
 AMPLE_FRAMES = 1000
 """Enough for every network, to try its layers on before the clips' lengths are known."""
 
@@ -171,8 +174,8 @@ def check_choices(cfg: dict[str, Any]) -> None:
     """Refuse choices that can't work, before any data is read.
 
     Raises:
-        ConfigError: A value has another type than it must, or the network reads features of another dimension or can't
-            be built with its numbers.
+        ConfigError: A value has another type than it must, the logger is none of ``LOGGERS``, or the network reads
+            features of another dimension or can't be built with its numbers.
         FeatureError: The features can't be had with these numbers.
         DataError: The augmentation is not for these features.
         WeightsError: ``features.weights`` is missing or broken.
@@ -180,6 +183,8 @@ def check_choices(cfg: dict[str, Any]) -> None:
         UserError: A number of the network or of the augmentation is out of its range.
     """
     check_types(cfg)
+    if cfg.get("logger") not in [{"name": name} for name in LOGGERS]:
+        raise ConfigError(f"logger={cfg.get('logger')} must be one of {', '.join(LOGGERS)}, and takes no options")
     features = features_of(FeatureConfig(**cfg["features"]))
     network = NETWORKS[cfg["model"]["name"]]
     if network.dimensions != features.dimensions:

@@ -13,10 +13,9 @@ import hydra
 import torch
 from hydra.core.hydra_config import HydraConfig
 from hydra.types import RunMode
-from hydra.utils import instantiate
 from lightning import Trainer, seed_everything
 from lightning.pytorch.callbacks import Callback, RichProgressBar
-from lightning.pytorch.loggers import Logger
+from lightning.pytorch.loggers import CSVLogger, Logger, TensorBoardLogger
 from lightning.pytorch.utilities.exceptions import MisconfigurationException, SIGTERMException
 from lightning.pytorch.utilities.rank_zero import rank_zero_only
 from omegaconf import DictConfig
@@ -35,7 +34,7 @@ from ser.callbacks import (
     TestAnswers,
     read_checkpoint,
 )
-from ser.config import CONF, check_choices, network_settings, plain, refuse_lists, register_schemas
+from ser.config import CONF, ConfigError, check_choices, network_settings, plain, refuse_lists, register_schemas
 from ser.corpora import read_corpora
 from ser.datamodule import EmotionDataModule
 from ser.errors import UserError
@@ -110,7 +109,10 @@ def run(cfg: dict[str, Any], folder: Path, command: Sequence[str] = ()) -> dict[
     Raises:
         UserError: A choice can't work, data can't be used, or a file can't be written; the message gives the remedy.
     """
-    check_choices(cfg)
+    try:
+        check_choices(cfg)
+    except (LookupError, TypeError, AttributeError) as error:  # of a run folder that was written by something else
+        raise ConfigError(f"{folder / 'config.yaml'} does not hold a run's choices: {error!r}") from error
     ckpt_path, cfg = cfg["ckpt_path"], {**cfg, "ckpt_path": None}
     last = folder / "checkpoints" / "last.ckpt"
     if ckpt_path is not None:
@@ -161,10 +163,9 @@ def _fit_and_test(
         callbacks.append(Patience(cfg["early_stopping_patience"]))
     if cfg["trainer"]["enable_progress_bar"] is not False:
         callbacks.append(RichProgressBar())
-    logger: Logger = instantiate(cfg["logger"], save_dir=folder)
     settings = {
         **cfg["trainer"],
-        "logger": logger,
+        "logger": make_logger(cfg["logger"]["name"], folder) or False,
         "plugins": [CheckpointFiles()],
         "callbacks": callbacks,
         "default_root_dir": folder,
@@ -220,6 +221,20 @@ def _fit_and_test(
     write(folder, cfg, results, table, trainer.loggers, {clip.name: clip.path for clip in data.side("test")})
     show(results, folder)
     return results
+
+
+def make_logger(name: str, folder: Path) -> Logger | None:
+    """The logger of ``logger=NAME``, with its files in the run folder's subfolder of that name; None for ``none``.
+
+    Loggers are known by name, so that the choices of a run folder from elsewhere name nothing that is called.
+    """
+    match name:
+        case "tensorboard":
+            return TensorBoardLogger(folder, name, "", default_hp_metric=False)
+        case "csv":
+            return CSVLogger(folder, name, "")
+        case _:
+            return None
 
 
 def load_data(cfg: dict[str, Any], device: torch.device) -> tuple[EmotionDataModule, dict[str, int]]:

@@ -6,7 +6,7 @@ from hydra.errors import ConfigCompositionException
 from omegaconf import OmegaConf
 
 from ser.augment import Augment
-from ser.config import ConfigError, MakeFolder, check_choices
+from ser.config import LOGGERS, ConfigError, MakeFolder, check_choices
 from ser.corpora import READERS, SEVERAL
 from ser.errors import UserError
 from ser.features import DIMENSIONS, FEATURES, PRETRAINED
@@ -187,7 +187,7 @@ def test_every_option_of_the_constructors_can_be_set_by_its_own_name() -> None:
         "model.weight_decay=0.01",
         "augment.spec.time_masks=3",
         "datamodule.max_seconds=2.5",
-        "logger.name=logs",
+        "logger.name=csv",
         "split.seed=7",
     ]
     cfg, default = OmegaConf.create(composed(*overrides)), OmegaConf.create(composed())
@@ -254,6 +254,22 @@ def test_what_a_refusal_offers_is_accepted(choice: str) -> None:
 def test_a_precision_that_features_are_not_computed_in_is_refused(precision: str) -> None:
     with pytest.raises(ConfigError, match="must be one of auto, 32-true"):
         check_choices(composed(f"trainer.precision={precision}"))
+
+
+@pytest.mark.parametrize(
+    "words",
+    [
+        ("+logger._target_=torch.load", "+logger.f=there"),
+        ("logger.name=wandb",),
+        ("+logger.extra={_target_: os.system, command: ls}",),
+        ("~logger",),
+    ],
+)
+def test_a_logger_is_one_of_those_known_and_nothing_that_is_called(words: tuple[str, ...]) -> None:
+    with pytest.raises(ConfigError, match="must be one of tensorboard, csv, none"):
+        check_choices(composed(*words))
+    for name in LOGGERS:
+        check_choices(composed(f"logger={name}"))
 
 
 def test_a_checkpoint_to_test_must_be_best_or_last() -> None:

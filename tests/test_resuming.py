@@ -26,7 +26,7 @@ from ser.errors import UserError
 from ser.files import UNFINISHED
 from ser.models import EmotionNetwork
 from ser.resuming import GoOn, check_resumption, resumed, run_folder
-from ser.train import main
+from ser.train import main, run
 from tests.helpers import composed
 
 SMALL = 1 << 23
@@ -275,6 +275,32 @@ def test_a_run_that_is_killed_at_any_time_ends_as_the_unbroken_one(
     status, said = server.train(*words, f"hydra.run.dir={tmp_path}")
     assert status == 0, said
     ended_alike(unbroken, tmp_path)
+
+
+@pytest.mark.parametrize(
+    ("where", "value", "told"),
+    [
+        ("logger", {"_target_": "pathlib.Path.write_text"}, "logger="),
+        ("logger", {"name": "csv", "more": {"_target_": "pathlib.Path.write_text"}}, "logger="),
+        ("model", {"name": "torch.load"}, "config.yaml does not hold a run's choices"),
+        ("model", {"_target_": "torch.load"}, "config.yaml does not hold a run's choices"),
+        ("trainer", [], "see trainer"),
+        ("features", {"_target_": "torch.load"}, "config.yaml does not hold a run's choices"),
+    ],
+)
+def test_nothing_that_a_run_folder_names_is_called(
+    tmp_path: Path, where: str, value: dict[str, Any], told: str
+) -> None:
+    cfg = composed(*WORDS, f"dataset.root={tmp_path}")
+    theirs = tmp_path / "theirs"
+    (theirs / "checkpoints").mkdir(parents=True)
+    torch.save({}, last := theirs / "checkpoints" / "last.ckpt")
+    hostile = {"self": str(tmp_path / "called"), "data": "x"}
+    own = {**cfg, where: {**value, **hostile} if isinstance(value, dict) else value}
+    OmegaConf.save(OmegaConf.create(own), theirs / "config.yaml")
+    with pytest.raises(UserError, match=told):
+        run(resumed({**cfg, "ckpt_path": str(last)}, []), theirs)
+    assert not (tmp_path / "called").exists()
 
 
 @pytest.mark.parametrize("blow", ["in_the_first_epoch", "in_the_first_best"])
