@@ -265,7 +265,7 @@ def versions() -> dict[str, str]:
 
 def started_as(script: str) -> list[str]:
     """The words before the options, to be told in results: ``ser NAME``, or ``python`` and ``script``."""
-    return sys.argv[0].split() if sys.argv[0].startswith("ser ") else ["python", script]
+    return ["ser", Path(script).stem] if sys.argv[0].startswith("ser ") else ["python", script]
 
 
 def _git_revision() -> str | None:
