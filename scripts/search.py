@@ -6,6 +6,7 @@ Macro F1 on validation is maximised, and test scores play no part. The same comm
 """
 
 import argparse
+import shlex
 import sys
 import time
 from collections.abc import Mapping, Sequence
@@ -22,7 +23,7 @@ from rich.console import Console
 from rich.markup import escape
 
 from ser.cli import suit_terminal
-from ser.config import CONF, compose_words
+from ser.config import CONF, compose_words, refuse_unreadable
 from ser.corpora import read_corpora
 from ser.errors import UserError
 from ser.results import started_as
@@ -77,6 +78,7 @@ def search(words: Sequence[str], trials: int, storage: Path | None = None, space
     Raises:
         UserError: The words can't work, the storage is of another search or in use, or all trials failed.
     """
+    refuse_unreadable(words, sweep=True)
     given = OverridesParser.create().parse_overrides(list(words))
     fixed = [str(word.input_line) for word in given if not word.is_sweep_override()]
     cfg = compose_words(["trainer.enable_progress_bar=false", *fixed])
@@ -253,8 +255,8 @@ def tell_best(study: optuna.Study, folder: Path, fixed: Sequence[str]) -> None:
         highlight=False,
         soft_wrap=True,
     )
-    quoted = [f"'{word}'" if set(word) & set("()[]{} ") else word for word in [*fixed, *options_of(best)]]
-    console.print(escape(" ".join(["python train.py", *quoted])), highlight=False, soft_wrap=True)
+    command = shlex.join([*started_as("train.py"), *fixed, *options_of(best)])
+    console.print(escape(command), highlight=False, soft_wrap=True)
 
 
 def _ended(study: optuna.Study) -> list[FrozenTrial]:

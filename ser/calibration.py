@@ -52,6 +52,28 @@ class Calibration:
         held = {"temperature": self.temperature, "confidence": self.confidence, "right": self.right}
         return held if self.bias is None else {**held, "bias": self.bias}
 
+    def check(self) -> None:
+        """Check what a file has told.
+
+        Raises:
+            UserError: The temperature is no number above 0, or the confidences are not of a validation.
+        """
+        if type(self.temperature) not in (int, float) or not 0 < self.temperature < np.inf:
+            raise UserError(f"its temperature is {self.temperature!r}, and must be a number above 0")
+        bias = self.bias
+        if bias is not None and not (isinstance(bias, Tensor) and bias.ndim == 1 and bool(bias.isfinite().all())):
+            raise UserError("the shift of its answers must be a row of finite numbers")
+        if self.confidence is None and self.right is None:
+            return
+        both = (self.confidence, self.right)
+        if not all(isinstance(one, Tensor) and one.ndim == 1 and one.layout == torch.strided for one in both):
+            raise UserError("its confidences and right answers must be two rows of numbers, or none")
+        assert self.confidence is not None
+        assert self.right is not None
+        within = self.confidence.is_floating_point() and bool(((self.confidence >= 0) & (self.confidence <= 1)).all())
+        if self.right.dtype != torch.bool or len(self.right) != len(self.confidence) or not within:
+            raise UserError("its confidences must lie between 0 and 1, with a right or wrong answer each")
+
     def threshold(self, risk: float) -> float:
         """The least confidence at which answers to validation clips were wrong at most ``risk`` of the time.
 

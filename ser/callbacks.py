@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from pickle import UnpicklingError
 from typing import Any
+from zipfile import BadZipFile, ZipFile, is_zipfile
 
 import torch
 from lightning import LightningModule, Trainer
@@ -140,15 +141,26 @@ def read_checkpoint(path: Path) -> dict[str, Any]:
     Raises:
         UserError: It is not a checkpoint of a run, or broken.
     """
+    if path.exists() and not path.is_file():
+        raise UserError(f"{path} is not a checkpoint of a run, because it is no file")
     try:
+        if is_zipfile(path) and any(part.compress_type for part in ZipFile(path).infolist()):
+            raise UserError(f"{path} is not a checkpoint of a run: it is packed, and may unpack to any size")
         checkpoint = torch.load(path, map_location="cpu", weights_only=True)
     except OSError as error:
         raise UserError(f"{path} is not a checkpoint of a run, or broken: {error}") from error
-    except (RuntimeError, EOFError, UnpicklingError, LookupError, ValueError, AttributeError, TypeError) as error:
+    except UserError:
+        raise
+    except (
+        RuntimeError, EOFError, UnpicklingError, LookupError, ValueError, AttributeError, TypeError, ArithmeticError,
+        AssertionError, MemoryError, BadZipFile,
+    ) as error:  # fmt: skip
         # What torch says of these is long, and advises to load with pickle, which can run what is in the file.
         raise UserError(f"{path} is not a checkpoint of a run, or broken ({type(error).__name__})") from error
     if not isinstance(checkpoint, dict) or not {"epoch", "max_epochs"} <= set(checkpoint):
         raise UserError(f"{path} is not a checkpoint of a run: it does not say how many epochs it has seen")
+    if type(checkpoint["epoch"]) is not int:
+        raise UserError(f"{path} is not a checkpoint of a run: its epoch is no whole number")
     return checkpoint
 
 

@@ -1,9 +1,12 @@
 """What YAML can't say: where options come from, and which choices go together."""
 
 import inspect
+import re
+import shlex
 import sys
 from collections.abc import Callable, Sequence
 from functools import reduce
+from itertools import pairwise
 from pathlib import Path
 from types import UnionType
 from typing import Any, Union, get_args, get_origin, get_type_hints
@@ -11,6 +14,8 @@ from typing import Any, Union, get_args, get_origin, get_type_hints
 import torch
 from hydra import compose, initialize_config_dir
 from hydra.core.config_store import ConfigStore
+from hydra.core.override_parser.overrides_parser import OverridesParser
+from hydra.errors import HydraException
 from hydra.experimental.callback import Callback
 from lightning import Trainer
 from omegaconf import DictConfig, OmegaConf
@@ -41,6 +46,12 @@ PRECISIONS = ("auto", "32-true", "bf16-mixed", "16-mixed", None)
 
 WORDS = {int: "a whole number", float: "a number", str: "text", bool: "true or false", type(None): "null"}
 """What the types of options are called."""
+
+TO_QUOTE = "spaces, commas, brackets, quotes, = or letters beyond a to z"
+"""What Hydra's grammar may take for its own in a value."""
+
+LOGGERS = ("tensorboard", "csv", "none")
+"""Where a run's scores by epoch go beside its own files, ``logger=NAME``."""
 
 AMPLE_FRAMES = 1000
 """Enough for every network, to try its layers on before the clips' lengths are known."""
@@ -91,8 +102,9 @@ def compose_words(words: Sequence[str]) -> dict[str, Any]:
 
     Raises:
         HydraException: A word is none of ``conf/``'s.
-        ConfigError: A group was given a list, or an option a value of another type.
+        ConfigError: A word can't be read, a group was given a list, or an option a value of another type.
     """
+    refuse_unreadable(words)
     register_schemas()
     with initialize_config_dir(str(CONF), version_base="1.3"):
         cfg = compose("config", list(words))
@@ -100,6 +112,55 @@ def compose_words(words: Sequence[str]) -> dict[str, Any]:
     choices = plain(cfg)
     check_types(choices)
     return choices
+
+
+def hydra_word(option: str, value: object) -> str:
+    """``OPTION=VALUE`` as Hydra reads it: in quotes where it would take a part of the value for its own grammar."""
+    text = str(value)
+    try:
+        if OverridesParser.create().parse_override(f"{option}={text}").value() == text:
+            return f"{option}={text}"
+    except HydraException:
+        pass  # so it needs quotes, in which a backslash counts only before one
+    quoted = re.sub(r'(\\*)("|$)', lambda found: 2 * found[1] + ('\\"' if found[2] else ""), text)
+    return f'{option}="{quoted}"'
+
+
+def typed_words(arguments: Sequence[str]) -> list[str]:
+    """The choices among the arguments of ``train.py``, without Hydra's own options and their values."""
+    alone = ("-m", "--multirun", "--resolve")
+    return [
+        word
+        for before, word in pairwise(["", *arguments])
+        if not word.startswith("-") and (not before.startswith("-") or before in alone)
+    ]
+
+
+def refuse_unreadable(words: Sequence[str], sweep: bool = False) -> None:
+    """Refuse words that Hydra's grammar doesn't take, such as paths with brackets, and show how they are quoted.
+
+    Args:
+        words: What was typed.
+        sweep: Whether a word may stand for several values.
+
+    Raises:
+        ConfigError: There is one.
+    """
+    for word in words:
+        option, equals, value = word.partition("=")
+        try:
+            parsed = OverridesParser.create().parse_override(word)
+            why = "" if sweep or not parsed.is_sweep_override() else "several values are a sweep, which takes -m"
+        except HydraException as error:
+            why = str(error).splitlines()[0] if equals else "it is no OPTION=VALUE"
+        if why:
+            if len(value) > 1 and value[0] == value[-1] and value[0] in "'\"":
+                value = value[1:-1]
+            quoted = hydra_word(option, value) if equals else hydra_word("dataset.root", "my clips")
+            raise ConfigError(
+                f"{word} can't be read ({why}). A value with {TO_QUOTE} is quoted twice, for Hydra and for the shell: "
+                f"{shlex.quote(quoted)}"
+            )
 
 
 def refuse_lists(overrides: Sequence[str], cfg: DictConfig) -> None:
@@ -151,7 +212,9 @@ def check_types(cfg: dict[str, Any]) -> None:
             if name in hints and not several and not _fits(value, hints[name]):
                 allowed = [WORDS[kind] for kind in get_args(hints[name]) or (hints[name],) if kind in WORDS]
                 option = f"{group}.{name}" if group else name
-                raise ConfigError(f"{option}={value!r} must be {' or '.join(allowed)}")
+                quoted = isinstance(value, list | dict) and WORDS[str] in allowed
+                then = f"; text with {TO_QUOTE} is quoted twice: '{option}=\"…\"'" if quoted else ""
+                raise ConfigError(f"{option}={value!r} must be {' or '.join(allowed)}{then}")
     if not 0 <= cfg["seed"] < 2**32:
         raise ConfigError(f"seed={cfg['seed']} must lie between 0 and {2**32 - 1}")
     low, high = RATES
@@ -171,8 +234,8 @@ def check_choices(cfg: dict[str, Any]) -> None:
     """Refuse choices that can't work, before any data is read.
 
     Raises:
-        ConfigError: A value has another type than it must, or the network reads features of another dimension or can't
-            be built with its numbers.
+        ConfigError: A value has another type than it must, the logger is none of ``LOGGERS``, or the network reads
+            features of another dimension or can't be built with its numbers.
         FeatureError: The features can't be had with these numbers.
         DataError: The augmentation is not for these features.
         WeightsError: ``features.weights`` is missing or broken.
@@ -180,6 +243,8 @@ def check_choices(cfg: dict[str, Any]) -> None:
         UserError: A number of the network or of the augmentation is out of its range.
     """
     check_types(cfg)
+    if cfg.get("logger") not in [{"name": name} for name in LOGGERS]:
+        raise ConfigError(f"logger={cfg.get('logger')} must be one of {', '.join(LOGGERS)}, and takes no options")
     features = features_of(FeatureConfig(**cfg["features"]))
     network = NETWORKS[cfg["model"]["name"]]
     if network.dimensions != features.dimensions:

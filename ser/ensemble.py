@@ -8,6 +8,7 @@ import torch
 from torch import Tensor, nn
 
 from ser import __version__
+from ser.calibration import Calibration
 from ser.callbacks import read_checkpoint
 from ser.errors import UserError
 from ser.models import CHECKPOINT_FORMAT, KINDS, EmotionNetwork
@@ -29,6 +30,8 @@ class Ensemble(EmotionNetwork):
     """
 
     def __init__(self, input_shape: Sequence[int], num_classes: int, members: Sequence[Mapping[str, Any]]) -> None:
+        for member in members:
+            Calibration(member["temperature"]).check()
         networks = [KINDS[member["network"]](**member["hyper_parameters"]) for member in members]
         self.dimensions = networks[0].dimensions  # which the base class asks for
         super().__init__(input_shape, num_classes)

@@ -1,15 +1,26 @@
-"""Files that are whole or not there, whatever ends the process that writes them."""
+"""Files that are whole or not there, whatever ends the process that writes them; and folders of one process alone."""
 
+import errno
 import os
 import stat
+import warnings
 from collections.abc import Iterator
-from contextlib import contextmanager, suppress
+from contextlib import AbstractContextManager, contextmanager, nullcontext, suppress
+from itertools import count
 from pathlib import Path
+
+from filelock import FileLock, Timeout
 
 from ser.errors import UserError
 
 UNFINISHED = ".unfinished-"
 """What the name of a file begins with while it is written; it lies beside the one whose place it takes."""
+
+LOCK = ".lock"
+"""In a run's folder: locked as long as a process is at work there, and left behind afterwards."""
+
+HELD_FOR_US: set[Path] = set()
+"""Folders whose lock the process has that this one works for."""
 
 PROBE_BYTES = 1 << 16
 """Of a try whether a folder takes files: as much as Hydra writes before a run begins, and more."""
@@ -41,14 +52,62 @@ def replacing(path: Path) -> Iterator[Path]:
             unfinished.unlink()
 
 
+class InUseError(UserError):
+    """A folder that another process is at work in."""
+
+
+def new_folder(path: Path) -> Path:
+    """Make a folder that was not there before: ``path``, or that with a number behind it where another run has it.
+
+    Raises:
+        OSError: It can't be made.
+    """
+    path.parent.mkdir(parents=True, exist_ok=True)
+    places = (path if number == 1 else path.with_name(f"{path.name}-{number}") for number in count(1))
+    for place in places:
+        with suppress(FileExistsError):
+            place.mkdir()
+            break
+    return place
+
+
+def lock_of(folder: Path) -> FileLock:
+    """The lock of whoever is at work in ``folder``; a process that has it may take it again."""
+    return FileLock(folder.resolve() / LOCK, is_singleton=True, thread_local=False)
+
+
+def claim(folder: Path) -> AbstractContextManager[object]:
+    """Lock ``folder``, which is made where it is not there, until the context ends, or the process in whatever way.
+
+    Raises:
+        InUseError: Another process is at work there.
+        OSError: It can't be made or written to.
+    """
+    if folder.resolve() in HELD_FOR_US:
+        return nullcontext()
+    folder.mkdir(parents=True, exist_ok=True)
+    try:
+        return lock_of(folder).acquire(timeout=0)
+    except Timeout:
+        raise InUseError(f"another run is at work in {folder}: wait for its end, or give another folder") from None
+    except OSError as error:
+        if error.errno not in (errno.ENOLCK, errno.EOPNOTSUPP):
+            raise
+        warnings.warn(f"{folder} can't be locked ({error.strerror}): start no other run there", stacklevel=2)
+        return nullcontext()
+
+
 def remove_unfinished(folder: Path) -> None:
-    """Remove what a process that was killed left half written in ``folder`` and below.
+    """Remove what a process that was killed left half written in the run folder ``folder``, which must be claimed.
+
+    Folders of other runs below it are left alone.
 
     Raises:
         OSError: The folder can't be written to.
     """
-    for path in list(folder.rglob(f"{UNFINISHED}*")):
-        path.unlink(missing_ok=True)
+    for place in (folder, folder / "checkpoints"):
+        for path in list(place.glob(f"{UNFINISHED}*")):
+            path.unlink(missing_ok=True)
 
 
 def check_writable(folder: Path) -> None:

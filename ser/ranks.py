@@ -9,7 +9,8 @@ import signal
 import sys
 import warnings
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager, nullcontext
+from pathlib import Path
 from typing import Any
 
 import torch.distributed
@@ -20,9 +21,11 @@ from lightning import Trainer
 from lightning.fabric.plugins.environments import LightningEnvironment
 from lightning.pytorch.strategies import ParallelStrategy
 from lightning.pytorch.utilities import rank_zero_only
-from omegaconf import DictConfig, open_dict, read_write
+from omegaconf import DictConfig, OmegaConf, open_dict, read_write
 
+from ser.config import hydra_word
 from ser.errors import UserError
+from ser.files import InUseError, claim, new_folder
 from ser.results import console
 from ser.samplers import share_of
 from ser.sweeps import end_with
@@ -53,7 +56,10 @@ def _rank() -> int:
 
 
 class OneFolder(Callback):
-    """One run folder for all processes of a run; Hydra would make one a process, named by the second it began in.
+    """One run folder for all processes of a run, and for no other run at the same time.
+
+    Hydra would make one per process, named by the second in which it began. Where another run began in the same second,
+    the name gets a number behind it.
 
     Lightning tells the processes that it starts the folder of the first. Under torchrun rank 0 tells the others, and
     under srun the folder is ``outputs/slurm/JOB.STEP``. Hydra's own files are written by rank 0 alone.
@@ -65,7 +71,8 @@ class OneFolder(Callback):
         given = config.ckpt_path is not None or any(word.startswith("hydra.run.dir=") for word in words)
         with read_write(config), open_dict(config):
             if not given:
-                config.hydra.run.dir = _agreed(config.hydra.run.dir)
+                named_by_time = _is_named_by_time(config.hydra.run)
+                config.hydra.run.dir = _agreed(config.hydra.run.dir, named_by_time)
             if _rank() > 0:
                 console.quiet = True
                 end_with(os.getppid())
@@ -74,23 +81,60 @@ class OneFolder(Callback):
                 config.hydra.job_logging.root.handlers = ["console"]
 
     def on_multirun_start(self, config: DictConfig, **kwargs: Any) -> None:  # noqa: ARG002
-        """Refuse a sweep in several processes; each would run all jobs."""
+        """Refuse a sweep in several processes, each of which would run all jobs; name its folder."""
         if started() > 1:
             sys.exit(f"error: {ONE_DEVICE}" if _rank() == 0 else 1)
+        if _is_named_by_time(config.hydra.sweep):
+            folder = _new("hydra.sweep.dir", config.hydra.sweep.dir)
+            with read_write(config), open_dict(config):
+                config.hydra.sweep.dir = folder
+                config.hydra.overrides.hydra.append(hydra_word("hydra.sweep.dir", folder))  # for its jobs
 
 
-def _agreed(folder: str) -> str:
+class AloneInFolder(Callback):
+    """Refuses a run in a folder that another run is at work in, before anything is written there."""
+
+    def on_run_start(self, config: DictConfig, **kwargs: Any) -> None:  # noqa: ARG002
+        """Keep other runs out until this process ends."""
+        try:
+            self.claimed = alone_in(Path(config.hydra.run.dir))
+        except (InUseError, OSError) as error:
+            sys.exit(f"error: hydra.run.dir={config.hydra.run.dir}: {error}")
+
+
+def alone_in(folder: Path) -> AbstractContextManager[object]:
+    """Keep other runs out of ``folder`` until the context ends; rank 0 has the lock for all processes of this run.
+
+    Raises:
+        InUseError: Another run is at work there.
+        OSError: The folder can't be written to.
+    """
+    return claim(folder) if _rank() == 0 else nullcontext()
+
+
+def _is_named_by_time(place: DictConfig) -> bool:
+    return "${now:" in str(OmegaConf.to_container(place, resolve=False)["dir"])  # type: ignore[call-overload, index]
+
+
+def _new(option: str, folder: str) -> str:
+    try:
+        return str(new_folder(Path(folder)))
+    except OSError as error:
+        sys.exit(f"error: {option}={folder} can't be made or written to: {error.strerror or error}")
+
+
+def _agreed(folder: str, named_by_time: bool) -> str:
     if torch.distributed.is_torchelastic_launched() and os.environ.get("TORCHELASTIC_USE_AGENT_STORE") == "True":
         address, port = os.environ["MASTER_ADDR"], int(os.environ["MASTER_PORT"])
         store = torch.distributed.TCPStore(address, port, is_master=False)
         if _rank() == 0:
-            store.set(FOLDER, folder)
+            store.set(FOLDER, _new("hydra.run.dir", folder) if named_by_time else folder)
         return store.get(FOLDER).decode()
     if started() > 1 and "SLURM_JOB_ID" in os.environ:
         return f"outputs/slurm/{os.environ['SLURM_JOB_ID']}.{os.environ['SLURM_STEP_ID']}"
     if started() > 1 or int(os.environ.get("WORLD_SIZE", "1")) > 1 or "NODE_RANK" in os.environ:
         sys.exit("error: these processes can't agree on a run folder: give hydra.run.dir=, the same to all of them")
-    return folder
+    return _new("hydra.run.dir", folder) if named_by_time else folder
 
 
 def check_ranks(trainer: Trainer, batch_size: int) -> None:

@@ -1,5 +1,6 @@
 """A checkpoint → answers about sound, with nothing else at hand."""
 
+from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -9,13 +10,25 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from ser.audio import AudioError, Recording, from_samples, read_audio
+from ser.audio import RATES, AudioError, Recording, from_samples, read_audio
 from ser.bank import WaveformBank, decode
 from ser.calibration import Calibration
 from ser.callbacks import find_checkpoint, read_checkpoint, write_checkpoint
 from ser.ensemble import Ensemble
 from ser.errors import UserError
-from ser.features import FeatureConfig, Frontend, Moments, Scale, Voice, VoiceError, VoicePrior, WeightsError
+from ser.features import (
+    PRETRAINED,
+    FeatureConfig,
+    Frontend,
+    Moments,
+    Scale,
+    Voice,
+    VoiceError,
+    VoicePrior,
+    WeightsError,
+    check_length,
+    features_of,
+)
 from ser.features.voices import NEUTRAL, described
 from ser.models import CHECKPOINT_FORMAT, KINDS, EmotionNetwork
 
@@ -28,6 +41,12 @@ NO_VOICES = (
     "this checkpoint was not trained with features.normalize=speaker, so it knows nothing of voices: train one with "
     "it, or answer without voices"
 )
+
+MOST_LABELS = 1_000
+"""Emotions that a checkpoint can tell apart; counts of answers grow with their square."""
+
+TOLD = 80
+"""Characters of a value that messages give."""
 
 Sound = str | Path | np.ndarray | Tensor
 
@@ -101,7 +120,8 @@ class Recognizer:
         """
         path = find_checkpoint(path)
         checkpoint = read_checkpoint(path)
-        if (version := checkpoint.get("format", 0)) != CHECKPOINT_FORMAT:
+        version = checkpoint.get("format", 0)
+        if type(version) is not int or version != CHECKPOINT_FORMAT:
             remedy = (
                 "install a newer one" if isinstance(version, int) and version > CHECKPOINT_FORMAT else "train it again"
             )
@@ -110,18 +130,25 @@ class Recognizer:
                 f"{CHECKPOINT_FORMAT}: {remedy}"
             )
         try:
+            kinds = {**KINDS, Ensemble.__name__: Ensemble}
+            kind, parameters = kinds[checkpoint["network"]], checkpoint["hyper_parameters"]
             state = checkpoint["EmotionDataModule"]
+            labels = _check_labels(state, parameters)
+            weights = checkpoint["state_dict"]
+            _check_tensors({"normaliser": state["normalizer"], "weights": weights}, path.stat().st_size)
+            calibration = Calibration(**checkpoint.get("calibration", {}))
+            calibration.check()
+            if calibration.bias is not None and len(calibration.bias) != len(labels):
+                raise UserError(
+                    f"the shift of its answers has {len(calibration.bias)} numbers for {len(labels)} labels"
+                )
             config = FeatureConfig(**state["features"])
+            _check_shapes(kind, parameters, weights, config, state)
             frontend = Frontend(config, state["length"])
             frontend.normalizer.load_state_dict(state["normalizer"])
-            kinds = {**KINDS, Ensemble.__name__: Ensemble}
-            network = kinds[checkpoint["network"]](**checkpoint["hyper_parameters"])
-            network.load_state_dict(checkpoint["state_dict"])
-            calibration = Calibration(**checkpoint.get("calibration", {}))
+            network = kind(**parameters)
+            network.load_state_dict(weights)
             prior = prior_of(state)
-            labels = list(state["labels"])
-            if len(labels) != checkpoint["hyper_parameters"]["num_classes"]:
-                raise ValueError(f"{len(labels)} labels")
             # An answer about silence shows whether all this goes together.
             silence = np.zeros(config.sample_rate, np.float32)
             cls(network, frontend, labels, config.sample_rate, calibration, prior)(silence, config.sample_rate)
@@ -136,7 +163,8 @@ class Recognizer:
             ArithmeticError,
             MemoryError,
         ) as error:
-            raise UserError(f"{path} does not hold what a run's checkpoint holds: {error!r}") from error
+            told = str(error) if isinstance(error, UserError) else repr(error)
+            raise UserError(f"{path} does not hold what a run's checkpoint holds: {told}") from error
         try:
             network, frontend = network.to(device), frontend.to(device)
         except (RuntimeError, AssertionError) as error:
@@ -354,6 +382,83 @@ def _as_floats(samples: np.ndarray | Tensor) -> np.ndarray:
     if np.issubdtype(array.dtype, np.integer):
         return array.astype(np.float32) / -float(np.iinfo(array.dtype).min or -1)
     return array.astype(np.float32)
+
+
+def _check_labels(state: Mapping[str, Any], parameters: Mapping[str, Any]) -> list[str]:
+    """The emotions that a checkpoint tells apart.
+
+    Raises:
+        UserError: They are no emotions, or their number is not the networks'.
+    """
+    labels = state["labels"]
+    if not isinstance(labels, list) or not all(isinstance(label, str) and label.strip() for label in labels):
+        raise UserError(f"its labels are {str(labels)[:TOLD]}, and must be a list of words")
+    if twice := [label for label, count in Counter(labels).items() if count > 1]:
+        raise UserError(f"its labels name {twice[0]} more than once")
+    if len(labels) > MOST_LABELS:
+        raise UserError(f"it has {len(labels):,} labels, and at most {MOST_LABELS:,} can be told apart")
+    for name in ("heard", "heard_elsewhere"):
+        people = state.get(name, [])
+        if not isinstance(people, list) or not all(isinstance(person, str) for person in people):
+            raise UserError(f"what it says of the people that it has {name.replace('_', ' ')} is no list of names")
+    for own in [parameters, *(member["hyper_parameters"] for member in parameters.get("members", ()))]:
+        if own["num_classes"] != len(labels):
+            raise UserError(f"it has {len(labels)} labels and num_classes={own['num_classes']}")
+    return list(labels)
+
+
+def _check_tensors(parts: Mapping[str, Mapping[str, Tensor]], file_bytes: int) -> None:
+    """Check that tensors are no larger than the file that they come from, and finite.
+
+    Raises:
+        UserError: They are not.
+    """
+    total = 0
+    for part, tensors in parts.items():
+        for name, value in tensors.items():
+            if not isinstance(value, Tensor) or value.layout != torch.strided or value.device.type != "cpu":
+                raise UserError(f"{name} of its {part} is no tensor that a run writes")
+            total += value.numel() * value.element_size()
+            if total > file_bytes:  # a view can claim any size
+                raise UserError(f"its tensors claim to be larger than the file of {file_bytes:,} bytes")
+        for name, value in tensors.items():
+            if value.is_floating_point() and not value.isfinite().all():
+                raise UserError(
+                    f"{name} of its {part} holds NaN or infinity: its training diverged or the file is damaged; "
+                    "train it again, with a lower model.learning_rate if it diverged"
+                )
+    if not (parts["normaliser"]["std"] > 0).all():
+        raise UserError("the deviations of its normaliser must be above 0")
+
+
+def _check_shapes(
+    kind: type[EmotionNetwork], parameters: Mapping[str, Any], weights: Mapping[str, Tensor], config: FeatureConfig,
+    state: Mapping[str, Any],
+) -> None:  # fmt: skip
+    """Check the numbers that a network and features are made from, before anything is made that takes memory.
+
+    Raises:
+        UserError: They don't go with the tensors or with each other.
+    """
+    low, high = RATES
+    if type(config.sample_rate) is not int or not low <= config.sample_rate <= high:
+        raise UserError(f"its sample_rate={config.sample_rate!r} must lie between {low} and {high} Hz")
+    members = parameters.get("members", [parameters])
+    tuned = [own.get("pretrained") or {} for own in [parameters, *(one.get("hyper_parameters", {}) for one in members)]]
+    counts = [value for own in tuned for name, value in own.get("params", {}).items() if name.endswith("num_layers")]
+    if max(len(members), *counts, 0) > len(weights):
+        raise UserError("it has fewer weights than layers")
+    if not set(config.names) & set(PRETRAINED):  # whose weights are not read here
+        features = features_of(config)
+        check_length(features, state["length"])
+        shape = features.input_shape(features.frames(state["length"]))
+        if tuple(parameters["input_shape"]) != shape:
+            raise UserError(f"its network reads {tuple(parameters['input_shape'])}, and its features are {shape}")
+    with torch.device("meta"):
+        expected = kind(**parameters).state_dict()
+    for name, value in expected.items():
+        if name in weights and weights[name].shape != value.shape:
+            raise UserError(f"{name} of its weights is {tuple(weights[name].shape)}, and must be {tuple(value.shape)}")
 
 
 def add_calibration(path: Path, calibration: Calibration) -> None:

@@ -16,6 +16,7 @@ from typing import Any
 
 import numpy as np
 import torch
+import yaml
 from lightning import Trainer
 from lightning.pytorch.loggers import Logger, TensorBoardLogger
 from omegaconf import OmegaConf
@@ -23,7 +24,7 @@ from omegaconf.errors import OmegaConfBaseException
 from rich.console import Console
 from rich.markup import escape
 from rich.table import Table
-from yaml import YAMLError
+from yaml import AliasEvent, YAMLError
 
 from ser.callbacks import History, read_checkpoint
 from ser.cards import data_card, model_card
@@ -61,6 +62,12 @@ _HELD: dict[str, type | tuple[type, ...]] = {
 
 LATER = {"init_from": None}
 """Options that runs of earlier versions did not have, with what these did."""
+
+EARLIER_LOGGERS = {
+    "lightning.pytorch.loggers.TensorBoardLogger": "tensorboard",
+    "lightning.pytorch.loggers.CSVLogger": "csv",
+}
+"""How runs of earlier versions named their logger; nothing else that a run folder names is looked up."""
 
 _MISSING = object()
 
@@ -283,7 +290,7 @@ def versions() -> dict[str, str]:
 
 def started_as(script: str) -> list[str]:
     """The words before the options, to be told in results: ``ser NAME``, or ``python`` and ``script``."""
-    return sys.argv[0].split() if sys.argv[0].startswith("ser ") else ["python", script]
+    return ["ser", Path(script).stem] if sys.argv[0].startswith("ser ") else ["python", script]
 
 
 def _git_revision() -> str | None:
@@ -433,19 +440,26 @@ def check_results(results: Any, file: str, held: Mapping[str, type | tuple[type,
 
 
 def read_choices(folder: Path) -> dict[str, Any]:
-    """The composed choices of a run, its ``config.yaml``.
+    """The composed choices of a run, its ``config.yaml``, as plain data: nothing in it is resolved or built.
 
     Raises:
-        UserError: It is not there, or broken.
+        UserError: It is not there, or broken, or holds more than plain values.
     """
     file = folder / "config.yaml"
     try:
-        choices = OmegaConf.to_container(OmegaConf.load(file))
-    except (OSError, ValueError, YAMLError, OmegaConfBaseException) as error:
+        text = file.read_text(encoding="utf-8")
+        # A few lines of aliases can stand for more values than memory holds, and an interpolation for the environment.
+        if any(isinstance(event, AliasEvent) for event in yaml.parse(text, yaml.SafeLoader)) or "${" in text:
+            raise ValueError("it refers to other values by * or ${, which no run's does")
+        choices = OmegaConf.to_container(OmegaConf.create(text))
+    except (OSError, ValueError, RecursionError, YAMLError, OmegaConfBaseException) as error:
         raise UserError(f"{file} can't be read as a run's choices: {error}") from error
     if not isinstance(choices, dict) or not isinstance(choices.get("split"), dict):
         raise UserError(f"{file} can't be read as a run's choices: it has no split")
     found = {str(key): value for key, value in choices.items()}
+    logger = found.get("logger")
+    if isinstance(logger, dict) and (name := EARLIER_LOGGERS.get(str(logger.get("_target_")))):
+        found["logger"] = {"name": name}
     return found | {option: value for option, value in LATER.items() if option not in found}  # in the file's order
 
 

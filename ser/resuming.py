@@ -77,13 +77,16 @@ def resumed(cfg: dict[str, Any], words: list[str]) -> dict[str, Any]:
         words: What was typed.
 
     Raises:
-        ConfigError: ``ckpt_path`` is not of a run.
+        ConfigError: ``ckpt_path`` is not of a run, or the run's ``config.yaml`` holds other things than choices.
         UserError: The run's ``config.yaml`` is broken.
     """
     if cfg["ckpt_path"] is None:
         return cfg
     composed = OmegaConf.create(cfg)
-    own = OmegaConf.create(read_choices(run_folder(cfg["ckpt_path"])))
+    choices = read_choices(folder := run_folder(cfg["ckpt_path"]))
+    if other := [key for key, value in cfg.items() if isinstance(value, dict) != isinstance(choices.get(key), dict)]:
+        raise ConfigError(f"{folder / 'config.yaml'} does not hold a run's choices: see {', '.join(other)}")
+    own = OmegaConf.create(choices)
     for word in words:
         key = word.partition("=")[0].lstrip("+~")
         value = OmegaConf.select(composed, key, default=_MISSING)

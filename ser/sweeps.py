@@ -11,6 +11,7 @@ import logging
 import multiprocessing
 import os
 import re
+import shlex
 import sys
 import time
 import traceback
@@ -22,7 +23,7 @@ from pathlib import Path
 from threading import Thread
 from typing import Any, ParamSpec, TypeVar
 
-from filelock import FileLock, Timeout
+from filelock import Timeout
 from hydra._internal.core_plugins.basic_sweeper import BasicSweeper
 from hydra.core.config_store import ConfigStore
 from hydra.core.global_hydra import GlobalHydra
@@ -36,8 +37,9 @@ from joblib.externals.loky import ProcessPoolExecutor
 from omegaconf import DictConfig, open_dict
 from rich.console import Console
 
+from ser.config import hydra_word
 from ser.errors import UserError
-from ser.files import replacing
+from ser.files import HELD_FOR_US, lock_of, replacing
 
 PLAN = "jobs.json"
 """In the sweep's folder: the jobs that its last command asked for."""
@@ -207,7 +209,7 @@ class Sweep(Callback):
         folder = Path(config.hydra.runtime.output_dir)
         if config.hydra.mode == RunMode.MULTIRUN:
             sys.argv[0] = self.program  # results tell the command
-            self.lock = FileLock(folder / ".lock")
+            self.lock = lock_of(folder)
             try:
                 self.lock.acquire(timeout=0)
             except Timeout:
@@ -262,7 +264,8 @@ class Sweep(Callback):
     def _how_to_go_on(self) -> str:
         ended, failed = self._ended()
         counted = f"{ended} of {len(self.jobs)} jobs ended" + (f", {failed} of them failed" if failed else "")
-        return f"{counted}; the same command with hydra.sweep.dir={self.folder} runs the others, and failed ones again"
+        word = shlex.quote(hydra_word("hydra.sweep.dir", self.folder))
+        return f"{counted}; the same command with {word} runs the others, and failed ones again"
 
     def _watch(self) -> None:
         """Look for results of other processes."""
@@ -359,7 +362,7 @@ def run_apart(folder: Path, task: Callable[Args, Returned], *args: Args.args, **
     """
     if multiprocessing.parent_process() is not None:  # with one job at once, joblib stays in the command's own
         end_with(os.getppid())
-    with ProcessPoolExecutor(1, initializer=_begin_apart, initargs=(os.getpid(), folder / OUTPUT)) as alone:
+    with ProcessPoolExecutor(1, initializer=_begin_apart, initargs=(os.getpid(), folder)) as alone:
         try:
             return alone.submit(task, *args, **kwargs).result()
         except BrokenProcessPool as error:
@@ -370,9 +373,10 @@ def run_apart(folder: Path, task: Callable[Args, Returned], *args: Args.args, **
             ) from error
 
 
-def _begin_apart(parent: int, output: Path) -> None:
+def _begin_apart(parent: int, folder: Path) -> None:
     end_with(parent)
-    with output.open("ab") as file:
+    HELD_FOR_US.add(folder.resolve())
+    with (folder / OUTPUT).open("ab") as file:
         os.dup2(file.fileno(), 1)
         os.dup2(file.fileno(), 2)
 

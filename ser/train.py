@@ -1,6 +1,7 @@
 """One run, from choices to a run folder."""
 
 import logging
+import shlex
 import signal
 import sys
 import threading
@@ -13,10 +14,9 @@ import hydra
 import torch
 from hydra.core.hydra_config import HydraConfig
 from hydra.types import RunMode
-from hydra.utils import instantiate
 from lightning import Trainer, seed_everything
 from lightning.pytorch.callbacks import Callback, RichProgressBar
-from lightning.pytorch.loggers import Logger
+from lightning.pytorch.loggers import CSVLogger, Logger, TensorBoardLogger
 from lightning.pytorch.utilities.exceptions import MisconfigurationException, SIGTERMException
 from lightning.pytorch.utilities.rank_zero import rank_zero_only
 from omegaconf import DictConfig
@@ -36,7 +36,18 @@ from ser.callbacks import (
     read_checkpoint,
 )
 from ser.cli import suit_terminal
-from ser.config import CONF, check_choices, network_settings, plain, refuse_lists, register_schemas
+from ser.config import (
+    CONF,
+    ConfigError,
+    check_choices,
+    hydra_word,
+    network_settings,
+    plain,
+    refuse_lists,
+    refuse_unreadable,
+    register_schemas,
+    typed_words,
+)
 from ser.corpora import read_corpora
 from ser.datamodule import ENROLMENTS, EmotionDataModule
 from ser.errors import UserError
@@ -45,7 +56,7 @@ from ser.features import FeatureConfig
 from ser.files import file_error, remove_unfinished
 from ser.labels import Labels
 from ser.models import NETWORKS, EmotionNetwork
-from ser.ranks import LostRankError, check_ranks, together
+from ser.ranks import LostRankError, alone_in, check_ranks, together
 from ser.recognizer import add_calibration, remove_calibration
 from ser.results import (
     announce,
@@ -69,9 +80,19 @@ register_schemas()
 register_launchers()
 
 
+def main() -> None:
+    """Run what was typed."""
+    try:
+        sweep = not {"-m", "--multirun", "hydra.mode=MULTIRUN"}.isdisjoint(sys.argv)
+        refuse_unreadable(typed_words(sys.argv[1:]), sweep)
+    except UserError as error:
+        sys.exit(f"error: {error}")
+    _main()
+
+
 @hydra.main(config_path=str(CONF), config_name="config", version_base="1.3")
-def main(cfg: DictConfig) -> float:
-    """Run what was typed.
+def _main(cfg: DictConfig) -> float:
+    """Run what was composed.
 
     Returns:
         The best macro F1 on validation, 0 to 1, for Hydra's sweepers; ``ser.sweeps`` says what becomes of an error.
@@ -112,7 +133,10 @@ def run(cfg: dict[str, Any], folder: Path, command: Sequence[str] = ()) -> dict[
     Raises:
         UserError: A choice can't work, data can't be used, or a file can't be written; the message gives the remedy.
     """
-    check_choices(cfg)
+    try:
+        check_choices(cfg)
+    except (LookupError, TypeError, AttributeError) as error:  # of a run folder that was written by something else
+        raise ConfigError(f"{folder / 'config.yaml'} does not hold a run's choices: {error!r}") from error
     ckpt_path, cfg = cfg["ckpt_path"], {**cfg, "ckpt_path": None}
     last = folder / "checkpoints" / "last.ckpt"
     if ckpt_path is not None:
@@ -131,21 +155,27 @@ def run(cfg: dict[str, Any], folder: Path, command: Sequence[str] = ()) -> dict[
     start = read_start(cfg) if ckpt_path is None and cfg["init_from"] is not None else None
     _hush()
     try:
-        _begin(folder, cfg)
-        return _fit_and_test(cfg, folder, command, ckpt_path, start)
+        with alone_in(folder):
+            _begin(folder, cfg)
+            return _fit_and_test(cfg, folder, command, ckpt_path, start)
     except BaseException as error:
         if (told_of := file_error(error, folder)) is not None:
-            then = f"ckpt_path={last} goes on from the last whole epoch" if last.is_file() else "start the run again"
+            word = shlex.quote(hydra_word("ckpt_path", last))
+            then = f"{word} goes on from the last whole epoch" if last.is_file() else "start the run again"
             raise UserError(f"{told_of}; once that is mended, {then}") from error
         if last.is_file() and (isinstance(error, LostRankError) or not isinstance(error, UserError)):
-            console.print(f"Stopped. python train.py ckpt_path={escape(str(last))} goes on.", soft_wrap=True)
+            console.print(f"Stopped. {escape(_resuming(last))} goes on.", soft_wrap=True)
         raise
+
+
+def _resuming(last: Path) -> str:
+    """The command that goes on from the checkpoint ``last``, to be pasted into a shell."""
+    return shlex.join([*started_as("train.py"), hydra_word("ckpt_path", last)])
 
 
 @rank_zero_only
 def _begin(folder: Path, cfg: dict[str, Any]) -> None:
     """Leave the choices in the run folder, with which it can go on once a checkpoint lies there, too."""
-    folder.mkdir(parents=True, exist_ok=True)
     remove_unfinished(folder)
     write_choices(folder, cfg)
 
@@ -163,10 +193,9 @@ def _fit_and_test(
         callbacks.append(Patience(cfg["early_stopping_patience"]))
     if cfg["trainer"]["enable_progress_bar"] is not False:
         callbacks.append(RichProgressBar())
-    logger: Logger = instantiate(cfg["logger"], save_dir=folder)
     settings = {
         **cfg["trainer"],
-        "logger": logger,
+        "logger": make_logger(cfg["logger"]["name"], folder) or False,
         "plugins": [CheckpointFiles()],
         "callbacks": callbacks,
         "default_root_dir": folder,
@@ -227,6 +256,20 @@ def _fit_and_test(
     write(folder, cfg, results, table, trainer.loggers, {clip.name: clip.path for clip in data.side("test")})
     show(results, folder)
     return results
+
+
+def make_logger(name: str, folder: Path) -> Logger | None:
+    """The logger of ``logger=NAME``, with its files in the run folder's subfolder of that name; None for ``none``.
+
+    Loggers are known by name, so that the choices of a run folder from elsewhere name nothing that is called.
+    """
+    match name:
+        case "tensorboard":
+            return TensorBoardLogger(folder, name, "", default_hp_metric=False)
+        case "csv":
+            return CSVLogger(folder, name, "")
+        case _:
+            return None
 
 
 def load_data(cfg: dict[str, Any], device: torch.device) -> tuple[EmotionDataModule, dict[str, int]]:

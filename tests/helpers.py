@@ -2,6 +2,8 @@
 
 import csv
 import json
+import subprocess
+import sys
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from functools import cache
@@ -13,6 +15,7 @@ import torch
 from torch import Tensor
 
 from ser.config import compose_words
+from ser.files import LOCK
 from ser.models import Batch, EmotionNetwork
 from ser.splits import Split
 
@@ -85,6 +88,19 @@ def struck_down(epoch: int) -> Iterator[None]:
         patch.setattr(EmotionNetwork, "training_step", struck)
         with pytest.raises(RuntimeError, match="no memory"):
             yield
+
+
+@contextmanager
+def locked_elsewhere(folder: Path) -> Iterator[None]:
+    """A run folder that another process is at work in."""
+    folder.mkdir(parents=True, exist_ok=True)
+    code = "import sys; from filelock import FileLock; held = FileLock(sys.argv[1]); held.acquire(); print(); input()"
+    words = [sys.executable, "-u", "-c", code, str(folder / LOCK)]
+    with subprocess.Popen(words, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True) as other:
+        assert other.stdout is not None
+        assert other.stdout.readline() == "\n"
+        yield
+        other.communicate("\n")
 
 
 def manifest(path: Path, rows: Sequence[tuple[str, str, str]]) -> Path:

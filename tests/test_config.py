@@ -1,3 +1,4 @@
+import shlex
 from pathlib import Path
 from typing import Any
 
@@ -6,7 +7,16 @@ from hydra.errors import ConfigCompositionException
 from omegaconf import OmegaConf
 
 from ser.augment import Augment
-from ser.config import ConfigError, MakeFolder, check_choices
+from ser.config import (
+    LOGGERS,
+    ConfigError,
+    MakeFolder,
+    check_choices,
+    compose_words,
+    hydra_word,
+    refuse_unreadable,
+    typed_words,
+)
 from ser.corpora import READERS, SEVERAL
 from ser.errors import UserError
 from ser.features import DIMENSIONS, FEATURES, PRETRAINED
@@ -187,7 +197,7 @@ def test_every_option_of_the_constructors_can_be_set_by_its_own_name() -> None:
         "model.weight_decay=0.01",
         "augment.spec.time_masks=3",
         "datamodule.max_seconds=2.5",
-        "logger.name=logs",
+        "logger.name=csv",
         "split.seed=7",
     ]
     cfg, default = OmegaConf.create(composed(*overrides)), OmegaConf.create(composed())
@@ -209,6 +219,39 @@ def test_features_can_be_joined_on_the_command_line() -> None:
 def test_a_misspelt_option_is_refused(override: str) -> None:
     with pytest.raises(ConfigCompositionException, match=override.partition("=")[0]):
         composed(override)
+
+
+PATHS = [
+    "plain/a.ckpt", "a b", "clips (1)", "a,b", "a=b", "[x]/y", "{x}", "it's", 'say "x"', "a\\", 'a\\"b', "null", "12",
+    "é", "~/x", "ends ", "名前",
+]  # fmt: skip
+
+
+@pytest.mark.parametrize("path", PATHS)
+def test_any_path_can_be_quoted_for_hydra(path: str) -> None:
+    assert composed(hydra_word("ckpt_path", path))["ckpt_path"] == path
+    assert (hydra_word("ckpt_path", path) == f"ckpt_path={path}") == (path in ("plain/a.ckpt", "a b", "a\\"))
+
+
+@pytest.mark.parametrize("path", ["/clips (1)", "/a,b", "/a=b", "/[x]", "{x}", "'/clips' (1)", '"/clips (1)', "é"])
+def test_a_word_that_hydra_can_not_read_is_told_how_to_quote(path: str) -> None:
+    with pytest.raises(ConfigError, match=r"can't be read .* is quoted twice, for Hydra and for the shell: ") as caught:
+        compose_words([f"dataset.root={path}"])
+    (word,) = shlex.split(str(caught.value).rpartition("shell: ")[2])
+    assert composed(word)["dataset"]["root"] == path
+    with pytest.raises(ConfigError, match=r"clips can't be read \(it is no OPTION=VALUE\)"):
+        compose_words(["dataset.root=/my", "clips"])
+
+
+def test_a_path_that_hydra_takes_for_a_list_is_told_how_to_quote() -> None:
+    with pytest.raises(ConfigError, match=r"""dataset\.root=\['x'\] must be text or null; .* '?dataset\.root="…"'"""):
+        composed("dataset.root=[x]")
+
+
+def test_the_choices_among_the_arguments_are_those_without_hydras_own() -> None:
+    typed = ["-m", "seed=1,2", "--config-dir", "a (b)", "--multirun", "model=cnn1d", "~logger", "--cfg", "job", "x"]
+    assert typed_words(typed) == ["seed=1,2", "model=cnn1d", "~logger", "x"]
+    refuse_unreadable(["seed=1,2", "~logger"], sweep=True)
 
 
 def test_a_number_that_is_none_is_refused() -> None:
@@ -254,6 +297,22 @@ def test_what_a_refusal_offers_is_accepted(choice: str) -> None:
 def test_a_precision_that_features_are_not_computed_in_is_refused(precision: str) -> None:
     with pytest.raises(ConfigError, match="must be one of auto, 32-true"):
         check_choices(composed(f"trainer.precision={precision}"))
+
+
+@pytest.mark.parametrize(
+    "words",
+    [
+        ("+logger._target_=torch.load", "+logger.f=there"),
+        ("logger.name=wandb",),
+        ("+logger.extra={_target_: os.system, command: ls}",),
+        ("~logger",),
+    ],
+)
+def test_a_logger_is_one_of_those_known_and_nothing_that_is_called(words: tuple[str, ...]) -> None:
+    with pytest.raises(ConfigError, match="must be one of tensorboard, csv, none"):
+        check_choices(composed(*words))
+    for name in LOGGERS:
+        check_choices(composed(f"logger={name}"))
 
 
 def test_a_checkpoint_to_test_must_be_best_or_last() -> None:

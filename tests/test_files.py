@@ -5,7 +5,18 @@ from pathlib import Path
 import pytest
 
 from ser.errors import UserError
-from ser.files import UNFINISHED, WriteError, check_writable, file_error, remove_unfinished, replacing
+from ser.files import (
+    HELD_FOR_US,
+    UNFINISHED,
+    InUseError,
+    WriteError,
+    check_writable,
+    claim,
+    file_error,
+    remove_unfinished,
+    replacing,
+)  # fmt: skip
+from tests.helpers import locked_elsewhere
 
 
 def test_a_file_is_replaced_as_the_block_ends_and_not_before(tmp_path: Path) -> None:
@@ -63,8 +74,35 @@ def test_what_a_killed_process_left_is_removed_and_nothing_else(tmp_path: Path) 
     kept.touch()
     for left in (kept.with_name(f"{UNFINISHED}last.ckpt"), tmp_path / f"{UNFINISHED}metrics.json"):
         left.write_text("half")
+    other = tmp_path / "another run" / "checkpoints" / f"{UNFINISHED}last.ckpt"
+    other.parent.mkdir(parents=True)
+    other.touch()
     remove_unfinished(tmp_path)
-    assert [path for path in tmp_path.rglob("*") if path.is_file()] == [kept]
+    assert sorted(path for path in tmp_path.rglob("*") if path.is_file()) == sorted([kept, other])
+
+
+def test_a_folder_is_of_one_process_alone_as_long_as_that_lives(tmp_path: Path) -> None:
+    folder = tmp_path / "made" / "run"
+    with locked_elsewhere(folder), pytest.raises(InUseError, match=f"another run is at work in {folder}: wait"):
+        claim(folder)
+    with claim(folder), claim(folder):  # a process that has it may take it again
+        pass
+    with locked_elsewhere(folder):
+        HELD_FOR_US.add(folder.resolve())
+        with claim(folder):
+            HELD_FOR_US.clear()
+
+
+def test_a_disk_that_can_not_lock_is_told_and_used(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def refuse(*args: object, **options: object) -> None:
+        raise OSError(errno.ENOLCK, "No locks available")
+
+    monkeypatch.setattr("filelock.FileLock.acquire", refuse)
+    with (
+        pytest.warns(UserWarning, match=r"can't be locked \(No locks available\): start no other run"),
+        claim(tmp_path),
+    ):
+        pass
 
 
 def test_a_folder_is_made_and_tried(tmp_path: Path) -> None:

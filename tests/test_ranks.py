@@ -13,8 +13,9 @@ import ser.ranks
 from ser.callbacks import RANK_STEP, EpochSeed
 from ser.config import register_schemas
 from ser.errors import UserError
-from ser.ranks import LostRankError, OneFolder, check_ranks, started, together
+from ser.ranks import AloneInFolder, LostRankError, OneFolder, check_ranks, started, together
 from ser.results import console
+from tests.helpers import locked_elsewhere
 
 CONF = Path(__file__).parents[1] / "conf"
 
@@ -30,11 +31,12 @@ TORCHRUN = {
 
 
 @pytest.fixture
-def rank(monkeypatch: pytest.MonkeyPatch) -> Iterator[pytest.MonkeyPatch]:
+def rank(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Iterator[pytest.MonkeyPatch]:
     """``rank.setattr("ser.ranks.rank_zero_only.rank", 1)`` makes this another process; what that does is undone."""
     for name in ("WORLD_SIZE", "NODE_RANK", "LOCAL_RANK", "RANK", "MASTER_ADDR"):
         monkeypatch.delenv(name, raising=False)
     monkeypatch.setattr(ser.ranks, "end_with", lambda parent: None)
+    monkeypatch.chdir(tmp_path)
     yield monkeypatch
     console.quiet = False
 
@@ -57,6 +59,33 @@ def test_alone_a_run_keeps_the_folder_that_hydra_names(rank: pytest.MonkeyPatch)
     OneFolder().on_run_start(cfg)
     assert (cfg.hydra.run.dir.split("/")[:1], cfg.hydra.output_subdir) == (before[0].split("/")[:1], before[1])
     assert "file" in cfg.hydra.job_logging.handlers
+
+
+def test_runs_of_one_second_get_a_folder_each_and_so_do_sweeps(rank: pytest.MonkeyPatch) -> None:
+    runs = [hydra() for _ in range(3)]
+    for cfg in runs:
+        cfg.hydra.run.dir, cfg.hydra.sweep.dir = "outputs/${now:%Y}", "outputs/multirun/${now:%Y}"
+        OneFolder().on_run_start(cfg)
+        OneFolder().on_multirun_start(cfg)
+    first = runs[0].hydra.run.dir
+    assert [cfg.hydra.run.dir for cfg in runs] == [first, f"{first}-2", f"{first}-3"]
+    assert [Path(cfg.hydra.sweep.dir).name for cfg in runs] == [Path(f"{first}{n}").name for n in ("", "-2", "-3")]
+    assert runs[2].hydra.overrides.hydra == [f"hydra.sweep.dir={runs[2].hydra.sweep.dir}"], "which jobs are made from"
+    Path("file").touch()
+    cfg.hydra.run.dir = "file/${now:%Y}"
+    with pytest.raises(SystemExit, match=r"error: hydra\.run\.dir=file/\d+ can't be made or written to"):
+        OneFolder().on_run_start(cfg)
+
+
+def test_a_folder_that_another_run_is_at_work_in_is_refused_by_rank_0(rank: pytest.MonkeyPatch) -> None:
+    run = hydra("hydra.run.dir=mine")
+    with locked_elsewhere(Path("mine")):
+        with pytest.raises(SystemExit, match=r"error: hydra\.run\.dir=mine: another run is at work in mine: wait for"):
+            AloneInFolder().on_run_start(run)
+        rank.setattr(ser.ranks.rank_zero_only, "rank", 1)
+        AloneInFolder().on_run_start(run)
+    rank.setattr(ser.ranks.rank_zero_only, "rank", 0)
+    AloneInFolder().on_run_start(run)
 
 
 def test_under_slurm_the_folder_is_named_by_job_and_step_and_rank_0_alone_writes(rank: pytest.MonkeyPatch) -> None:

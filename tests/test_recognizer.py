@@ -1,9 +1,11 @@
 import csv
+import os
 import re
 import shutil
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any, NamedTuple
+from zipfile import ZIP_DEFLATED, ZipFile
 
 import numpy as np
 import pytest
@@ -21,8 +23,10 @@ from ser.calibration import Calibration
 from ser.callbacks import find_checkpoint
 from ser.corpora import read_corpora
 from ser.errors import UserError
+from ser.features import Normalizer
 from ser.files import UNFINISHED
 from ser.models import CHECKPOINT_FORMAT
+from ser.models.seresnet import SeResNet
 from ser.recognizer import Answer, Recognizer, add_calibration, remove_calibration
 from ser.splits import Split, split_clips
 from ser.train import run
@@ -378,6 +382,130 @@ def test_a_checkpoint_with_other_weights_or_of_an_unknown_network_is_refused(tra
 
     refused(changed(trained.checkpoint, tmp_path / "lost.ckpt", lose), "Missing key")
     refused(changed(trained.checkpoint, tmp_path / "other.ckpt", lambda kept: kept.update(network="Other")), "Other")
+
+
+def with_labels(labels: Any) -> Callable[[dict[str, Any]], Any]:
+    return lambda kept: kept["EmotionDataModule"].update(labels=labels)
+
+
+def with_features(**values: Any) -> Callable[[dict[str, Any]], Any]:
+    return lambda kept: kept["EmotionDataModule"]["features"].update(values)
+
+
+def with_sizes(**values: Any) -> Callable[[dict[str, Any]], Any]:
+    return lambda kept: kept["hyper_parameters"].update(values)
+
+
+def with_calibration(**values: Any) -> Callable[[dict[str, Any]], Any]:
+    return lambda kept: kept["calibration"].update(values)
+
+
+def spoil(part: Callable[[dict[str, Any]], Tensor], value: float) -> Callable[[dict[str, Any]], Any]:
+    return lambda kept: part(kept).view(-1)[:1].fill_(value)
+
+
+def claim_classes(kept: dict[str, Any]) -> None:
+    """A last layer of views, of a size that no memory has, and the labels that go with it."""
+    weights = kept["state_dict"]
+    last = list(weights)[-2:]
+    for name in last:
+        weights[name] = weights[name].view(-1)[:1].view([1] * weights[name].ndim).expand(900, *weights[name].shape[1:])
+    kept["EmotionDataModule"]["labels"] = [str(number) for number in range(900)]
+    kept["hyper_parameters"]["num_classes"] = 900
+    kept["state_dict"]["layers.0.weight"] = torch.zeros(1).expand(10**9)
+
+
+def std_of(kept: dict[str, Any]) -> Tensor:
+    std: Tensor = kept["EmotionDataModule"]["normalizer"]["std"]
+    return std
+
+
+HOSTILE = {
+    "equal labels": (with_labels(["anger"] * 3), "its labels name anger more than once"),
+    "numbers for labels": (with_labels([1, 2, 3]), "its labels are [1, 2, 3], and must be a list of words"),
+    "a word for labels": (with_labels("abc"), "its labels are abc"),
+    "blank labels": (with_labels(["a", " ", "c"]), "must be a list of words"),
+    "more labels": (with_labels(["a", "b", "c", "d"]), "it has 4 labels and num_classes=3"),
+    "many labels": (with_labels([str(i) for i in range(5000)]), "at most 1,000"),
+    "heard by number": (lambda kept: kept["EmotionDataModule"].update(heard=[1]), "no list of names"),
+    "a temperature below 0": (
+        with_calibration(temperature=-1.0),
+        "its temperature is -1.0, and must be a number above 0",
+    ),
+    "no temperature": (with_calibration(temperature=float("nan")), "its temperature is nan"),
+    "a word for a temperature": (with_calibration(temperature="1"), "its temperature is '1'"),
+    "confidences over 1": (
+        with_calibration(confidence=torch.tensor([2.0]), right=torch.tensor([True])),
+        "between 0 and 1",
+    ),
+    "a confidence alone": (with_calibration(right=None), "two rows of numbers"),
+    "NaN in weights": (
+        spoil(lambda kept: kept["state_dict"]["layers.0.weight"], float("nan")),
+        "holds NaN or infinity",
+    ),
+    "infinity in the mean": (
+        spoil(lambda kept: kept["EmotionDataModule"]["normalizer"]["mean"], float("inf")),
+        "mean of its",
+    ),
+    "NaN in the deviation": (spoil(std_of, float("nan")), "std of its normaliser holds NaN"),
+    "a deviation of 0": (spoil(std_of, 0.0), "the deviations of its normaliser must be above 0"),
+    "a number for a tensor": (lambda kept: kept["state_dict"].update({"layers.0.weight": 1}), "is no tensor"),
+    "classes without end": (with_sizes(num_classes=10**9), "it has 3 labels and num_classes=1000000000"),
+    "views without end": (claim_classes, "claim to be larger than the file"),
+    "another network": (with_sizes(input_shape=(1, 4 * 10**8)), "its network reads (1, 400000000)"),
+    "a long clip": (
+        lambda kept: kept["EmotionDataModule"].update(length=4 * 10**8),
+        "clips of 400,000,000 samples take",
+    ),
+    "a clip of a word": (lambda kept: kept["EmotionDataModule"].update(length="9"), "'9' samples"),
+    "a long frame": (with_features(frame_length=10**9), "ask for too much"),
+    "a long window": (with_features(n_fft=10**9), "ask for too much"),
+    "many filters": (with_features(n_mels=10**9), "ask for too much"),
+    "a small hop": (with_features(hop_length=1), "its network reads"),
+    "a high rate": (with_features(sample_rate=10**9), "its sample_rate=1000000000 must lie between"),
+    "a rate of words": (with_features(sample_rate="16000"), "its sample_rate='16000'"),
+    "a format of tensors": (lambda kept: kept.update(format=torch.ones(2)), "in format tensor"),
+    "an epoch of words": (lambda kept: kept.update(epoch="1"), "its epoch is no whole number"),
+}
+
+
+@pytest.mark.parametrize("name", HOSTILE)
+def test_what_does_not_go_together_in_a_checkpoint_is_refused_before_anything_is_built(
+    recognizer: Recognizer, trained: Run, name: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def build(*args: object) -> None:
+        raise AssertionError("built")
+
+    monkeypatch.setattr(ser.recognizer, "Frontend", build)
+    change, told = HOSTILE[name]
+    path = changed(trained.checkpoint, tmp_path / "hostile.ckpt", change)
+    refused(path, told)
+
+
+def test_a_layer_of_any_width_is_compared_with_its_weights_before_it_is_built(tmp_path: Path) -> None:
+    network = SeResNet((1, 64, 20), 3)
+    state = {
+        "labels": ["a", "b", "c"], "length": 160 * 19, "heard": [],
+        "features": {"names": ["mel"], "n_mels": 64, "hop_length": 160, "n_fft": 512},
+        "normalizer": Normalizer("standard", 64).state_dict(),
+    }  # fmt: skip
+    kept = {
+        "format": CHECKPOINT_FORMAT, "epoch": 1, "max_epochs": 2, "network": "SeResNet", "EmotionDataModule": state,
+        "state_dict": network.state_dict(), "hyper_parameters": dict(network.hparams),
+    }  # fmt: skip
+    torch.save(kept, tmp_path / "good.ckpt")
+    assert Recognizer.load(tmp_path / "good.ckpt").labels == ["a", "b", "c"]
+    for sizes in ({"width": 10**7}, {"channels": [24, 32, 48, 64, 10**7]}, {"recurrent": 10**7}):
+        refused(changed(tmp_path / "good.ckpt", tmp_path / "wide.ckpt", with_sizes(**sizes)), "and must be (")
+
+
+def test_packed_files_and_what_is_no_file_are_refused_as_checkpoints(trained: Run, tmp_path: Path) -> None:
+    with ZipFile(trained.checkpoint) as whole, ZipFile(tmp_path / "packed.ckpt", "w", ZIP_DEFLATED) as packed:
+        for part in whole.namelist():
+            packed.writestr(part, whole.read(part))
+    refused(tmp_path / "packed.ckpt", "it is packed")
+    os.mkfifo(tmp_path / "pipe.ckpt")
+    refused(tmp_path / "pipe.ckpt", "it is no file")
 
 
 def test_a_checkpoint_without_calibration_answers_at_temperature_1(trained: Run, tmp_path: Path) -> None:

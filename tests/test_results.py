@@ -144,12 +144,26 @@ def test_what_results_hold_is_checked_by_name_and_type() -> None:
         check_results({"split": {"hash": "x"}, "seed": 1}, "a file", held)
 
 
-@pytest.mark.parametrize("content", [b"split: [", b"\xff\xfe", b"- a list", b"a: ${", b"split: 1", b"", None])
+@pytest.mark.parametrize(
+    "content",
+    [b"split: [", b"\xff\xfe", b"- a list", b"a: ${", b"split: 1", b"", None, b"split: {a: ${oc.env:HOME}}",
+    b"split: &a {b: 1}\nc: *a", b"split: !!python/object/apply:os.getcwd []", b"[" * 3000],
+)  # fmt: skip
 def test_choices_that_can_not_be_read_are_refused(tmp_path: Path, content: bytes | None) -> None:
     if content is not None:
         (tmp_path / "config.yaml").write_bytes(content)
     with pytest.raises(UserError, match=r"config\.yaml can't be read as a run's choices"):
         read_choices(tmp_path)
+
+
+def test_loggers_of_earlier_runs_are_known_by_name_and_no_other_class_is(tmp_path: Path) -> None:
+    for name, wanted in (
+        ("lightning.pytorch.loggers.CSVLogger", {"name": "csv"}),
+        ("lightning.pytorch.loggers.TensorBoardLogger", {"name": "tensorboard"}),
+        ("torch.load", {"_target_": "torch.load", "version": ""}),
+    ):
+        (tmp_path / "config.yaml").write_text(f"split: {{}}\nlogger: {{_target_: {name}, version: ''}}")
+        assert read_choices(tmp_path)["logger"] == wanted
 
 
 @pytest.mark.parametrize("name", ["demo", "folder"])

@@ -6,6 +6,7 @@ import os
 import random
 import re
 import resource
+import shlex
 import shutil
 import signal
 import subprocess
@@ -21,13 +22,14 @@ import torch
 from omegaconf import DictConfig, OmegaConf
 from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 
-from ser.config import ConfigError
+from ser.config import ConfigError, compose_words
 from ser.errors import UserError
-from ser.files import UNFINISHED
+from ser.files import UNFINISHED, InUseError
 from ser.models import EmotionNetwork
+from ser.results import console
 from ser.resuming import GoOn, check_resumption, resumed, run_folder
-from ser.train import main
-from tests.helpers import composed
+from ser.train import main, run
+from tests.helpers import composed, locked_elsewhere, struck_down
 
 SMALL = 1 << 23
 BLOCK = 1 << 12
@@ -275,6 +277,65 @@ def test_a_run_that_is_killed_at_any_time_ends_as_the_unbroken_one(
     status, said = server.train(*words, f"hydra.run.dir={tmp_path}")
     assert status == 0, said
     ended_alike(unbroken, tmp_path)
+
+
+def test_a_run_in_a_folder_that_another_is_at_work_in_is_refused_and_changes_nothing(
+    server: Server, words: tuple[str, ...], tmp_path: Path
+) -> None:
+    folder = tmp_path / "run"
+    with locked_elsewhere(folder):
+        (folder / f"{UNFINISHED}config.yaml").write_text("half")
+        before = sorted(folder.rglob("*"))
+        status, said = server.train(*words, f"hydra.run.dir={folder}")
+        assert (status, said) == (1, f"error: hydra.run.dir={folder}: another run is at work in {folder}: wait for its "
+            "end, or give another folder\n")  # fmt: skip
+        with pytest.raises(InUseError, match=f"another run is at work in {folder}"):
+            run(composed(*words), folder)
+        assert sorted(folder.rglob("*")) == before
+
+
+@pytest.mark.parametrize("name", ["with space (1)", "a,b=c", "[x]"])
+def test_the_line_that_goes_on_can_be_pasted(
+    name: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, corpus: Path
+) -> None:
+    cfg = composed(*WORDS, f"dataset.root={corpus}", "logger=none")
+    folder = tmp_path / name
+    for program, command in (("ser train", ["ser", "train"]), ("train.py", ["python", "train.py"])):
+        monkeypatch.setattr(sys, "argv", [program])
+        with console.capture() as capture, struck_down(1):
+            run({**cfg, "seed": len(program)}, folder / program)
+        line = capture.get().replace("\n", "").partition("Stopped. ")[2].removesuffix(" goes on.")
+        *words, word = shlex.split(line)
+        assert words == command
+        last = compose_words([word])["ckpt_path"]
+        assert last == f"{folder / program}/checkpoints/last.ckpt"
+        assert (run_folder(last)) == folder / program
+
+
+@pytest.mark.parametrize(
+    ("where", "value", "told"),
+    [
+        ("logger", {"_target_": "pathlib.Path.write_text"}, "logger="),
+        ("logger", {"name": "csv", "more": {"_target_": "pathlib.Path.write_text"}}, "logger="),
+        ("model", {"name": "torch.load"}, "config.yaml does not hold a run's choices"),
+        ("model", {"_target_": "torch.load"}, "config.yaml does not hold a run's choices"),
+        ("trainer", [], "see trainer"),
+        ("features", {"_target_": "torch.load"}, "config.yaml does not hold a run's choices"),
+    ],
+)
+def test_nothing_that_a_run_folder_names_is_called(
+    tmp_path: Path, where: str, value: dict[str, Any], told: str
+) -> None:
+    cfg = composed(*WORDS, f"dataset.root={tmp_path}")
+    theirs = tmp_path / "theirs"
+    (theirs / "checkpoints").mkdir(parents=True)
+    torch.save({}, last := theirs / "checkpoints" / "last.ckpt")
+    hostile = {"self": str(tmp_path / "called"), "data": "x"}
+    own = {**cfg, where: {**value, **hostile} if isinstance(value, dict) else value}
+    OmegaConf.save(OmegaConf.create(own), theirs / "config.yaml")
+    with pytest.raises(UserError, match=told):
+        run(resumed({**cfg, "ckpt_path": str(last)}, []), theirs)
+    assert not (tmp_path / "called").exists()
 
 
 @pytest.mark.parametrize("blow", ["in_the_first_epoch", "in_the_first_best"])

@@ -8,10 +8,13 @@ from torch import Tensor, nn
 
 from ser.features.config import FeatureConfig
 from ser.features.pretrained import PRETRAINED, Pretrained
-from ser.features.transforms import FEATURES, FeatureError, FeatureSet
+from ser.features.transforms import FEATURES, FeatureError, FeatureSet, SpectralFeature
 from ser.features.voices import Scale, nonzero
 
 NORMALIZATIONS = ("none", "standard", "clip", "speaker")
+
+LARGEST_CLIP = 1 << 30
+"""Bytes that the frames of one clip may take."""
 
 DIMENSIONS = {
     **{name: feature.dimensions for name, feature in FEATURES.items()},
@@ -34,6 +37,29 @@ def features_of(config: FeatureConfig) -> FeatureSet | Pretrained:
             f"{list(config.names)} has none: take one of {', '.join(PRETRAINED)}, or leave them out"
         )
     return FeatureSet(config)
+
+
+def check_length(features: FeatureSet | Pretrained, length: int) -> None:
+    """Refuse clips of which the features of one would take more memory than ``LARGEST_CLIP``.
+
+    Args:
+        features: Of the clips.
+        length: Samples of a clip.
+
+    Raises:
+        FeatureError: They would, or ``length`` is no number of samples.
+    """
+    if not isinstance(length, int) or length < 1:
+        raise FeatureError(f"clips of {length!r} samples have no features: they must have 1 or more")
+    size = 4 * length
+    if isinstance(features, FeatureSet):
+        spectra = [one.spectrum.stft.n_fft for one in features.transforms if isinstance(one, SpectralFeature)]
+        size += 8 * max(spectra, default=1) * features.frames(length)
+    if size > LARGEST_CLIP:
+        raise FeatureError(
+            f"clips of {length:,} samples take {size / 2**30:.1f} GiB each in these features, and may take "
+            f"{LARGEST_CLIP / 2**30:.0f}: take a smaller datamodule.max_seconds, or a larger features.hop_length"
+        )
 
 
 class Normalizer(nn.Module):
@@ -118,6 +144,7 @@ class Frontend(nn.Module):
     def __init__(self, config: FeatureConfig, length: int) -> None:
         super().__init__()
         self.features = features_of(config)
+        check_length(self.features, length)
         self.config = self.features.load() if isinstance(self.features, Pretrained) else config
         self.normalizer = Normalizer(config.normalize, self.features.rows)
         self.length = length

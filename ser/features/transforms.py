@@ -17,6 +17,12 @@ from ser.features.config import FeatureConfig
 FILTER_GROUPS = 2
 """Of a mel filter bank. More groups are less work, but two threads of one process then wait longer for one another."""
 
+LARGEST_FRAME = 1 << 20
+"""Samples of a frame at most."""
+
+LARGEST_FILTERS = 1 << 24
+"""Numbers of a bank of mel filters at most, of all bins of all filters."""
+
 ZERO_CROSSING_THRESHOLD = 1e-10
 """Samples no larger than this count as zero, as in ``librosa.zero_crossings``."""
 
@@ -294,6 +300,12 @@ class FeatureSet(nn.Module):
             raise FeatureError(
                 f"features.n_fft={config.n_fft} and frame_length={config.frame_length} must be even and at least 2, "
                 f"and hop_length={config.hop_length} at least 1"
+            )
+        if max(sizes) > LARGEST_FRAME or config.n_mels * (config.n_fft // 2 + 1) > LARGEST_FILTERS:
+            raise FeatureError(
+                f"features.n_fft={config.n_fft}, frame_length={config.frame_length} and n_mels={config.n_mels} ask for "
+                f"too much: a frame has at most {LARGEST_FRAME:,} samples, and n_mels * (n_fft / 2 + 1) is at most "
+                f"{LARGEST_FILTERS:,}"
             )
         if config.pad_mode not in PAD_MODES:
             raise FeatureError(f"features.pad_mode={config.pad_mode!r} must be one of {', '.join(PAD_MODES)}")
