@@ -67,6 +67,19 @@ _MISSING = object()
 console = Console()
 
 
+def tell_corpus(message: str) -> None:
+    """Say on screen what a reader of a corpus warned of; for ``ser.corpora.clip.telling``."""
+    console.print(f"[yellow]corpus:[/yellow] {escape(message)}", soft_wrap=True, highlight=False)
+
+
+def tell_unusable(problems: Sequence[tuple[Clip, str]]) -> None:
+    """Say on screen how many clips can't be used, of which emotions, and why the first one can't."""
+    if problems:
+        emotions = _counted(Counter(clip.emotion for clip, _ in problems))
+        told = escape(f"({emotions}), such as {problems[0][1]}")
+        console.print(f"[red]{len(problems):,} clips can't be used[/red] {told}", soft_wrap=True, highlight=False)
+
+
 def announce(
     cfg: dict[str, Any], data: EmotionDataModule, network: EmotionNetwork, trainer: Trainer, left_out: dict[str, int]
 ) -> None:
@@ -80,6 +93,7 @@ def announce(
     if data.split.left_out:
         unshared = Counter(f"{clip.corpus} {clip.emotion}" for clip in data.split.left_out)
         console.print(f"Left out, for not all corpora have them: {escape(_counted(unshared))}")
+    tell_unusable(data.skipped)
     console.print(escape(leakage_line(data.leakage())), soft_wrap=True)
     if data.without_votes:
         console.print(f"{len(data.without_votes)} training clips got no vote for these emotions and keep their own")

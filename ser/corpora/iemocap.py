@@ -6,10 +6,9 @@ neutral, and happy with excited.
 """
 
 import re
-import warnings
 from pathlib import Path
 
-from ser.corpora.clip import Clip, CorpusError, sound_files
+from ser.corpora.clip import Clip, CorpusError, sound_files, warn
 from ser.corpora.facts import Facts
 from ser.corpora.reading import forbid_copies
 
@@ -86,17 +85,14 @@ def read(root: Path) -> list[Clip]:
         )
     unheard = sorted(labels.keys() - sound.keys())
     if unheard:
-        warnings.warn(
+        warn(
             f"left out {len(unheard)} utterances of IEMOCAP that have a label but no sound, "
-            f"such as {unheard[0]!r} in {root}",
-            stacklevel=2,
+            f"such as {unheard[0]!r} in {root}"
         )
     unlabelled = sorted(sound.keys() - labels.keys())
     if unlabelled:
-        warnings.warn(
-            f"left out {len(unlabelled)} sound files of IEMOCAP that have no label, "
-            f"such as {unlabelled[0]!r} in {root}",
-            stacklevel=2,
+        warn(
+            f"left out {len(unlabelled)} sound files of IEMOCAP that have no label, such as {unlabelled[0]!r} in {root}"
         )
     return clips
 
