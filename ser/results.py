@@ -31,6 +31,7 @@ from ser.corpora import SIDES, SYNTHETIC, Clip
 from ser.datamodule import EmotionDataModule
 from ser.errors import UserError
 from ser.evaluation import SCORES, Answers, cross_entropy, evaluate, write_answers
+from ser.explore import missing_classes
 from ser.figures import confusion_figure, groups_figure
 from ser.files import replacing
 from ser.metrics import by_class, measures
@@ -94,6 +95,8 @@ def announce(
         unshared = Counter(f"{clip.corpus} {clip.emotion}" for clip in data.split.left_out)
         console.print(f"Left out, for not all corpora have them: {escape(_counted(unshared))}")
     tell_unusable(data.skipped)
+    for side, emotions in missing_classes({side: data.side(side) for side in SIDES}).items():
+        console.print(f"[red]{side} has no clip of {escape(', '.join(emotions))}[/red]")
     console.print(escape(leakage_line(data.leakage())), soft_wrap=True)
     if data.without_votes:
         console.print(f"{len(data.without_votes)} training clips got no vote for these emotions and keep their own")

@@ -250,7 +250,8 @@ def load_data(cfg: dict[str, Any], device: torch.device) -> tuple[EmotionDataMod
         **cfg["datamodule"],
     )
     del recordings  # the data module lets go of them once they are in its bank
-    data.setup()
+    with telling(tell_corpus):  # of folders of noise and rooms
+        data.setup()
     return data, left_out
 
 

@@ -16,6 +16,7 @@ from ser.corpora.clip import (
     list_files,
     listing,
     spelling_key,
+    tidy,
     warn,
     warn_left_out,
 )
@@ -39,6 +40,9 @@ FEELINGS = set(EMOTIONS) | {
 }  # fmt: skip
 """Words by which a folder's name is taken for an emotion."""
 
+
+PERSON = re.compile(r"(actor|speaker|spk|spkr|subject|subj|participant|person|talker|user)[\W_]*\d+|\d{3,}")
+"""Names of folders that are speakers rather than emotions, in lower case."""
 
 NOT_PEOPLE = {
     "fold", "folds", "session", "sessions", "part", "parts", "batch", "set", "sets", "data", "dataset", "corpus",
@@ -115,6 +119,12 @@ def _roles(root: Path, levels: Sequence[tuple[str, ...]]) -> tuple[int | None, i
     if side is not None:
         warn(f"{root}: {listing(sorted(names[side]))} are taken for sides of a split, which split=official follows")
     if len(left) < 2:
+        if left and all(map(PERSON.fullmatch, map(tidy, uppermost))):
+            raise CorpusError(
+                f"{root}: {listing(sorted(uppermost))} are named as speakers and hold no folders of emotions, so "
+                "emotions are not known: take the corpus's own dataset= where it has one, or list the clips in a CSV "
+                "(dataset=manifest)"
+            )
         return side, None, left[0] if left else 0
     top, below = left[:2]
     pairs = {(own[top], own[below]) for own in levels if len(own) > max(top, below)}

@@ -22,8 +22,10 @@ from ser.corpora.clip import (
 )
 
 UNKNOWN = {
-    "", "nan", "none", "null", "nil", "unknown", "unk", "na", "n/a", "n.a", "nd", "n/d", "undefined", "missing",
-    "unspecified", "anonymous", "anon", "not available", "not known", "not specified", "not applicable", "no data",
+    "", "nan", "nat", "none", "null", "nil", "unknown", "unk", "unidentified", "na", "n/a", "n.a", "nd", "n/d",
+    "undefined", "missing", "unspecified", "anonymous", "anon", "not available", "not known", "not specified",
+    "not applicable", "no data", "unknown speaker", "speaker unknown", "unknown person", "unknown actor", "value!",
+    "ref!", "tbd", "tba", "todo", "empty", "blank", "unbekannt", "inconnu", "desconocido", "sconosciuto",
 }  # fmt: skip
 """What people and programs write where they don't know a value, as ``spelling_key`` has it, without ``SIGNS``."""
 
@@ -121,7 +123,7 @@ def forbid_copies(root: Path, names: Mapping[Path, str], corpus: str) -> None:
 
 def is_unknown(value: str) -> bool:
     """Whether a value says that it isn't known: it is empty, a question mark, a dash, or one of ``UNKNOWN``."""
-    return spelling_key(value).strip(SIGNS) in UNKNOWN
+    return spelling_key(value).replace("_", " ").replace("-", " ").strip(SIGNS) in UNKNOWN
 
 
 def whole_years(text: str) -> int | None:

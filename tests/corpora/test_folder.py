@@ -170,3 +170,16 @@ def test_what_systems_leave_behind_is_no_emotion(tmp_path: Path) -> None:
     clips, notes = told(tmp_path)
     assert len(clips) == 2
     assert notes == []
+
+
+@pytest.mark.parametrize("names", [("Actor_01/03-01-01.wav", "Actor_02/03-01-01.wav"), ("0011/a.wav", "0012/a.wav")])
+def test_folders_of_speakers_without_emotions_are_refused(tmp_path: Path, names: tuple[str, ...]) -> None:
+    touch(tmp_path, *names)
+    with pytest.raises(CorpusError, match="are named as speakers and hold no folders of emotions") as caught:
+        read(tmp_path)
+    assert "dataset=manifest" in str(caught.value)
+
+
+def test_classes_may_be_numbers(tmp_path: Path) -> None:
+    touch(tmp_path, "0/a.wav", "1/a.wav", "12/a.wav")
+    assert {clip.emotion for clip in read(tmp_path)} == {"0", "1", "12"}
