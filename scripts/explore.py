@@ -7,6 +7,7 @@ leaves on its sides. Writes clips.csv and pictures: label counts, lengths, a raw
 
 import argparse
 import sys
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -18,16 +19,17 @@ from rich.markup import escape
 from rich.table import Table
 
 from ser.audio import open_sound
-from ser.bank import WaveformBank, decode_clips, fingerprints
+from ser.bank import WaveformBank, decode_clips, fingerprints, reasons
 from ser.cli import suit_terminal
 from ser.config import compose_words
 from ser.corpora import SIDES, read_corpora
+from ser.corpora.clip import telling
 from ser.errors import UserError
 from ser.explore import Survey, first_clip, missing_classes, survey, write_clips
 from ser.features import FeatureConfig, FeatureSet
 from ser.figures import counts_figure, lengths_figure, log_mel_figure, waveforms_figure
-from ser.labels import Labels
-from ser.results import leakage_line
+from ser.labels import Labels, refuse_lost
+from ser.results import leakage_line, tell_corpus, tell_unusable
 from ser.splits import SplitError, split_clips
 
 LISTED = 10
@@ -59,17 +61,21 @@ def explore(cfg: dict[str, Any], out: Path, emotion: str | None = None, place: i
     """Print and write all there is to know of the corpus of ``cfg``; with ``emotion`` one clip of it, too.
 
     Raises:
-        UserError: The corpus can't be read, or there is no such clip.
+        UserError: The corpus can't be read, an emotion has no clip that can be used, or there is no such clip. What is
+            known of the corpus was told and written before.
     """
-    clips, left_out = Labels(**cfg["labels"]).apply(read_corpora(cfg["dataset"]))
+    with telling(tell_corpus):
+        read = read_corpora(cfg["dataset"])
+    clips, left_out = Labels(**cfg["labels"]).apply(read)
     recordings = decode_clips(clips, cfg["features"]["sample_rate"])
     found = survey(clips, recordings)
     out.mkdir(parents=True, exist_ok=True)
     tell(found, left_out)
-    tell_split(cfg, found, fingerprints(recordings))
-    write_clips(out / "clips.csv", found)
     if found.usable:
-        draw(found, cfg, out)
+        tell_split(cfg, found, fingerprints(recordings))
+    write_clips(out / "clips.csv", found)
+    refuse_lost(clips, reasons(recordings))
+    draw(found, cfg, out)
     if emotion is not None:
         position, clip, _ = first_clip(found, emotion, place)
         with open_sound(clip.path, cfg["features"]["sample_rate"]) as file:
@@ -86,6 +92,7 @@ def tell(found: Survey, left_out: dict[str, int]) -> None:
         f"{len(found.clips):,} clips, {found.hours:.2f} hours, {len(speakers)} speakers"
         + (f"; the speaker of {unknown:,} clips is not known" if unknown else "")
     )
+    tell_unusable(found.problems)
     if left_out:
         console.print(f"left out by labels: {', '.join(f'{count:,} {name}' for name, count in left_out.items())}")
     table = Table("emotion", "clips", "speakers")
@@ -122,7 +129,10 @@ def tell_split(cfg: dict[str, Any], found: Survey, twins: dict[str, str | None])
     sides = {side: [clip for clip in getattr(split, side) if clip.name in usable] for side in SIDES}
     sizes = ", ".join(f"{len(own):,} {side}" for side, own in sides.items())
     console.print(f"split={name} ({split.hash}): {sizes}")
-    console.print(escape(leakage_line(split.leakage())), soft_wrap=True)
+    console.print(
+        escape(leakage_line(replace(split, train=sides["train"], val=sides["val"], test=sides["test"]).leakage())),
+        soft_wrap=True,
+    )
     for side, emotions in missing_classes(sides).items():
         console.print(f"[red]{side} has no clip of {escape(', '.join(emotions))}[/red]")
 

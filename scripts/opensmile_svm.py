@@ -28,16 +28,27 @@ from sklearn.preprocessing import StandardScaler
 from sklearn.svm import SVC
 
 from ser.audio import Recording, read_audio
-from ser.bank import INT16_SCALE, decode_clips, fingerprints, refuse_skipped
+from ser.bank import INT16_SCALE, decode_clips, fingerprints, reasons, refuse_skipped
 from ser.cache import cached, code, digest_of
 from ser.calibration import calibrate, calibration_report
 from ser.cli import suit_terminal
 from ser.config import compose_words
 from ser.corpora import SIDES, read_corpora
+from ser.corpora.clip import telling
 from ser.errors import UserError
 from ser.evaluation import answers_about
-from ser.labels import Labels
-from ser.results import GIT_REVISION, describe_dataset, leakage_line, scored, show, started_as, versions, write
+from ser.labels import Labels, refuse_lost
+from ser.results import (
+    GIT_REVISION,
+    describe_dataset,
+    leakage_line,
+    scored,
+    show,
+    started_as,
+    tell_corpus,
+    versions,
+    write,
+)
 from ser.splits import split_clips
 
 FUNCTIONALS = ("ComParE_2016", "eGeMAPSv02")
@@ -113,19 +124,22 @@ def run(name: str, cfg: dict[str, Any], folder: Path, command: list[str]) -> dic
     """
     began = time.perf_counter()
     opensmile_version = version("opensmile")
-    clips, left_out = Labels(**cfg["labels"]).apply(read_corpora(cfg["dataset"]))
+    with telling(tell_corpus):
+        read = read_corpora(cfg["dataset"])
+    clips, left_out = Labels(**cfg["labels"]).apply(read)
     cache = cfg["datamodule"]["cache"]
     keep = None if cache is None else Path(cache).expanduser()
     outcomes = decode_clips(clips, SAMPLE_RATE, keep)
-    split = split_clips(clips, fingerprints=fingerprints(outcomes), **cfg["split"])
-    skipped = {clip: str(found) for clip, found in outcomes.items() if not isinstance(found, Recording)}
+    skipped = reasons(outcomes)
     refuse_skipped(list(skipped.values()), cfg["dataset"]["strict"])
+    refuse_lost(clips, skipped)
+    split = split_clips(clips, fingerprints=fingerprints(outcomes), **cfg["split"])
     recordings = {clip: found for clip, found in sorted(outcomes.items()) if isinstance(found, Recording)}
     place = {clip: row for row, clip in enumerate(recordings)}
     usable = {side: [clip for clip in getattr(split, side) if clip.name in place] for side in SIDES}
     if empty := [side for side, own in usable.items() if not own]:
-        reasons = "; ".join(list(skipped.values())[:3])
-        raise UserError(f"no usable clip is left for {' and '.join(empty)} ({reasons})")
+        why = "; ".join(list(skipped.values())[:3])
+        raise UserError(f"no usable clip is left for {' and '.join(empty)} ({why})")
     inputs = _kept(name, list(recordings.values()), keep)
 
     labels = sorted({clip.emotion for own in usable.values() for clip in own})

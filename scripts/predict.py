@@ -27,7 +27,7 @@ from rich.table import Table
 from ser.audio import MIN_SECONDS, AudioError
 from ser.calibration import UNCALIBRATED
 from ser.cli import suit_terminal
-from ser.corpora.clip import sound_files
+from ser.corpora.clip import list_files, telling, warn_left_out
 from ser.errors import UserError
 from ser.features import Voice
 from ser.figures import timeline_figure
@@ -54,7 +54,7 @@ def find(words: Sequence[str], listed: Iterable[str] = ()) -> list[Path]:
         if word == "-":
             paths += [Path(line.rstrip("\r\n")) for line in listed if line.strip()]
         elif Path(word).is_dir():
-            inside = list(sound_files(Path(word)))
+            inside = inside_of(Path(word))
             if not inside:
                 raise UserError(f"{word} holds no sound file")
             paths += inside
@@ -63,10 +63,18 @@ def find(words: Sequence[str], listed: Iterable[str] = ()) -> list[Path]:
             if not matching:
                 raise UserError(f"{word} matches no file")
             for match in map(Path, matching):
-                paths += sound_files(match) if match.is_dir() else [match]
+                paths += inside_of(match) if match.is_dir() else [match]
         else:
             paths.append(Path(word))
     return paths
+
+
+def inside_of(folder: Path) -> list[Path]:
+    """The files of a folder that end as sound does, those that can't be read among them; others are counted."""
+    with telling(lambda message: console.print(shown(message), soft_wrap=True, highlight=False)):
+        found = list_files(folder)
+        warn_left_out(folder, found.others, "are no sound files by their endings")
+    return sorted(found.sounds + found.foreign)
 
 
 def write_each(answers: Iterable[Answer], tables: Sequence["Writer"]) -> Iterator[Answer]:

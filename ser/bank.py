@@ -313,6 +313,11 @@ def _read_regular(path: Path, sample_rate: int) -> Recording | AudioError:
     return _read_or_error(path, sample_rate)
 
 
+def reasons(recordings: Mapping[str, Recording | AudioError]) -> dict[str, str]:
+    """Clip's name → why it can't be used, of those that can't."""
+    return {name: str(found) for name, found in recordings.items() if isinstance(found, AudioError)}
+
+
 def fingerprints(recordings: Mapping[str, Recording | AudioError]) -> dict[str, str | None]:
     """Clip's name → what equals that of another clip if both decode to the same samples; None for what has none."""
     return {

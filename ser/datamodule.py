@@ -17,9 +17,10 @@ from ser.augment import Augment, SpecAugment
 from ser.bank import WaveformBank, as_tensor, decode_clips, refuse_skipped
 from ser.cache import cached, code, digest_of, read_array
 from ser.corpora import SIDES, Clip
-from ser.corpora.clip import person
+from ser.corpora.clip import person, spelling_key
 from ser.errors import UserError
 from ser.features import FeatureConfig, Frontend, Moments, Scale, Voice, VoicePrior
+from ser.labels import refuse_lost
 from ser.models import Batch
 from ser.samplers import EpochSampler, dealt, share_of
 from ser.splits import Leakage, Split
@@ -320,14 +321,17 @@ class EmotionDataModule(LightningDataModule):
             Those of them who speak in test clips, sorted.
         """
         self._heard_elsewhere |= set(people)
-        return sorted(self._heard_elsewhere & {person(clip) for clip in self.side("test")})
+        return sorted({str(person(clip)) for clip in self._heard_before()})
+
+    def _heard_before(self) -> list[Clip]:
+        """The test clips whose speakers, however they are spelt, were heard in another training."""
+        keys = set(map(spelling_key, self._heard_elsewhere))
+        return [clip for clip in self.side("test") if (who := person(clip)) and spelling_key(who) in keys]
 
     def leakage(self) -> Leakage:
         """What is on two sides of the split, and of the test speakers also those who were heard in another training."""
         found = self.split.leakage()
-        elsewhere = {
-            clip.speaker for clip in self.side("test") if clip.speaker and person(clip) in self._heard_elsewhere
-        }
+        elsewhere = {str(clip.speaker) for clip in self._heard_before()}
         unknown = found.unknown or "" in self._heard_elsewhere
         return replace(found, heard=sorted({*found.heard, *elsewhere}), unknown=unknown)
 
@@ -379,6 +383,7 @@ class EmotionDataModule(LightningDataModule):
             if outcome.remarks:
                 self.remarks[clip.name] = outcome.remarks
         refuse_skipped([reason for _, reason in self.skipped], self.strict)
+        refuse_lost([clip for _, clip in ordered], {clip.name: reason for clip, reason in self.skipped})
         for side in SIDES:
             if not positions[side]:
                 reasons = "; ".join(reason for _, reason in self.skipped[:3])

@@ -1,10 +1,13 @@
 """Which emotions a run tells apart: classes merged, kept and dropped, over one corpus or several."""
 
+import json
+import re
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 
 from ser.corpora import Clip
+from ser.corpora.reading import is_unknown
 from ser.errors import UserError
 
 
@@ -32,7 +35,8 @@ class Labels:
         Votes are merged along with the classes.
 
         Raises:
-            LabelError: A name is no emotion of the clips, or fewer than two classes are left.
+            LabelError: A name is no emotion of the clips, fewer than two classes are left, or one that is left says
+                that the emotion isn't known.
         """
         for option in ("merge", "keep", "drop"):
             if isinstance(given := getattr(self, option), str):
@@ -52,8 +56,42 @@ class Labels:
                 f"labels leave {', '.join(sorted(staying)) or 'nothing'} of {', '.join(sorted(classes))}; "
                 "a run needs at least two emotions: see labels.keep= and labels.drop="
             )
+        if nothing := sorted(filter(is_unknown, staying)):
+            count = sum(clip.emotion in nothing for clip in merged)
+            raise LabelError(
+                f"{count:,} clips have the label {', '.join(map(repr, nothing))}, which says that their emotion isn't "
+                f"known: labels.drop={_typed(nothing)} leaves them out, and labels.merge= "
+                "gives the class another name"
+            )
         left_out = Counter(clip.emotion for clip in merged if clip.emotion not in staying)
         return [clip for clip in merged if clip.emotion in staying], dict(sorted(left_out.items()))
+
+
+def refuse_lost(clips: Sequence[Clip], unusable: Mapping[str, str]) -> None:
+    """Refuse classes none of whose clips can be used.
+
+    Args:
+        clips: Of the classes that a run is to tell apart.
+        unusable: Clip's name → why it can't be used.
+
+    Raises:
+        LabelError: There are such classes; the message names them, and why.
+    """
+    shown = {clip.emotion for clip in clips if clip.name not in unusable}
+    lost = [clip for clip in clips if clip.emotion not in shown]
+    if lost:
+        names = sorted({clip.emotion for clip in lost})
+        advice = f", or leave them out (labels.drop={_typed(names)})" if len(shown) > 1 else ""
+        raise LabelError(
+            f"no usable clip of {', '.join(names)}: {len(lost):,} clips can't be used, such as "
+            f"{unusable[lost[0].name]}; mend them{advice}"
+        )
+
+
+def _typed(names: Sequence[str]) -> str:
+    """A list as it is typed on a command line."""
+    plain = all(re.fullmatch(r"\w+", name) for name in names)
+    return f"[{','.join(names)}]" if plain else f"'{json.dumps(names, ensure_ascii=False)}'"
 
 
 def _check(option: str, given: Sequence[str] | Mapping[str, str], known: set[str], shown: set[str]) -> None:

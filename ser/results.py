@@ -32,6 +32,7 @@ from ser.corpora import SIDES, SYNTHETIC, Clip
 from ser.datamodule import EmotionDataModule, voice_of
 from ser.errors import UserError
 from ser.evaluation import SCORES, Answers, cross_entropy, enrolment_line, evaluate, write_answers
+from ser.explore import missing_classes
 from ser.figures import confusion_figure, groups_figure
 from ser.files import replacing
 from ser.metrics import by_class, measures
@@ -74,6 +75,19 @@ _MISSING = object()
 console = Console()
 
 
+def tell_corpus(message: str) -> None:
+    """Say on screen what a reader of a corpus warned of; for ``ser.corpora.clip.telling``."""
+    console.print(f"[yellow]corpus:[/yellow] {escape(message)}", soft_wrap=True, highlight=False)
+
+
+def tell_unusable(problems: Sequence[tuple[Clip, str]]) -> None:
+    """Say on screen how many clips can't be used, of which emotions, and why the first one can't."""
+    if problems:
+        emotions = _counted(Counter(clip.emotion for clip, _ in problems))
+        told = escape(f"({emotions}), such as {problems[0][1]}")
+        console.print(f"[red]{len(problems):,} clips can't be used[/red] {told}", soft_wrap=True, highlight=False)
+
+
 def announce(
     cfg: dict[str, Any], data: EmotionDataModule, network: EmotionNetwork, trainer: Trainer, left_out: dict[str, int]
 ) -> None:
@@ -87,6 +101,9 @@ def announce(
     if data.split.left_out:
         unshared = Counter(f"{clip.corpus} {clip.emotion}" for clip in data.split.left_out)
         console.print(f"Left out, for not all corpora have them: {escape(_counted(unshared))}")
+    tell_unusable(data.skipped)
+    for side, emotions in missing_classes({side: data.side(side) for side in SIDES}).items():
+        console.print(f"[red]{side} has no clip of {escape(', '.join(emotions))}[/red]")
     console.print(escape(leakage_line(data.leakage())), soft_wrap=True)
     if data.prior is not None:
         console.print(escape(voices_line(data)), soft_wrap=True)

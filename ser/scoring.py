@@ -8,18 +8,19 @@ from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
+from rich.markup import escape
 from rich.progress import track
 
 from ser.audio import Recording
-from ser.bank import decode_clips, fingerprints, refuse_skipped
+from ser.bank import decode_clips, fingerprints, reasons, refuse_skipped
 from ser.callbacks import read_checkpoint
 from ser.corpora import Clip, read_corpora
-from ser.corpora.clip import person
+from ser.corpora.clip import person, spelling_key, telling
 from ser.errors import UserError
-from ser.labels import Labels
+from ser.labels import Labels, refuse_lost
 from ser.models import name_of
 from ser.recognizer import TOO_LOUD, Recognizer
-from ser.results import console, describe_dataset
+from ser.results import console, describe_dataset, tell_corpus, tell_unusable
 from ser.splits import Split, split_clips
 
 BATCH = 64
@@ -58,10 +59,14 @@ def trial_of(cfg: dict[str, Any], side: str, recognizers: Sequence[Recognizer]) 
         UserError: The corpus can't be used, it shares fewer than two emotions with a checkpoint, or not the same ones
             with each.
     """
-    clips, dropped = Labels(**cfg["labels"]).apply(read_corpora(cfg["dataset"]))
+    with telling(tell_corpus):
+        read = read_corpora(cfg["dataset"])
+    clips, dropped = Labels(**cfg["labels"]).apply(read)
     labels = _shared(clips, recognizers)
     first, *others = dict.fromkeys(recognizer.sample_rate for recognizer in recognizers)
     decoded = {first: decode_clips(clips, first)}
+    if any(isinstance(found, Recording) for found in decoded[first].values()):
+        refuse_lost([clip for clip in clips if clip.emotion in labels], reasons(decoded[first]))
     split = Split([], [], clips)
     if side != "all":
         split = split_clips(clips, fingerprints=fingerprints(decoded[first]), **cfg["split"])
@@ -82,7 +87,28 @@ def trial_of(cfg: dict[str, Any], side: str, recognizers: Sequence[Recognizer]) 
         rate: {clip.name: found for clip in usable if isinstance(found := recordings[clip.name], Recording)}
         for rate, recordings in decoded.items()
     }
-    return Trial(usable, labels, split, heard, skipped, dict(sorted({**dropped, **unshared}.items())))
+    trial = Trial(usable, labels, split, heard, skipped, dict(sorted({**dropped, **unshared}.items())))
+    _tell(trial, side, clips, sum(dropped.values()), recognizers[0])
+    return trial
+
+
+def _tell(trial: Trial, side: str, clips: Sequence[Clip], dropped: int, recognizer: Recognizer) -> None:
+    """Say on screen which clips count, and which do not, and why."""
+    among = f"{len(clips) + dropped:,} clips" if side == "all" else f"{len(clips):,} clips of {side}"
+    console.print(
+        f"{len(trial.clips):,} of {among} are scored, those of "
+        f"{len(trial.labels)} emotions: {escape(', '.join(trial.labels))}",
+        soft_wrap=True,
+    )
+    if trial.left_out:
+        told = ", ".join(f"{count:,} {name}" for name, count in trial.left_out.items())
+        console.print(f"Left out by labels, or because no checkpoint knows them: {escape(told)}", soft_wrap=True)
+    if unseen := [label for label in recognizer.labels if label not in trial.labels]:
+        console.print(
+            f"No clip shows {escape(', '.join(unseen))}, which the checkpoint knows, so it is not asked for them",
+            soft_wrap=True,
+        )
+    tell_unusable([(clip, trial.skipped[clip.name]) for clip in clips if clip.name in trial.skipped])
 
 
 def _shared(clips: Sequence[Clip], recognizers: Sequence[Recognizer]) -> list[str]:
@@ -166,7 +192,8 @@ def describe_checkpoint(path: Path, clips: Sequence[Clip]) -> dict[str, Any]:
     """
     kept = read_checkpoint(path)
     speakers, known = _people(clips), kept["EmotionDataModule"].get("heard")
-    heard = None if known is None or "" in known else len(speakers & set(known))
+    keys = set(map(spelling_key, known or ()))
+    heard = None if known is None or "" in keys else sum(spelling_key(name) in keys for name in speakers)
     return {
         "features": "_".join(kept["EmotionDataModule"]["features"]["names"]),
         "model": name_of(kept["network"]),

@@ -186,7 +186,7 @@ def _listing(names: Sequence[str]) -> str:
 def stratified(clips: list[Clip], seed: int = 42, test: float = 0.3, val: float = 0.05) -> Split:
     """By emotion, with speakers on both sides: the report's split.
 
-    Clips sorted by name go through scikit-learn's ``train_test_split`` twice, stratified by the integer label.
+    Clips sorted by name go through scikit-learn's ``train_test_split`` twice, stratified by emotion.
 
     Args:
         clips: Sorted by name.
@@ -198,10 +198,9 @@ def stratified(clips: list[Clip], seed: int = 42, test: float = 0.3, val: float 
         SplitError: An emotion has too few clips.
     """
     emotions = np.array([clip.emotion for clip in clips])
-    _, labels = np.unique(emotions, return_inverse=True)
     try:
-        rest, test_side = train_test_split(np.arange(len(clips)), test_size=test, random_state=seed, stratify=labels)
-        train, val_side = train_test_split(rest, test_size=val, random_state=seed, stratify=labels[rest])
+        rest, test_side = train_test_split(np.arange(len(clips)), test_size=test, random_state=seed, stratify=emotions)
+        train, val_side = train_test_split(rest, test_size=val, random_state=seed, stratify=emotions[rest])
     except ValueError as error:
         names, counts = np.unique(emotions, return_counts=True)
         raise SplitError(

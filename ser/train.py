@@ -23,7 +23,7 @@ from omegaconf import DictConfig
 from rich.markup import escape
 
 from ser.augment import Augment
-from ser.bank import decode_clips, fingerprints
+from ser.bank import decode_clips, fingerprints, reasons
 from ser.calibration import Calibration, calibrate, calibration_report
 from ser.callbacks import (
     AverageWeights,
@@ -49,12 +49,13 @@ from ser.config import (
     typed_words,
 )
 from ser.corpora import read_corpora
+from ser.corpora.clip import telling
 from ser.datamodule import ENROLMENTS, EmotionDataModule
 from ser.errors import UserError
 from ser.evaluation import Answers, answers_about
 from ser.features import FeatureConfig
 from ser.files import file_error, remove_unfinished
-from ser.labels import Labels
+from ser.labels import Labels, refuse_lost
 from ser.models import NETWORKS, EmotionNetwork
 from ser.ranks import LostRankError, alone_in, check_ranks, together
 from ser.recognizer import add_calibration, remove_calibration
@@ -67,6 +68,7 @@ from ser.results import (
     scored,
     show,
     started_as,
+    tell_corpus,
     write,
     write_choices,
 )
@@ -279,10 +281,13 @@ def load_data(cfg: dict[str, Any], device: torch.device) -> tuple[EmotionDataMod
         The data module, and how many clips of each class ``labels`` left out.
     """
     dataset = cfg["dataset"]
-    clips, left_out = Labels(**cfg["labels"]).apply(read_corpora(dataset))
+    with telling(tell_corpus):
+        read = read_corpora(dataset)
+    clips, left_out = Labels(**cfg["labels"]).apply(read)
     cache, mapped = cfg["datamodule"]["cache"], cfg["datamodule"]["bank"] == "mmap"
     folder = None if cache is None else Path(cache).expanduser()
     recordings = decode_clips(clips, cfg["features"]["sample_rate"], folder, mapped)
+    refuse_lost(clips, reasons(recordings))
     data = EmotionDataModule(
         split_clips(clips, fingerprints=fingerprints(recordings), **cfg["split"]),
         FeatureConfig(**cfg["features"]),
@@ -296,7 +301,8 @@ def load_data(cfg: dict[str, Any], device: torch.device) -> tuple[EmotionDataMod
         **cfg["datamodule"],
     )
     del recordings  # the data module lets go of them once they are in its bank
-    data.setup()
+    with telling(tell_corpus):  # of folders of noise and rooms
+        data.setup()
     return data, left_out
 
 

@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 
 from ser.corpora import EMOTIONS, Clip
-from ser.labels import LabelError, Labels
+from ser.labels import LabelError, Labels, refuse_lost
 from tests.helpers import composed
 
 
@@ -190,3 +190,28 @@ def test_one_word_in_place_of_a_list_is_refused() -> None:
     clips = [Clip(str(i), Path(str(i)), emotion) for i, emotion in enumerate("ab")]
     with pytest.raises(LabelError, match=r"labels\.keep=ab is one word; write labels\.keep='\[ab\]'"):
         Labels(keep="ab").apply(clips)
+
+
+@pytest.mark.parametrize("word", ["nan", "?", "none", "n/a", "unknown"])
+def test_a_label_that_says_nothing_is_known_is_refused_unless_it_is_dropped_or_renamed(word: str) -> None:
+    given = clips("happy", "sad", word, word)
+    message = refusal(Labels(), given)
+    assert f"2 clips have the label {word!r}, which says that their emotion isn't known: labels.drop=" in message
+    assert classes(Labels(drop=[word]), given) == ["happy", "sad"]
+    assert classes(Labels(keep=["happy", "sad"]), given) == ["happy", "sad"]
+    assert classes(Labels(merge={word: "undecided"}), given) == ["happy", "sad", "undecided", "undecided"]
+
+
+def test_a_class_without_a_usable_clip_is_refused() -> None:
+    given = clips("happy", "sad", "very sad", "sad")
+    refuse_lost(given, {"mine/1": "it is empty"})
+    with pytest.raises(LabelError) as caught:
+        refuse_lost(given, {"mine/1": "1.wav: it is empty", "mine/3": "3.wav: too"})
+    assert str(caught.value) == (
+        "no usable clip of sad: 2 clips can't be used, such as 1.wav: it is empty; mend them, or leave them out "
+        "(labels.drop=[sad])"
+    )
+    with pytest.raises(LabelError, match=r"such as empty; mend them$"):
+        refuse_lost(given[:2], {"mine/1": "empty"})
+    with pytest.raises(LabelError, match=r"labels\.drop='\[\"very sad\"\]'"):
+        refuse_lost(given, {"mine/2": "it is empty"})

@@ -239,6 +239,7 @@ def test_no_split_of_that_name() -> None:
 def test_too_few_clips_of_an_emotion() -> None:
     message = refusal([clip(str(i), "rare" if i == 0 else "happy") for i in range(20)], "stratified")
     assert "'rare': 1" in message
+    assert "Classes with too few members are: ['rare']" in message
     assert "record more clips of the rare emotions" in message
     assert "split.test=" in message
 

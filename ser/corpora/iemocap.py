@@ -6,10 +6,10 @@ neutral, and happy with excited.
 """
 
 import re
-import warnings
+from collections.abc import Sequence
 from pathlib import Path
 
-from ser.corpora.clip import Clip, CorpusError, sound_files
+from ser.corpora.clip import Clip, CorpusError, list_files, warn
 from ser.corpora.facts import Facts
 from ser.corpora.reading import forbid_copies
 
@@ -63,8 +63,9 @@ def read(root: Path) -> list[Clip]:
         CorpusError: There are no labels or no sound for them, a label is not known, an utterance has two labels that
             differ, or two files carry the same name.
     """
-    labels = _labels(root)
-    files = [path for path in sound_files(root) if path.parts[-4:-2] == ("sentences", "wav")]
+    found = list_files(root)
+    labels = _labels(root, found.others)
+    files = [path for path in found.sounds if path.parts[-4:-2] == ("sentences", "wav")]
     forbid_copies(root, {path: path.stem for path in files}, "IEMOCAP")
     sound = {path.stem: path for path in files}
     clips = [
@@ -86,26 +87,23 @@ def read(root: Path) -> list[Clip]:
         )
     unheard = sorted(labels.keys() - sound.keys())
     if unheard:
-        warnings.warn(
+        warn(
             f"left out {len(unheard)} utterances of IEMOCAP that have a label but no sound, "
-            f"such as {unheard[0]!r} in {root}",
-            stacklevel=2,
+            f"such as {unheard[0]!r} in {root}"
         )
     unlabelled = sorted(sound.keys() - labels.keys())
     if unlabelled:
-        warnings.warn(
-            f"left out {len(unlabelled)} sound files of IEMOCAP that have no label, "
-            f"such as {unlabelled[0]!r} in {root}",
-            stacklevel=2,
+        warn(
+            f"left out {len(unlabelled)} sound files of IEMOCAP that have no label, such as {unlabelled[0]!r} in {root}"
         )
     return clips
 
 
-def _labels(root: Path) -> dict[str, re.Match[str]]:
+def _labels(root: Path, files: Sequence[Path]) -> dict[str, re.Match[str]]:
     """The line of each utterance that gives its label, by the utterance's name."""
     labels: dict[str, re.Match[str]] = {}
-    for path in sorted(root.rglob("dialog/EmoEvaluation/*.txt")):
-        if any(part.startswith(".") for part in path.relative_to(root).parts):
+    for path in files:
+        if path.parts[-3:-1] != ("dialog", "EmoEvaluation") or path.suffix != ".txt":
             continue
         # Other lines are single raters' opinions. Their remarks are not always UTF-8.
         for line in path.read_text(encoding="utf-8", errors="replace").splitlines():

@@ -112,7 +112,7 @@ def test_one_warning_tells_how_many_strays_there_are(tmp_path: Path) -> None:
 
 
 def test_what_is_no_sound_is_passed_over(tmp_path: Path) -> None:
-    touch(tmp_path, "1001_DFA_ANG_XX.wav", "1002_DFA_ANG_XX.flv", "SentenceFilenames.csv", "LICENSE")
+    touch(tmp_path, "1001_DFA_ANG_XX.wav", "1001_DFA_ANG_XX.flv", "SentenceFilenames.csv", "LICENSE")
     (tmp_path / "1003_DFA_ANG_XX.wav").mkdir()
     assert len(read(tmp_path)) == 1
 

@@ -249,3 +249,11 @@ def test_a_second_copy_is_an_error_that_says_where_to_point(tmp_path: Path) -> N
         read(tmp_path)
     assert f"dataset.root= at {tmp_path / 'IEMOCAP_full_release'}, which" in str(caught.value)
     assert len(read(tmp_path / "IEMOCAP_full_release")) == 13
+
+
+def test_sessions_may_be_links(tmp_path: Path) -> None:
+    make(tmp_path / "there")
+    (tmp_path / "here").mkdir()
+    for session in (tmp_path / "there").iterdir():
+        (tmp_path / "here" / session.name).symlink_to(session)
+    assert len(read(tmp_path / "here")) == len(read(tmp_path / "there"))

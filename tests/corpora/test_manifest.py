@@ -2,7 +2,7 @@ from pathlib import Path
 
 import pytest
 
-from ser.corpora.clip import Clip, CorpusError
+from ser.corpora.clip import Clip, CorpusError, CorpusWarning, telling
 from ser.corpora.manifest import KNOWN, read
 
 
@@ -10,6 +10,14 @@ def manifest(folder: Path, *lines: str, encoding: str = "utf-8", newline: str = 
     path = folder / "clips.csv"
     path.write_bytes(newline.join([*lines, ""]).encode(encoding))
     return path
+
+
+def told(path: Path) -> tuple[list[Clip], list[str]]:
+    """The clips, and what is said of them without the manifest's own path."""
+    notes: list[str] = []
+    with telling(notes.append):
+        clips = read(path)
+    return clips, [note.removeprefix(f"{path}: ") for note in notes]
 
 
 def refusal(path: Path) -> str:
@@ -70,9 +78,9 @@ def test_quotes_spaces_and_blank_lines(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("header", "missing"),
     [
-        ("path,label", "no column emotion"),
-        ("file,emotion", "no column path"),
-        ("file,label", "no column emotion and path"),
+        ("path,feeling", "no column emotion"),
+        ("url,emotion", "no column path"),
+        ("url,feeling", "no column emotion and path"),
         ("Path;emotion", "no column emotion and path"),
     ],
 )
@@ -211,3 +219,138 @@ def test_what_can_not_be_a_path_is_an_error_with_its_line(tmp_path: Path, name: 
 @pytest.mark.parametrize("age", ["1000", "9" * 5000])
 def test_an_age_of_more_than_three_digits_is_refused(tmp_path: Path, age: str) -> None:
     assert "whole years" in refusal(manifest(tmp_path, "path,emotion,age", f"a.wav,sad,{age}"))
+
+
+@pytest.mark.parametrize(
+    ("one", "other", "shown"),
+    [
+        ("ann", "Ann", "'Ann' = 'ann'"),
+        ("1001", "1001.0", "'1001' = '1001.0'"),
+        ("7", "007", "'007' = '7'"),
+        ("Zo\u00eb", "Zoe\u0308", "'Zoe\\u0308' = 'Zo\\xeb'"),
+        ("Ann Lee", "Ann\u00a0Lee", "'Ann Lee' = 'Ann\\xa0Lee'"),
+        ("Ann Lee", "Ann  Lee", "'Ann  Lee' = 'Ann Lee'"),
+        ("ann", "\uff21nn\u200b", "'ann' = '\uff21nn\\u200b'"),
+        ("STRA\u00dfE", "strasse", "'STRA\u00dfE' = 'strasse'"),
+    ],
+)
+@pytest.mark.parametrize("column", ["speaker", "session"])
+def test_two_spellings_of_one_name_are_one_and_said(
+    tmp_path: Path, one: str, other: str, shown: str, column: str
+) -> None:
+    rows = [f"{i}.wav,sad,{name}" for i, name in enumerate((one, other, one, "bob"))]
+    clips, notes = told(manifest(tmp_path, f"path,emotion,{column}", *rows))
+    assert [getattr(clip, column) for clip in clips] == [one, one, one, "bob"]
+    assert len(notes) == 1
+    assert notes[0].startswith(f"{column}: 1 in several spellings, each taken for one: ")
+    assert sorted(notes[0].split(": ")[-1].split(" = ")) == sorted(shown.split(" = "))
+
+
+def test_names_that_only_look_alike_stay_apart(tmp_path: Path) -> None:
+    names = ["ann", "anna", "10", "100", "1.5", "1.50", "a/1", "b/1", "0", "m\u00fcller", "muller"]
+    rows = [f"{i}.wav,sad,{name}" for i, name in enumerate(names)]
+    clips, notes = told(manifest(tmp_path, "path,emotion,speaker", *rows))
+    assert [clip.speaker for clip in clips] == names
+    assert notes == []
+
+
+def test_emotions_are_merged_likewise(tmp_path: Path) -> None:
+    rows = [
+        f"{i}.wav,{name}"
+        for i, name in enumerate(("Very Sad", "very\u00a0sad", "VERY  SAD", "Very Sad", "1", "1.0", "1"))
+    ]
+    clips, notes = told(manifest(tmp_path, "path,emotion", *rows))
+    assert [clip.emotion for clip in clips] == ["very sad"] * 4 + ["1"] * 3
+    assert "emotion: 2 in several spellings" in notes[0]
+
+
+@pytest.mark.parametrize(
+    "word", ["?", "nan", "NaN", "None", "unknown", "n/a", "N/A", "-", "\u2013", "<NA>", "#N/A", "null"]
+)
+@pytest.mark.parametrize("column", [*KNOWN, "age"])
+def test_words_that_say_nothing_is_known_are_empty_and_counted(tmp_path: Path, word: str, column: str) -> None:
+    clips, notes = told(manifest(tmp_path, f"path,emotion,{column}", f"a.wav,sad,{word}", f"b.wav,sad,{word}"))
+    assert [getattr(clip, column) for clip in clips] == [None, None]
+    assert notes == [f"taken for not known: 2 {column} {word!r}"]
+
+
+@pytest.mark.parametrize("name", ["nancy", "nana", "Noone", "J.-P.", "-1", "x"])
+def test_names_are_no_such_words(tmp_path: Path, name: str) -> None:
+    clips, notes = told(manifest(tmp_path, "path,emotion,speaker", f"a.wav,sad,{name}"))
+    assert (clips[0].speaker, notes) == (name, [])
+
+
+@pytest.mark.parametrize(
+    ("headings", "as_told"),
+    [
+        ("Path,Emotion,Speaker", "'Path' as path, 'Emotion' as emotion, 'Speaker' as speaker"),
+        ("file,label,speaker_id", "'file' as path, 'label' as emotion, 'speaker_id' as speaker"),
+        ("File Name,class,Actor-ID", "'File Name' as path, 'class' as emotion, 'Actor-ID' as speaker"),
+    ],
+)
+def test_common_headings_are_taken_and_said(tmp_path: Path, headings: str, as_told: str) -> None:
+    clips, notes = told(manifest(tmp_path, headings, "a.wav,sad,Ann"))
+    assert clips == [Clip("a.wav", tmp_path / "a.wav", "sad", speaker="Ann")]
+    assert notes == [f"columns are read under other headings: {as_told}"]
+
+
+def test_columns_that_are_not_used_are_named(tmp_path: Path) -> None:
+    clips, notes = told(manifest(tmp_path, "path,emotion,file,gender,take", "a.wav,sad,b.wav,Female,3"))
+    assert clips == [Clip("a.wav", tmp_path / "a.wav", "sad", sex="female")]
+    assert notes == [
+        "columns are read under other headings: 'gender' as sex",
+        "columns that are not used: 'file', 'take'",
+    ]
+
+
+@pytest.mark.parametrize("headings", ["path,emotion,emotion", "path,label,class", "path,emotion,spk,actor"])
+def test_two_headings_of_one_meaning_are_refused(tmp_path: Path, headings: str) -> None:
+    assert "both mean" in refusal(manifest(tmp_path, headings, "a.wav,sad,sad,sad"))
+
+
+@pytest.mark.parametrize("headings", ["start,end", "Start_Time,End_Time", "onset,offset", "begin,end (s)"])
+def test_labels_of_parts_of_files_are_refused_with_the_remedy(tmp_path: Path, headings: str) -> None:
+    message = refusal(manifest(tmp_path, f"path,{headings},emotion", "a.wav,0.3,1.2,sad"))
+    assert f"its columns {headings.replace(',', ', ')} tell which part of a file" in message
+    assert "ffmpeg -i FILE -ss START -to END" in message
+
+
+def test_a_row_with_a_cell_too_many_is_refused_with_its_line(tmp_path: Path) -> None:
+    path = manifest(tmp_path, "path,emotion,speaker", "a.wav,sad,1,,", "clips/a,b.wav,anger,1001")
+    assert "line 3 has 4 cells, and the first row names 3 columns: put what has a comma in it" in refusal(path)
+
+
+def test_whole_years_may_be_written_as_numbers_with_a_point(tmp_path: Path) -> None:
+    assert [clip.age for clip in read(manifest(tmp_path, "path,emotion,age", "a.wav,sad,30.0"))] == [30]
+
+
+def test_addresses_and_backslashes_are_paths(tmp_path: Path) -> None:
+    (tmp_path / "sub").mkdir()
+    (tmp_path / "sub" / "a b.wav").touch()
+    (tmp_path / "back\\slash.wav").touch()
+    address = (tmp_path / "sub" / "a b.wav").as_uri()
+    assert [clip.path for clip in read(manifest(tmp_path, "path,emotion", f"{address},sad"))] == [
+        tmp_path / "sub" / "a b.wav"
+    ]
+    clips = read(manifest(tmp_path, "path,emotion", "sub\\a b.wav,sad", "back\\slash.wav,sad"))
+    assert [clip.path for clip in clips] == [tmp_path / "sub" / "a b.wav", tmp_path / "back\\slash.wav"]
+
+
+def test_a_long_chain_of_originals_takes_no_time(tmp_path: Path) -> None:
+    rows = ["0.wav,sad,", *(f"{i}.wav,sad,{i - 1}.wav" for i in range(1, 5000))]
+    with pytest.MonkeyPatch.context() as patch:
+        calls, resolve = [], Path.resolve
+        patch.setattr(Path, "resolve", lambda path: calls.append(path) or resolve(path))
+        clips = read(manifest(tmp_path, "path,emotion,original", *reversed(rows)))
+    assert {clip.original for clip in clips} == {"0.wav", None}
+    assert len(calls) <= 5 * len(rows)
+
+
+def test_copies_of_a_file_that_is_not_listed_belong_together_however_it_is_written(tmp_path: Path) -> None:
+    path = manifest(tmp_path, "path,emotion,original", "a.wav,sad,lost.wav", "b.wav,sad,./lost.wav", "c.wav,sad,a.wav")
+    assert [clip.original for clip in read(path)] == ["lost.wav"] * 3
+
+
+def test_what_is_said_is_a_warning(tmp_path: Path) -> None:
+    with pytest.warns(CorpusWarning, match="columns that are not used: 'take'"):
+        read(manifest(tmp_path, "path,emotion,take", "a.wav,sad,1"))

@@ -121,7 +121,7 @@ def test_one_warning_tells_how_many_strays_there_are_and_whose(tmp_path: Path) -
 
 @pytest.mark.parametrize("suffix", [*SUFFIXES, ".WAV"])
 def test_every_suffix_in_any_case(tmp_path: Path, suffix: str) -> None:
-    touch(tmp_path, f"03-01-05-02-01-01-02{suffix}", "03-01-05-02-01-01-03.mp4", "._03-01-05-02-01-01-04.wav")
+    touch(tmp_path, f"03-01-05-02-01-01-02{suffix}", "03-01-05-02-01-01-02.mp4", "._03-01-05-02-01-01-04.wav")
     assert [clip.path.name for clip in read(tmp_path)] == [f"03-01-05-02-01-01-02{suffix}"]
 
 

@@ -74,7 +74,7 @@ def test_the_whole_release(tmp_path: Path, layout: str) -> None:
 
 @pytest.mark.parametrize("suffix", [*SUFFIXES, ".WAV"])
 def test_every_suffix_in_any_case(tmp_path: Path, suffix: str) -> None:
-    touch(tmp_path, f"DC_a01{suffix}", "DC_a02.avi", "._DC_a03.wav")
+    touch(tmp_path, f"DC_a01{suffix}", "DC_a01.avi", "._DC_a03.wav")
     assert [clip.path.name for clip in read(tmp_path)] == [f"DC_a01{suffix}"]
 
 

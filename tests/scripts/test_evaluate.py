@@ -258,3 +258,41 @@ def test_errors_end_in_words_and_leave_nothing(ask: Ask, people: Path, tmp_path:
         assert message in code
         assert screen == ""
         assert not out.exists()
+
+
+def test_what_counts_and_what_does_not_is_on_screen_before_the_score(ask: Ask, people: Path, tmp_path: Path) -> None:
+    with people.open(newline="", encoding="utf-8") as file:
+        rows = [(row["path"], row["emotion"].replace("sad", "boredom"), row["speaker"]) for row in csv.DictReader(file)]
+    words = ("dataset=manifest", f"dataset.root={manifest(people.with_name('half.csv'), rows)}")
+    code, screen = ask(*words, "--out", tmp_path / "out")
+    assert code == 0
+    before, _ = screen.split("Test, best")
+    assert "24 of 37 clips are scored, those of 2 emotions: anger, happy" in before
+    assert "Left out by labels, or because no checkpoint knows them: 12 boredom" in before
+    assert "No clip shows sad, which the checkpoint knows, so it is not asked for them" in before
+    assert "1 clips can't be used (1 happy), such as" in before
+
+
+def test_people_are_known_however_their_names_are_spelt(
+    ask: Ask, people: Path, trained: Trained, tmp_path: Path
+) -> None:
+    with people.open(newline="", encoding="utf-8") as file:
+        listed = list(csv.DictReader(file))
+    rows = [(row["path"], row["emotion"].title(), row["speaker"].upper()) for row in listed]
+    rows[:12] = [(path, emotion, f"{speaker.title()}\u200b") for path, emotion, speaker in rows[:12]]
+    words = ("dataset=manifest", f"dataset.root={manifest(people.with_name('spelt.csv'), rows)}")
+    _, screen = ask(*words, "--out", tmp_path / "out")
+    heard = len(speakers(trained.split.train) | speakers(trained.split.val))
+    assert f"{heard} of 12 test speakers were heard in training or validation." in screen
+    assert "corpus: speaker: 12 in several spellings, each taken for one: 'P00' = 'P00\\u200b'" in screen
+
+
+def test_a_class_without_a_usable_clip_is_refused_unless_it_is_dropped(ask: Ask, people: Path, tmp_path: Path) -> None:
+    rows = [(f"{emotion}_{take:02}.wav", emotion, "") for emotion in LABELS for take in range(3)]
+    lost = manifest(people.with_name("lost.csv"), [(path.replace("sad", "gone"), *rest) for path, *rest in rows])
+    words = ("--out", tmp_path / "out", "dataset=manifest", f"dataset.root={lost}")
+    code, _ = ask(*words)
+    assert isinstance(code, str)
+    assert code.startswith("error: no usable clip of sad: 3 clips can't be used, such as ")
+    assert "labels.drop=[sad]" in code
+    assert ask(*words, "labels.drop=[sad]")[0] == 0

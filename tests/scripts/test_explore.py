@@ -69,3 +69,25 @@ def test_a_corpus_that_is_not_there_is_an_error_without_a_traceback(tmp_path: Pa
     ran = run("dataset=folder", f"dataset.root={tmp_path / 'nowhere'}")
     assert ran.returncode == 1
     assert ran.stderr.startswith("error: folder is not at")
+
+
+def test_a_corpus_without_a_usable_clip_is_an_error_and_all_else_is_told(mine: Path, tmp_path: Path) -> None:
+    for path in mine.rglob("*.wav"):
+        path.write_text("no sound")
+    ran = run("dataset=folder", f"dataset.root={mine}", "--out", tmp_path / "out")
+    assert ran.returncode == 1
+    assert ran.stderr.startswith("error: no usable clip of happy, sad: 17 clips can't be used, such as ")
+    assert "17 clips can't be used (8 happy, 9 sad), such as" in ran.stdout
+    assert "test speakers were heard" not in ran.stdout
+    assert (tmp_path / "out/clips.csv").is_file()
+
+
+def test_a_class_without_a_usable_clip_is_an_error_unless_it_is_dropped(mine: Path, tmp_path: Path) -> None:
+    for name in ("anger", "calm"):
+        (mine / name).mkdir()
+    (mine / "anger/1.m4a").write_text("no sound")
+    words = ("--out", tmp_path / "out", "dataset=folder", f"dataset.root={mine}", "split.val=0.2")
+    ran = run(*words)
+    assert ran.returncode == 1
+    assert ran.stderr.startswith("error: no usable clip of anger, calm: 2 clips can't be used")
+    assert run(*words, "labels.drop=[anger,calm]").returncode == 0

@@ -310,6 +310,19 @@ def test_a_glob_that_matches_a_folder_takes_its_sounds(tmp_path: Path) -> None:
     assert find([f"{tmp_path}/*"]) == [tmp_path / "inside" / "a.wav"]
 
 
+def test_what_a_folder_holds_beside_sound_is_counted(ask: Ask, corpus: Path, tmp_path: Path) -> None:
+    for name in ("a.m4a", "b.webm", "notes.txt", "list.csv", "without"):
+        (tmp_path / name).write_text("no sound")
+    (tmp_path / "linked").symlink_to(corpus / "sad")
+    ended = ask(tmp_path)
+    assert ended.status == 1
+    assert "14 of 16 files read" in ended.told
+    assert ended.told.count("no answer") == 2
+    assert (
+        "left out 3 files that are no sound files by their endings (1 .csv, 1 .txt, 1 without an ending)" in ended.told
+    )
+
+
 @pytest.fixture
 def interview(tmp_path: Path) -> Path:
     """7.2 s: a high tone, digital silence, a low tone; stereo at another rate."""
