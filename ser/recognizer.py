@@ -1,25 +1,38 @@
-"""A checkpoint → answers about sound, with nothing else at hand."""
+"""A checkpoint → answers about sound, with nothing else at hand.
 
+A process that was forked off this one answers in one thread: torch's own would wait there for threads that were left
+behind.
+"""
+
+import io
+import os
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
+from typing import Any, BinaryIO
 
 import numpy as np
 import torch
 from torch import Tensor
 
-from ser.audio import AudioError, Recording, from_samples, read_audio
+from ser.audio import AudioError, Recording, from_samples, read_audio, read_stream
 from ser.bank import WaveformBank, decode
 from ser.calibration import Calibration
 from ser.callbacks import find_checkpoint, read_checkpoint, write_checkpoint
 from ser.ensemble import Ensemble
 from ser.errors import UserError
 from ser.features import FeatureConfig, Frontend, WeightsError
+from ser.files import as_path
 from ser.models import CHECKPOINT_FORMAT, KINDS, EmotionNetwork
 
 TOO_LOUD = "gives no finite answer: its samples are far beyond full scale"
 
-Sound = str | Path | np.ndarray | Tensor
+Samples = np.ndarray | Tensor | Sequence[float]
+Sound = str | Path | bytes | BinaryIO | Samples | tuple[Samples, int]
+
+if hasattr(os, "register_at_fork"):
+    os.register_at_fork(after_in_child=partial(torch.set_num_threads, 1))
 
 
 @dataclass(frozen=True)
@@ -30,11 +43,13 @@ class Answer:
         path: The file.
         probabilities: By label, in the checkpoint's order; empty where the file can't be read.
         error: Why it can't be read, or None.
+        remarks: What is odd about it, each a short phrase, as a recording has them.
     """
 
     path: Path
     probabilities: dict[str, float]
     error: str | None = None
+    remarks: tuple[str, ...] = ()
 
     @property
     def emotion(self) -> str | None:
@@ -130,24 +145,38 @@ class Recognizer:
         """Probability of each emotion, by label.
 
         Args:
-            sound: A file, or samples ``(time,)`` or ``(channel, time)``: floats with full scale at ±1, or integers
-                with that of their type.
+            sound: A file, or what one holds as bytes or an open binary file; or samples ``(time,)``,
+                ``(channel, time)`` or, as soundfile has them, ``(time, channel)``: floats with full scale at ±1, or
+                integers of 8, 16 or 32 bits with that of their type. Also samples and their rate in a tuple.
             sample_rate: Of the samples, in hertz.
 
         Raises:
-            AudioError: The sound is too short, holds NaN, or the file can't be read.
-            UserError: Samples come without their rate.
+            AudioError: The sound is too short, holds NaN, is far beyond full scale, or the file can't be read.
+            UserError: Samples come without their rate, or are none.
         """
-        if isinstance(sound, str | Path):
-            recording = read_audio(Path(sound), self.sample_rate)
-        elif sample_rate is None:
-            raise UserError("samples come without their rate: give sample_rate= in hertz")
-        else:
-            recording = from_samples(_as_floats(sound), sample_rate, self.sample_rate)
+        recording = self._recording(sound, sample_rate)
         probabilities = self.probabilities([recording])[0]
         if not probabilities.isfinite().all():
-            raise AudioError(f"{sound if isinstance(sound, str | Path) else 'the samples'}: {TOO_LOUD}")
+            raise AudioError(f"{sound if isinstance(sound, str | os.PathLike) else 'the samples'}: {TOO_LOUD}")
         return self._by_label(probabilities)
+
+    def _recording(self, sound: Sound, sample_rate: int | None) -> Recording:
+        heard = self.frontend.length
+        if isinstance(sound, str | os.PathLike):
+            return read_audio(as_path(sound), self.sample_rate, heard, pipes=True)
+        if isinstance(sound, bytes | bytearray | memoryview):
+            return read_stream(io.BytesIO(sound), "the bytes", self.sample_rate, heard)
+        if callable(getattr(sound, "read", None)):
+            return read_stream(sound, str(getattr(sound, "name", "the open file")), self.sample_rate, heard)
+        if isinstance(sound, tuple) and len(sound) == 2:
+            sound, sample_rate = _pair(sound, sample_rate)
+        if sample_rate is None:
+            raise UserError("samples come without their rate: give sample_rate= in hertz")
+        try:
+            rate = float(sample_rate)
+        except (TypeError, ValueError) as error:
+            raise UserError(f"sample_rate={sample_rate!r} must be a number, in hertz") from error
+        return from_samples(_as_floats(sound), rate, self.sample_rate)
 
     def probabilities(self, recordings: Sequence[Recording]) -> Tensor:
         """Of recordings at the recognizer's rate, ``(recording, class)``, on the host."""
@@ -167,15 +196,15 @@ class Recognizer:
     def answer(self, paths: Sequence[Path], batch_size: int = 32) -> Iterator[Answer]:
         """Answer file after file, in order, ``batch_size`` at a time; one that can't be read gets its error."""
         for start in range(0, len(paths), batch_size):
-            part = list(paths[start : start + batch_size])
-            outcomes = decode(part, self.sample_rate)
+            part = [as_path(path) for path in paths[start : start + batch_size]]
+            outcomes = decode(part, self.sample_rate, self.frontend.length, pipes=True)
             heard = [outcome for outcome in outcomes if isinstance(outcome, Recording)]
             probabilities = iter(self.probabilities(heard))
             for path, outcome in zip(part, outcomes, strict=True):
                 if isinstance(outcome, AudioError):
                     yield Answer(path, {}, str(outcome))
                 elif (answered := next(probabilities)).isfinite().all():
-                    yield Answer(path, self._by_label(answered))
+                    yield Answer(path, self._by_label(answered), remarks=outcome.remarks)
                 else:
                     yield Answer(path, {}, f"{path}: {TOO_LOUD}")
 
@@ -183,14 +212,52 @@ class Recognizer:
         return dict(zip(self.labels, probabilities.tolist(), strict=True))
 
 
-def _as_floats(samples: np.ndarray | Tensor) -> np.ndarray:
-    """Samples with full scale at ±1."""
-    array = samples.detach().cpu() if isinstance(samples, Tensor) else np.asarray(samples)
-    if isinstance(array, Tensor):
-        array = (array.float() if array.is_floating_point() else array).numpy()
-    if np.issubdtype(array.dtype, np.integer):
-        return array.astype(np.float32) / -float(np.iinfo(array.dtype).min or -1)
-    return array.astype(np.float32)
+def _pair(sound: tuple[Any, Any], sample_rate: int | None) -> tuple[Any, int]:
+    """Samples and their rate, as ``soundfile.read`` gives them, or the other way round, as SciPy does."""
+    samples, rate = sound if np.ndim(sound[1]) == 0 else reversed(sound)
+    if np.ndim(samples) == 0 or np.ndim(rate) != 0:
+        raise UserError("a tuple must be samples and their rate: give an array and sample_rate= in hertz")
+    if sample_rate is not None and sample_rate != rate:
+        raise UserError(f"the samples come with their rate, {rate}, and sample_rate={sample_rate}: give one of them")
+    return samples, rate
+
+
+def _as_floats(samples: Any) -> np.ndarray:
+    """Samples with full scale at ±1.
+
+    Raises:
+        AudioError: They are of a type that tells no full scale, or no numbers.
+    """
+    if isinstance(samples, Tensor):
+        samples = samples.detach().cpu()
+        samples = (samples.float() if samples.is_floating_point() else samples).numpy()
+    try:
+        array = np.asarray(samples)
+    except ValueError as error:  # lists of several lengths
+        raise AudioError(f"the samples are no array: {error}") from error
+    if np.issubdtype(array.dtype, np.floating):
+        with np.errstate(over="ignore"):  # becomes infinite, and is refused as such
+            return array.astype(np.float32)
+    if not np.issubdtype(array.dtype, np.integer):
+        raise AudioError(
+            f"the samples are of type {type(samples).__name__} of {array.dtype}: give a file's name, its bytes, or an "
+            "array of floats with full scale at ±1 or of int16; answer([…]) takes several files"
+        )
+    bits = 8 * array.dtype.itemsize
+    full_scale = 2 ** (bits - 1)
+    if bits == 64 or (bits == 32 and _seem_16_bit(array)):
+        raise AudioError(
+            f"the samples are {array.dtype}, and far below its full scale, ±{full_scale:,}: if they have 16 bits, give "
+            "samples.astype(numpy.int16)"
+        )
+    middle = full_scale if np.issubdtype(array.dtype, np.unsignedinteger) else 0
+    return ((array.astype(np.float64) - middle) / full_scale).astype(np.float32)
+
+
+def _seem_16_bit(array: np.ndarray) -> bool:
+    """Whether 32-bit samples are within 16 bits, and not because they are 24-bit ones of near silence."""
+    within = array.size > 0 and int(array.min()) >= -(2**15) and int(array.max()) < 2**16
+    return within and bool((array % 256).any())
 
 
 def add_calibration(path: Path, calibration: Calibration) -> None:
