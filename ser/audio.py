@@ -3,10 +3,15 @@
 import hashlib
 import math
 import os
+import re
+import stat
+import tempfile
+from collections.abc import Iterator
 from dataclasses import dataclass
 from functools import lru_cache
 from pathlib import Path
 from threading import Lock
+from typing import BinaryIO
 
 import numpy as np
 import soundfile
@@ -15,6 +20,7 @@ from numpy.typing import NDArray
 from torchaudio.transforms import Resample
 
 from ser.errors import UserError
+from ser.formats import why_no_samples, why_not_sound, why_unreadable
 
 MIN_SECONDS = 0.1
 """A shorter clip holds no syllable; it is an error."""
@@ -30,6 +36,38 @@ LARGEST_KERNEL = 100_000_000
 
 UNKNOWN_FRAMES = 2**62
 """A FLAC file whose header does not tell its length has more frames than this, as libsndfile counts."""
+
+LOUDEST = 16.0
+"""Floats beyond this, 24 dB over full scale, are 16-bit samples or others kept as floats; real overs stay below."""
+
+BLOCK = 16_384
+"""Samples of each channel that are decoded at once."""
+
+WHOLE_SAMPLES = 2**24
+"""A recording with more, 17 minutes at 16,000 Hz, is resampled in pieces, and decoded only where it is heard."""
+
+MOST_SAMPLES = 2**28
+"""A clip with more, 4.7 hours at 16,000 Hz, is refused."""
+
+MOST_PIPED = 2**32
+"""Bytes; a pipe that brings more is refused."""
+
+PIPES = ("/dev/stdin", "/dev/fd/", "/proc/self/fd/")
+"""How the name begins of a pipe that was handed to this process on purpose."""
+
+SILENT = "silent"
+BREAKS_OFF = "breaks off before the end that its header tells"
+CANCELS = "channels cancel each other out"
+HEARD = "heard in part"
+
+LEAST_LEFT = 0.1
+"""Channels cancel where their mean has less of the power that the mean of unlike channels has."""
+
+_DECLARED_BYTES = re.compile(
+    r"^\s*(?:data|SSND|BODY|Data Size|riff)\s*: (?P<said>\d+) \(should be (?P<found>\d+)\)", re.MULTILINE
+)
+_DECLARED_FRAMES = re.compile(r"^Data length (\d+) should be|'ds64' chunk of (\d+)\.", re.MULTILINE)
+_DECLARED_BY_SPHERE = re.compile(rb"^sample_count -i (\d+)", re.MULTILINE)
 
 _ONE_AT_A_TIME = Lock()
 
@@ -67,104 +105,384 @@ class Recording:
     content: str | None = None
 
 
-def read_audio(path: Path, sample_rate: int) -> Recording:
+def kind_of(remark: str) -> str:
+    """A remark without the numbers in brackets that it ends with; remarks of one kind are counted together."""
+    return remark.partition(" (")[0]
+
+
+def read_audio(path: Path, sample_rate: int, heard: int | None = None, pipes: bool = False) -> Recording:
     """Decode ``path`` (WAV, FLAC, OGG, MP3, AIFF: whatever libsndfile reads) to mono at ``sample_rate`` hertz.
 
-    Several channels are averaged, another rate is resampled as ``torchaudio.functional.resample`` does, and a silent
-    clip is kept; each is told in the remarks.
+    Several channels are averaged, another rate is resampled as ``torchaudio.functional.resample`` does, and a clip is
+    kept that is silent, that breaks off before the end that its header tells, or whose channels cancel each other out;
+    each is told in the remarks.
+
+    Args:
+        path: A regular file.
+        sample_rate: Wanted, in hertz.
+        heard: How many samples about the middle are wanted; by default all. Others are not kept, and of a long file
+            not even decoded; ``silent`` and ``clipped`` are said of the wanted ones, and ``fingerprint`` is None.
+        pipes: Whether a pipe will do as well, if its name begins with one of ``PIPES``.
 
     Raises:
         AudioError: The file is missing or broken, has no samples, is shorter than ``MIN_SECONDS``, holds NaN or
-            infinite samples, or its header does not tell its length or tells more than memory holds; or its rate can't
-            be used, as ``check_rate`` says.
+            infinite samples or some beyond ``LOUDEST``, or has more samples than memory or, where all are wanted,
+            ``MOST_SAMPLES`` hold; or its rate can't be used, as ``check_rate`` says.
     """
+    if pipes and is_pipe(path):
+        with path.open("rb") as pipe:
+            return read_stream(pipe, str(path), sample_rate, heard)
     with open_sound(path, sample_rate) as file:
-        exact = file.subtype == "PCM_16" and file.channels == 1 and file.samplerate == sample_rate
-        rate = file.samplerate
+        return _read(file, str(path), sample_rate, heard)
+
+
+def read_stream(stream: BinaryIO, name: str, sample_rate: int, heard: int | None = None) -> Recording:
+    """Decode what is left of a binary stream as ``read_audio`` does a file.
+
+    Raises:
+        AudioError: As there, or more than ``MOST_PIPED`` bytes come.
+    """
+    with tempfile.TemporaryFile() as copy:  # libsndfile can go back in it, which most formats want
         try:
-            sound = file.read(dtype="int16" if exact else "float32", always_2d=True)
+            while block := stream.read(1 << 20):
+                if isinstance(block, str):
+                    raise AudioError(f"{name}: is open as text: open it with 'rb'")
+                copy.write(block)
+                if copy.tell() > MOST_PIPED:
+                    raise AudioError(f"{name}: more than {MOST_PIPED:,} bytes come: write them to a file first")
+            copy.seek(0)
+        except OSError as error:
+            raise AudioError(f"{name}: can't be read: {error}") from error
+        try:
+            file = SequentialFile(copy)
         except soundfile.SoundFileError as error:
-            raise AudioError(f"{path}: can't be read: {error}") from error
-        except (MemoryError, ValueError) as error:
-            raise AudioError(f"{path}: its header tells more samples than memory holds: {error}") from error
-    return _recording(str(path), sound, rate, sample_rate)
+            copy.seek(0)
+            why = why_not_sound(Path("FILE"), copy.read(4096)) or plain(error)
+            raise AudioError(f"{name}: can't be read: {why}") from error
+        with file:
+            check_rate(name, file.samplerate, sample_rate)
+            return _read(file, name, sample_rate, heard)
 
 
 def from_samples(samples: NDArray[np.float32], rate: float, sample_rate: int) -> Recording:
-    """The same for samples in memory, ``(time,)`` or ``(channel, time)`` with full scale at ±1.
+    """Make a recording of samples in memory, ``(time,)`` or ``(channel, time)`` with full scale at ±1.
+
+    ``(time, channel)``, as soundfile has them, is understood where the other way round they would last less than
+    ``MIN_SECONDS``.
 
     Raises:
-        AudioError: They have another shape, are too few, or hold NaN or infinite values; or ``rate`` can't be used, as
-            ``check_rate`` says.
+        AudioError: They have another shape, are too few, or hold NaN or infinite values or some beyond ``LOUDEST``; or
+            ``rate`` can't be used, as ``check_rate`` says.
     """
     if samples.ndim not in (1, 2) or 0 in samples.shape or not 0 < rate < math.inf:
         raise AudioError(
-            f"samples of shape {samples.shape} at {rate} Hz: (time,) or (channel, time) is wanted, over 0 Hz"
+            f"samples of shape {samples.shape} at {rate:g} Hz: (time,) or (channel, time) is wanted, over 0 Hz"
         )
     check_rate("the samples", round(rate), sample_rate)
-    return _recording("the samples", samples.reshape(-1, samples.shape[-1]).T, round(rate), sample_rate)
+    if samples.ndim == 2 and samples.shape[1] < MIN_SECONDS * rate <= samples.shape[0]:
+        samples = samples.T
+    mixer = Mixer("the samples", 1 if samples.ndim == 1 else len(samples))
+    mono = mixer(samples.reshape(-1, samples.shape[-1]).T)
+    return _recording(mixer, mono, round(rate), sample_rate, _Part(len(mono), 0, None), ())
 
 
-def _recording(name: str, sound: NDArray[np.int16] | NDArray[np.float32], rate: int, sample_rate: int) -> Recording:
-    """Samples ``(time, channel)``, int16 only where that is exact in the end → a recording at ``sample_rate``."""
-    exact = sound.dtype == np.int16
-    frames, channels = sound.shape
-    if frames == 0:
-        raise AudioError(f"{name}: has no samples")
-    if frames < MIN_SECONDS * rate:
-        raise AudioError(f"{name}: lasts {frames / rate:.3f} s; at least {MIN_SECONDS} s is needed")
-    if not np.isfinite(sound).all():
-        raise AudioError(f"{name}: holds NaN or infinite samples")
-    remarks = []
-    samples = sound[:, 0]
-    if channels > 1:
-        samples = sound.mean(axis=1, dtype=np.float32)
-        remarks.append(f"{channels} channels averaged")
-    full_scale = 32767 if exact else 32767 / 32768
-    loudest = np.abs(samples.astype(np.float32))
-    silent = bool(loudest.max() < SILENCE_PEAK * full_scale)
-    clipped = float((loudest >= full_scale).mean())
-    fingerprint = None if silent else _fingerprint(samples)
+class Mixer:
+    """Averages the channels of a recording, which may come in blocks, and watches them.
+
+    Args:
+        name: Of the recording, for messages.
+        channels: How many it has.
+    """
+
+    def __init__(self, name: str, channels: int) -> None:
+        self.name, self.channels = name, channels
+        self._each, self._mean = 0.0, 0.0  # power so far
+
+    def __call__(self, block: NDArray[np.int16] | NDArray[np.float32]) -> NDArray[np.int16] | NDArray[np.float32]:
+        """Mean ``(time,)`` over the channels of ``(time, channel)``; int16 must have one channel.
+
+        Raises:
+            AudioError: It holds NaN or infinite samples, or some beyond ``LOUDEST``.
+        """
+        if block.dtype != np.int16 and block.size:
+            largest = float(np.maximum(-block.min(), block.max()))
+            if not math.isfinite(largest):
+                raise AudioError(f"{self.name}: holds NaN or infinite samples")
+            if largest > LOUDEST:
+                raise AudioError(
+                    f"{self.name}: holds floats as large as {largest:,.0f}, far beyond full scale, which is 1: "
+                    "divide them by 32768 if they are 16-bit samples"
+                )
+        if self.channels == 1:
+            return block[:, 0]
+        mean = block.mean(axis=1, dtype=np.float32)
+        self._each += float(np.vdot(block, block))
+        self._mean += float(np.vdot(mean, mean))
+        return mean
+
+    def remarks(self) -> list[str]:
+        """What there is to say of the channels so far."""
+        if self.channels == 1:
+            return []
+        cancel = self._mean * self.channels**2 < LEAST_LEFT * self._each
+        return [f"{self.channels} channels averaged", *([CANCELS] if cancel else [])]
+
+
+@dataclass(frozen=True)
+class _Part:
+    """Which part of a recording was decoded, and which of it is wanted.
+
+    Attributes:
+        frames: Of the whole recording.
+        first: The first one that was decoded.
+        heard: How many samples of the result are wanted about its middle, or None.
+    """
+
+    frames: int
+    first: int
+    heard: int | None
+
+    def wanted(self, rate: int, sample_rate: int) -> slice:
+        """Where the wanted samples lie in the whole result."""
+        length = math.ceil(self.frames * sample_rate / rate)
+        start = 0 if self.heard is None else max(length - self.heard, 0) // 2
+        return slice(start, length if self.heard is None else min(start + self.heard, length))
+
+
+def _read(file: "SequentialFile", name: str, sample_rate: int, heard: int | None) -> Recording:
+    rate, frames, mixer = file.samplerate, file.frames, Mixer(name, file.channels)
+    said = declared_seconds(file)
+    exact = file.subtype == "PCM_16" and file.channels == 1 and rate == sample_rate
+    try:
+        if frames > UNKNOWN_FRAMES:
+            frames = _count(file, frames)
+        if long := heard is not None and frames > WHOLE_SAMPLES:
+            frames = _true_frames(file, frames)
+        elif frames > MOST_SAMPLES:
+            most = f"{MOST_SAMPLES / rate / 3600:.1f} h at {rate:,} Hz"
+            raise AudioError(f"{name}: lasts {frames / rate / 3600:.1f} h; a clip may last {most}: cut it into clips")
+        part = _Part(frames, 0, heard)
+        last = frames
+        if long:
+            first, last = _needed(part.wanted(rate, sample_rate), frames, rate, sample_rate)
+            part = _Part(frames, first, heard)
+        mono = np.empty(last - part.first, np.int16 if exact else np.float32)
+        filled = 0
+        for block in _blocks(file, part.first, len(mono), exact):
+            mono[filled : filled + len(block)] = mixer(block)
+            filled += len(block)
+        if not filled:
+            raise AudioError(f"{name}: {why_no_samples(Path(name))}")
+        if not long:
+            mono, part = mono[:filled], _Part(filled, 0, heard)
+        elif filled < len(mono):
+            raise AudioError(f"{name}: ends before the {frames / rate:.1f} s that its header tells, in its middle")
+        broken = breaks_off(part.frames / rate, said)
+        return _recording(mixer, mono, rate, sample_rate, part, broken)
+    except soundfile.SoundFileError as error:
+        raise AudioError(f"{name}: can't be read: {plain(error)}") from error
+    except (MemoryError, ValueError, RuntimeError) as error:  # torch's is a RuntimeError
+        if isinstance(error, AudioError) or (isinstance(error, RuntimeError) and "allocate" not in str(error)):
+            raise
+        raise AudioError(f"{name}: its header tells more samples than memory holds: {error}") from error
+
+
+def _blocks(file: "SequentialFile", first: int, count: int, exact: bool) -> Iterator[np.ndarray]:
+    """Decode ``count`` frames from ``first`` on, ``(time, channel)`` a block; fewer where the file ends before."""
+    first -= file.skip(first)
+    dtype = "int16" if exact else "float32"
+    while count > 0 and len(block := file.read(min(BLOCK, first or count), dtype=dtype, always_2d=True)):
+        if first:  # what can't be skipped is decoded
+            first -= len(block)
+            continue
+        count -= len(block)
+        yield block
+
+
+def _true_frames(file: "SequentialFile", told: int) -> int:
+    """How many frames there are, where the header ``told`` some; a file that ends before is decoded for it."""
+    last = max(told - BLOCK, 0)
+    try:
+        if not file.skip(last) or sum(map(len, _blocks(file, last, BLOCK, exact=False))) == told - last:
+            return told
+    except soundfile.SoundFileError:
+        pass  # it ends before, or is broken, which is told as it is decoded
+    return _count(file, told)
+
+
+def _count(file: "SequentialFile", most: int) -> int:
+    return sum(map(len, _blocks(file, 0, most, exact=False)))
+
+
+def _needed(wanted: slice, frames: int, rate: int, sample_rate: int) -> tuple[int, int]:
+    """The first frame and the one after the last that wanted samples of the result are made of.
+
+    As ``BlockResampler`` has it: the resampler makes groups of samples out of groups of frames, and looks ``context``
+    groups to either side. The first is the start of a group.
+    """
+    blocks = BlockResampler(rate, sample_rate)
+    first = max(wanted.start // blocks.made - blocks.context, 0) * blocks.taken
+    last = (math.ceil(wanted.stop / blocks.made) + blocks.context) * blocks.taken
+    return first, min(last, frames)
+
+
+def _recording(
+    mixer: Mixer, mono: NDArray[np.int16] | NDArray[np.float32], rate: int, sample_rate: int, part: _Part,
+    broken: tuple[str, ...],
+) -> Recording:  # fmt: skip
+    """Mono samples, int16 only where that is exact in the end → a recording at ``sample_rate``."""
+    seconds = part.frames / rate
+    if part.frames < MIN_SECONDS * rate:
+        raise AudioError(f"{mixer.name}: lasts {seconds:.3f} s; at least {MIN_SECONDS} s is needed")
+    remarks = mixer.remarks()
+    wanted = part.wanted(rate, sample_rate)
+    all_of_it = wanted == _Part(part.frames, 0, None).wanted(rate, sample_rate)
+    looked_at = mono
+    if not all_of_it:
+        first, last = wanted.start * rate // sample_rate, math.ceil(wanted.stop * rate / sample_rate)
+        looked_at = mono[first - part.first : last - part.first]
+    loudest, at_full_scale = _loudness(looked_at)
+    silent = bool(loudest < SILENCE_PEAK * _full_scale(mono))
+    fingerprint = None if silent or part.heard is not None else _fingerprint(mono)
+    samples = mono
     if rate != sample_rate:
-        samples = resampler(rate, sample_rate)(torch.from_numpy(np.ascontiguousarray(samples))).numpy()
+        samples = _resampled(mono, rate, sample_rate)
         remarks.append(f"resampled from {rate} Hz")
-    if silent:
-        remarks.append("silent")
-    return Recording(samples, tuple(remarks), silent, clipped, fingerprint, frames / rate, rate, channels)
+    if not all_of_it:
+        moved = part.first * sample_rate // rate
+        samples = samples[wanted.start - moved : wanted.stop - moved].copy()  # so that the rest need not be kept
+        remarks.append(f"{HEARD} ({len(samples) / sample_rate:.1f} s of {seconds:.1f} s)")
+    remarks += [*broken, *([SILENT] if silent else [])]
+    clipped = at_full_scale / len(looked_at)
+    return Recording(samples, tuple(remarks), silent, clipped, fingerprint, seconds, rate, mixer.channels)
+
+
+def _full_scale(samples: np.ndarray) -> float:
+    return 32767 if samples.dtype == np.int16 else 32767 / 32768
+
+
+def _loudness(samples: NDArray[np.int16] | NDArray[np.float32]) -> tuple[np.float32, int]:
+    """The largest size of a sample, and how many are at full scale."""
+    loudest, count = np.float32(0), 0
+    for piece in _pieces(samples):
+        sizes = np.abs(piece.astype(np.float32))
+        loudest = max(loudest, sizes.max())
+        count += int((sizes >= _full_scale(samples)).sum())
+    return loudest, count
+
+
+def _pieces(samples: np.ndarray) -> Iterator[np.ndarray]:
+    """The samples in pieces that are small beside a long recording."""
+    return (samples[start : start + 2**20] for start in range(0, len(samples), 2**20))
+
+
+def _resampled(mono: NDArray[np.float32], rate: int, sample_rate: int) -> NDArray[np.float32]:
+    if len(mono) <= WHOLE_SAMPLES:
+        in_one = torch.from_numpy(np.ascontiguousarray(mono))
+        return np.asarray(resampler(rate, sample_rate)(in_one).numpy())
+    resample = BlockResampler(rate, sample_rate)
+    return np.concatenate([*map(resample, _pieces(mono)), resample(np.empty(0, np.float32), last=True)])
 
 
 def _fingerprint(samples: NDArray[np.int16] | NDArray[np.float32]) -> str:
     """Of samples as they are in the file; those that 16 bits hold exactly count as 16-bit ones in any format."""
-    if samples.dtype != np.int16:
-        scaled = samples * np.float32(32768)
-        whole = np.rint(scaled)
-        if np.array_equal(scaled, whole) and whole.min() >= -32768 and whole.max() <= 32767:
-            samples = whole.astype(np.int16)
-    return hashlib.blake2b(samples.tobytes(), digest_size=16).hexdigest()
+    digest = hashlib.blake2b(digest_size=16)
+    whole = all(_fits_16_bits(piece) for piece in _pieces(samples))
+    for piece in _pieces(samples):
+        as_16_bits = whole and piece.dtype != np.int16
+        digest.update((np.rint(piece * np.float32(32768)).astype(np.int16) if as_16_bits else piece).tobytes())
+    return digest.hexdigest()
 
 
-def open_sound(path: Path, sample_rate: int) -> soundfile.SoundFile:
+def _fits_16_bits(samples: NDArray[np.int16] | NDArray[np.float32]) -> bool:
+    if samples.dtype == np.int16:
+        return True
+    scaled = samples * np.float32(32768)
+    whole = np.rint(scaled)
+    return np.array_equal(scaled, whole) and bool(whole.min() >= -32768 and whole.max() <= 32767)
+
+
+class SequentialFile(soundfile.SoundFile):  # type: ignore[misc]
+    """A sound file that is read on and on; soundfile's own seeks after each read, which alters what MP3 gives."""
+
+    def seekable(self) -> bool:
+        """No: so that ``read`` does not seek."""
+        return False
+
+    def skip(self, frames: int) -> int:
+        """Go to a frame at once; returns ``frames``, or 0 where the format does not allow it, at the start still."""
+        if not super().seekable():
+            return 0
+        self.seek(frames)
+        return frames
+
+
+def open_sound(path: Path, sample_rate: int, pipes: bool = False) -> SequentialFile:
     """Open a sound file that is to be brought to ``sample_rate`` hertz.
 
+    Args:
+        path: A regular file.
+        sample_rate: Wanted, in hertz.
+        pipes: Whether a pipe will do as well, if its name begins with one of ``PIPES``.
+
     Raises:
-        AudioError: It is missing, or its header is broken, does not tell its length, or tells a rate that can't be
-            used, as ``check_rate`` says.
+        AudioError: It is missing or no regular file, or its header is broken or tells a rate that can't be used, as
+            ``check_rate`` says; the message says what it is instead, and what to do.
     """
     try:
+        if not stat.S_ISREG(path.stat().st_mode) and not (pipes and is_pipe(path)):
+            raise OSError("not a file")  # opening a pipe could wait for ever, and a device never end
         try:
-            file = soundfile.SoundFile(path)
+            file = SequentialFile(path)
         except UnicodeEncodeError:  # a name that is not UTF-8
-            file = soundfile.SoundFile(os.fsencode(path))
+            file = SequentialFile(os.fsencode(path))
     except (OSError, TypeError, ValueError, soundfile.SoundFileError) as error:  # TypeError: a name that ends in .raw
-        raise AudioError(f"{path}: can't be read: {error}") from error
+        raise AudioError(f"{path}: can't be read: {why_unreadable(path, error)}") from error
     try:
         check_rate(str(path), file.samplerate, sample_rate)
-        if file.frames > UNKNOWN_FRAMES:  # libsndfile can't read it block by block, nor tell how much to make room for
-            raise AudioError(f"{path}: its header does not tell its length: write it to a file once more")
     except AudioError:
         file.close()
         raise
     return file
+
+
+def is_pipe(path: Path) -> bool:
+    """Whether this is a pipe that was handed to this process, as in ``… | predict.py RUN /dev/stdin``."""
+    try:
+        return str(path).startswith(PIPES) and stat.S_ISFIFO(path.stat().st_mode)
+    except OSError:
+        return False
+
+
+def plain(error: soundfile.SoundFileError) -> str:
+    """What libsndfile says, without the path, which every message begins with."""
+    return str(getattr(error, "error_string", error)).rstrip(". ")
+
+
+def declared_seconds(file: soundfile.SoundFile) -> float:
+    """How long a sound is by its file's header, of which libsndfile's log tells where the file is shorter.
+
+    0 where the header does not tell.
+    """
+    frames: int = 0 if file.frames > UNKNOWN_FRAMES else file.frames
+    said: float = 0
+    if declared := _DECLARED_BYTES.search(file.extra_info):
+        size, found = int(declared["said"]), int(declared["found"])
+        # Recorders that don't know yet how much will come write a size close to 2 or 4 GiB.
+        if found > 0 and not (size > 2**30 and (size + 2**16) % 2**31 <= 2**16):
+            said = frames * size / found
+    elif declared := _DECLARED_FRAMES.search(file.extra_info):
+        said = int(next(filter(None, declared.groups())))
+    elif file.format == "NIST" and isinstance(file.name, str | bytes):
+        with Path(os.fsdecode(file.name)).open("rb") as header:
+            counted = _DECLARED_BY_SPHERE.search(header.read(1024))
+        said = int(counted[1]) if counted else 0
+    return (said if frames < said < UNKNOWN_FRAMES else frames) / file.samplerate
+
+
+def breaks_off(seconds: float, said: float) -> tuple[str, ...]:
+    """The remark that a recording breaks off after ``seconds``, if its header ``said`` more."""
+    return (f"{BREAKS_OFF} (after {seconds:.1f} s of {said:.1f} s)",) if said - seconds > MIN_SECONDS else ()
 
 
 def check_rate(name: str, rate: int, sample_rate: int) -> None:
@@ -195,3 +513,42 @@ def resampler(rate: int, sample_rate: int) -> Resample:
 def _make_resampler(rate: int, sample_rate: int) -> Resample:
     """Kernels of rates with a small common divisor (24,414 and 16,000 Hz) take seconds to make, and 400 MB."""
     return Resample(rate, sample_rate, dtype=torch.float32)
+
+
+class BlockResampler:
+    """Resamples a recording that comes in blocks: joined, the results are those of the recording in one piece.
+
+    The resampler makes ``sample_rate / d`` samples out of every ``rate / d``, ``d`` their greatest common divisor, and
+    looks ``width`` samples to either side of these. So much is kept between blocks.
+
+    Args:
+        rate: Of what comes, in hertz.
+        sample_rate: Of what is wanted, in hertz.
+    """
+
+    def __init__(self, rate: int, sample_rate: int) -> None:
+        divisor = math.gcd(rate, sample_rate)
+        self.taken, self.made = rate // divisor, sample_rate // divisor
+        self.resample = resampler(rate, sample_rate)
+        self.context = 0 if rate == sample_rate else math.ceil(self.resample.width / self.taken)
+        self.kept = np.empty(0, np.float32)
+        self.done = 0  # groups of ``taken`` samples at the start of ``kept`` whose results were given
+
+    def __call__(self, samples: NDArray[np.float32], last: bool = False) -> NDArray[np.float32]:
+        """The next samples at the wanted rate, ``(time,)``.
+
+        Args:
+            samples: ``(time,)``; none will do.
+            last: Whether nothing follows.
+        """
+        if self.taken == self.made:
+            return samples
+        self.kept = np.concatenate([self.kept, samples])
+        ready = len(self.kept) // self.taken - self.context
+        if not len(self.kept) or (not last and ready <= self.done):
+            return np.empty(0, np.float32)
+        results = self.resample(torch.from_numpy(self.kept)).numpy()
+        results = results[self.done * self.made : None if last else ready * self.made]
+        start = max(ready - self.context, 0)
+        self.kept, self.done = self.kept[start * self.taken :], ready - start
+        return results

@@ -3,8 +3,9 @@
 import io
 import json
 import warnings
-from collections.abc import Callable, Mapping, Sequence
-from concurrent.futures import ThreadPoolExecutor
+from collections import deque
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
@@ -18,12 +19,11 @@ from ser.audio import AudioError, Recording, read_audio
 from ser.cache import cached, code, contents, digest_of, read_array
 from ser.corpora import Clip
 from ser.errors import UserError
-from ser.files import irregular
 
 INT16_SCALE = 1 / 32768
 
-DECODED_AT_ONCE = 256
-"""Files."""
+DECODED_AT_ONCE = 32
+"""Files that are decoded, or wait to be taken, at a time."""
 
 WIDENED_AT_ONCE = 1 << 24
 """Bytes."""
@@ -178,17 +178,33 @@ def gather(
     return waveforms, lengths
 
 
-def decode(paths: Sequence[Path], sample_rate: int, regular: bool = False) -> list[Recording | AudioError]:
+def decode(
+    paths: Sequence[Path], sample_rate: int, heard: int | None = None, pipes: bool = False
+) -> list[Recording | AudioError]:
     """Read many files at once, in order; a file that can't be used gives its error in place of a recording.
 
     Args:
         paths: Of the files.
         sample_rate: Hertz.
-        regular: Refuse pipes and devices, whose readers may wait for ever.
+        heard: How many samples about the middle of each are wanted; by default all.
+        pipes: Whether a pipe will do as well, as ``read_audio`` has it.
     """
-    read = _read_regular if regular else _read_or_error
-    with ThreadPoolExecutor() as pool:
-        return list(pool.map(partial(read, sample_rate=sample_rate), paths))
+    return list(_decoded(paths, sample_rate, **({} if heard is None else {"heard": heard, "pipes": pipes})))
+
+
+def _decoded(paths: Sequence[Path], sample_rate: int, **choices: Any) -> Iterator[Recording | AudioError]:
+    """The same one by one, at most ``DECODED_AT_ONCE`` ahead."""
+    waiting: deque[Future[Recording | AudioError]] = deque()
+    pool = ThreadPoolExecutor()
+    try:
+        for path in paths:
+            waiting.append(pool.submit(_read_or_error, path, sample_rate, **choices))
+            if len(waiting) == DECODED_AT_ONCE:
+                yield waiting.popleft().result()
+        while waiting:
+            yield waiting.popleft().result()
+    finally:
+        pool.shutdown(cancel_futures=True)
 
 
 def _in_memory(dtype: str) -> io.BytesIO:  # noqa: ARG001
@@ -257,7 +273,7 @@ def _decode_clips(
         if isinstance(found, AudioError):
             outcomes[clip.name] = found
         elif found is None:  # could not be read when the cache was made; what is wrong is told anew
-            again = _read_regular(clip.path, sample_rate)
+            again = _read_or_error(clip.path, sample_rate)
             outcomes[clip.name] = again if isinstance(again, AudioError) else replace(again, content=digests[i])
         else:
             start, length, about = found
@@ -272,13 +288,12 @@ Packed = tuple[int, int, dict[str, Any]]
 
 def _pack(paths: Sequence[Path], sample_rate: int, packer: Packer) -> list[Packed | AudioError]:
     packed: list[Packed | AudioError] = []
-    for first in range(0, len(paths), DECODED_AT_ONCE):
-        for outcome in decode(paths[first : first + DECODED_AT_ONCE], sample_rate, regular=True):
-            if isinstance(outcome, AudioError):
-                packed.append(outcome)
-                continue
-            about = {name: value for name, value in vars(outcome).items() if name not in ("samples", "content")}
-            packed.append((packer.add(outcome.samples), len(outcome.samples), about))
+    for outcome in _decoded(paths, sample_rate):
+        if isinstance(outcome, AudioError):
+            packed.append(outcome)
+            continue
+        about = {name: value for name, value in vars(outcome).items() if name not in ("samples", "content")}
+        packed.append((packer.add(outcome.samples), len(outcome.samples), about))
     return packed
 
 
@@ -300,17 +315,11 @@ def _read(entry: Path, mapped: bool) -> tuple[list[Packed | None], np.ndarray]:
     return packed, read_array(file, (length,), file.suffix[1:], mapped)
 
 
-def _read_or_error(path: Path, sample_rate: int) -> Recording | AudioError:
+def _read_or_error(path: Path, sample_rate: int, **choices: Any) -> Recording | AudioError:
     try:
-        return read_audio(path, sample_rate)
+        return read_audio(path, sample_rate, **choices)
     except AudioError as error:
         return error
-
-
-def _read_regular(path: Path, sample_rate: int) -> Recording | AudioError:
-    if (kind := irregular(path)) is not None:
-        return AudioError(f"{path}: is {kind}; a clip must be a regular file: write its sound into one")
-    return _read_or_error(path, sample_rate)
 
 
 def reasons(recordings: Mapping[str, Recording | AudioError]) -> dict[str, str]:

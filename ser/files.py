@@ -2,12 +2,14 @@
 
 import errno
 import os
+import re
 import stat
 import warnings
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import AbstractContextManager, contextmanager, nullcontext, suppress
 from itertools import count
 from pathlib import Path
+from urllib.request import url2pathname
 
 from filelock import FileLock, Timeout
 
@@ -28,6 +30,62 @@ PROBE_BYTES = 1 << 16
 
 class WriteError(UserError):
     """A file that can't be written; the message names it, and why. What was there before is still there."""
+
+
+def as_path(text: str | os.PathLike[str]) -> Path:
+    """The path that a person means, who may write a ``file://`` address, ``~``, or backslashes as Windows has them.
+
+    A file that has that very name goes before all this.
+    """
+    path = Path(text)
+    if os.path.lexists(path):
+        return path
+    if address := re.fullmatch(r"file:(?://(?:localhost)?)?(/.*)", str(text), re.IGNORECASE | re.DOTALL):
+        literal = Path(address[1])
+        return literal if os.path.lexists(literal) else Path(url2pathname(address[1]))
+    if str(text).startswith("~"):
+        return Path(os.path.expanduser(text))  # noqa: PTH111  (Path's own raises where there is no such person)
+    if "\\" in str(text) and (other := Path(str(text).replace("\\", "/"))).exists():
+        return other
+    return path
+
+
+def refuse_overwriting(outputs: Iterable[tuple[str, Path | None]], inputs: Iterable[Path]) -> None:
+    """Refuse files to write that are to be read, by whatever name or link, or that are the same one twice.
+
+    Args:
+        outputs: What each is called in messages, such as ``--csv``, and its path; None if it is not wanted.
+        inputs: Files that are read.
+
+    Raises:
+        UserError: There is such a file; nothing was written.
+    """
+    read = {identity: path for path in inputs if (identity := _identity(path)) is not None}
+    written: dict[tuple[int, int] | str, str] = {}
+    for name, path in outputs:
+        if path is None:
+            continue
+        identity = _identity(path)
+        if identity in read:
+            same = "" if read[identity] == path else f", by another name {read[identity]}"
+            raise UserError(f"{name} {path} is one of the files to read{same}, and would be lost: give another name")
+        key = identity or os.path.normcase(os.path.realpath(path))
+        if key in written and not _is_device(path):
+            raise UserError(f"{name} and {written[key]} are one file, {path}: give each a name of its own")
+        written[key] = name
+
+
+def _identity(path: Path) -> tuple[int, int] | None:
+    """Which file this is, whatever its name; None if there is none yet."""
+    try:
+        found = path.stat()
+    except (OSError, ValueError):
+        return None
+    return found.st_dev, found.st_ino
+
+
+def _is_device(path: Path) -> bool:
+    return path.exists() and not path.is_file()
 
 
 @contextmanager

@@ -1,16 +1,23 @@
-"""A checkpoint → answers about sound, with nothing else at hand."""
+"""A checkpoint → answers about sound, with nothing else at hand.
 
+A process that was forked off this one answers in one thread: torch's own would wait there for threads that were left
+behind.
+"""
+
+import io
+import os
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
+from functools import partial
 from pathlib import Path
-from typing import Any
+from typing import Any, BinaryIO
 
 import numpy as np
 import torch
 from torch import Tensor
 
-from ser.audio import RATES, AudioError, Recording, from_samples, read_audio
+from ser.audio import RATES, AudioError, Recording, from_samples, read_audio, read_stream
 from ser.bank import WaveformBank, decode
 from ser.calibration import Calibration
 from ser.callbacks import find_checkpoint, read_checkpoint, write_checkpoint
@@ -30,12 +37,16 @@ from ser.features import (
     features_of,
 )
 from ser.features.voices import NEUTRAL, described
+from ser.files import as_path
 from ser.models import CHECKPOINT_FORMAT, KINDS, EmotionNetwork
 
 TOO_LOUD = "gives no finite answer: its samples are far beyond full scale"
 
 AT_ONCE = 32
 """Pieces of recordings that a voice is measured on at once."""
+
+ENROL_SECONDS = 600
+"""Of a longer recording that a voice is enrolled with, so much about the middle counts."""
 
 NO_VOICES = (
     "this checkpoint was not trained with features.normalize=speaker, so it knows nothing of voices: train one with "
@@ -48,7 +59,11 @@ MOST_LABELS = 1_000
 TOLD = 80
 """Characters of a value that messages give."""
 
-Sound = str | Path | np.ndarray | Tensor
+Samples = np.ndarray | Tensor | Sequence[float]
+Sound = str | Path | bytes | BinaryIO | Samples | tuple[Samples, int]
+
+if hasattr(os, "register_at_fork"):
+    os.register_at_fork(after_in_child=partial(torch.set_num_threads, 1))
 
 Voices = Voice | Sequence[Voice | None] | None
 """Whose recordings are: one voice for all, one per recording with None for unknown ones, or None for nobody known."""
@@ -62,11 +77,13 @@ class Answer:
         path: The file.
         probabilities: By label, in the checkpoint's order; empty where the file can't be read.
         error: Why it can't be read, or None.
+        remarks: What is odd about it, each a short phrase, as a recording has them.
     """
 
     path: Path
     probabilities: dict[str, float]
     error: str | None = None
+    remarks: tuple[str, ...] = ()
 
     @property
     def emotion(self) -> str | None:
@@ -175,19 +192,20 @@ class Recognizer:
         """Probability of each emotion, by label.
 
         Args:
-            sound: A file, or samples ``(time,)`` or ``(channel, time)``: floats with full scale at ±1, or integers
-                with that of their type.
+            sound: A file, or what one holds as bytes or an open binary file; or samples ``(time,)``,
+                ``(channel, time)`` or, as soundfile has them, ``(time, channel)``: floats with full scale at ±1, or
+                integers of 8, 16 or 32 bits with that of their type. Also samples and their rate in a tuple.
             sample_rate: Of the samples, in hertz.
             voice: Of whoever speaks, from ``enrol``; None for an unknown voice.
 
         Raises:
-            AudioError: The sound is too short, holds NaN, or the file can't be read.
-            UserError: Samples come without their rate, or the voice is not for this network.
+            AudioError: The sound is too short, holds NaN, is far beyond full scale, or the file can't be read.
+            UserError: Samples come without their rate or are none, or the voice is not for this network.
         """
-        recording = self._recording(sound, sample_rate)
+        recording = self._recording(sound, sample_rate, self.frontend.length)
         probabilities = self.probabilities([recording], voice)[0]
         if not probabilities.isfinite().all():
-            raise AudioError(f"{sound if isinstance(sound, str | Path) else 'the samples'}: {TOO_LOUD}")
+            raise AudioError(f"{sound if isinstance(sound, str | os.PathLike) else 'the samples'}: {TOO_LOUD}")
         return self._by_label(probabilities)
 
     def enrol(
@@ -196,8 +214,8 @@ class Recognizer:
     ) -> Voice:  # fmt: skip
         """Learn one person's voice from some recordings of it, whatever is said and felt in them.
 
-        All of a recording counts, however long it is. Statistics of the features alone are kept, and no answer is
-        learnt. Ten seconds of speech are worth having, a minute is better.
+        Of a recording all counts, or ``ENROL_SECONDS`` about the middle. Statistics of the features alone are kept,
+        and no answer is learnt. Ten seconds of speech are worth having, a minute is better.
 
         Args:
             sounds: Files, or samples as ``__call__`` takes them.
@@ -214,7 +232,7 @@ class Recognizer:
         """
         if self.prior is None:
             raise UserError(NO_VOICES)
-        if isinstance(sounds, str | Path):
+        if isinstance(sounds, str | Path | bytes):
             raise UserError(f"sounds={sounds!r} is one recording: give a list of them")
         if not sounds:
             raise UserError("there is no recording to enrol a voice with: give at least one")
@@ -226,9 +244,9 @@ class Recognizer:
         parts, heard = [], []
         for i, sound in enumerate(sounds):
             try:
-                recording = self._recording(sound, sample_rate)
+                recording = self._recording(sound, sample_rate, ENROL_SECONDS * self.sample_rate)
                 if recording.silent:
-                    name = sound if isinstance(sound, str | Path) else f"recording {i + 1}"
+                    name = sound if isinstance(sound, str | os.PathLike) else f"recording {i + 1}"
                     raise VoiceError(f"{name}: is silent, so it says nothing of a voice: leave it out")
             except (AudioError, VoiceError) as error:
                 if left_out is None:
@@ -313,8 +331,8 @@ class Recognizer:
         """
         known = list(voices) if isinstance(voices, Sequence) else [voices] * len(paths)
         for start in range(0, len(paths), batch_size):
-            part = list(paths[start : start + batch_size])
-            outcomes = decode(part, self.sample_rate)
+            part = [as_path(path) for path in paths[start : start + batch_size]]
+            outcomes = decode(part, self.sample_rate, self.frontend.length, pipes=True)
             places = [i for i, outcome in enumerate(outcomes) if isinstance(outcome, Recording)]
             heard = [outcome for outcome in outcomes if isinstance(outcome, Recording)]
             theirs = None if voices is None else [known[start + i] for i in places]
@@ -323,16 +341,27 @@ class Recognizer:
                 if isinstance(outcome, AudioError):
                     yield Answer(path, {}, str(outcome))
                 elif (answered := next(probabilities)).isfinite().all():
-                    yield Answer(path, self._by_label(answered))
+                    yield Answer(path, self._by_label(answered), remarks=outcome.remarks)
                 else:
                     yield Answer(path, {}, f"{path}: {TOO_LOUD}")
 
-    def _recording(self, sound: Sound, sample_rate: int | None) -> Recording:
-        if isinstance(sound, str | Path):
-            return read_audio(Path(sound), self.sample_rate)
+    def _recording(self, sound: Sound, sample_rate: int | None, heard: int) -> Recording:
+        """A sound at the recognizer's rate; of a longer file ``heard`` samples about the middle."""
+        if isinstance(sound, str | os.PathLike):
+            return read_audio(as_path(sound), self.sample_rate, heard, pipes=True)
+        if isinstance(sound, bytes | bytearray | memoryview):
+            return read_stream(io.BytesIO(sound), "the bytes", self.sample_rate, heard)
+        if callable(getattr(sound, "read", None)):
+            return read_stream(sound, str(getattr(sound, "name", "the open file")), self.sample_rate, heard)
+        if isinstance(sound, tuple) and len(sound) == 2:
+            sound, sample_rate = _pair(sound, sample_rate)
         if sample_rate is None:
             raise UserError("samples come without their rate: give sample_rate= in hertz")
-        return from_samples(_as_floats(sound), sample_rate, self.sample_rate)
+        try:
+            rate = float(sample_rate)
+        except (TypeError, ValueError) as error:
+            raise UserError(f"sample_rate={sample_rate!r} must be a number, in hertz") from error
+        return from_samples(_as_floats(sound), rate, self.sample_rate)
 
     def scale(self, voices: Voices) -> Scale | None:
         """What features of ``voices`` are normalised by; None for the training's own statistics.
@@ -374,14 +403,52 @@ def prior_of(state: Mapping[str, Any]) -> VoicePrior | None:
     return VoicePrior.from_state(normalizer["mean"], normalizer["std"], state["voices"])
 
 
-def _as_floats(samples: np.ndarray | Tensor) -> np.ndarray:
-    """Samples with full scale at ±1."""
-    array = samples.detach().cpu() if isinstance(samples, Tensor) else np.asarray(samples)
-    if isinstance(array, Tensor):
-        array = (array.float() if array.is_floating_point() else array).numpy()
-    if np.issubdtype(array.dtype, np.integer):
-        return array.astype(np.float32) / -float(np.iinfo(array.dtype).min or -1)
-    return array.astype(np.float32)
+def _pair(sound: tuple[Any, Any], sample_rate: int | None) -> tuple[Any, int]:
+    """Samples and their rate, as ``soundfile.read`` gives them, or the other way round, as SciPy does."""
+    samples, rate = sound if np.ndim(sound[1]) == 0 else reversed(sound)
+    if np.ndim(samples) == 0 or np.ndim(rate) != 0:
+        raise UserError("a tuple must be samples and their rate: give an array and sample_rate= in hertz")
+    if sample_rate is not None and sample_rate != rate:
+        raise UserError(f"the samples come with their rate, {rate}, and sample_rate={sample_rate}: give one of them")
+    return samples, rate
+
+
+def _as_floats(samples: Any) -> np.ndarray:
+    """Samples with full scale at ±1.
+
+    Raises:
+        AudioError: They are of a type that tells no full scale, or no numbers.
+    """
+    if isinstance(samples, Tensor):
+        samples = samples.detach().cpu()
+        samples = (samples.float() if samples.is_floating_point() else samples).numpy()
+    try:
+        array = np.asarray(samples)
+    except ValueError as error:  # lists of several lengths
+        raise AudioError(f"the samples are no array: {error}") from error
+    if np.issubdtype(array.dtype, np.floating):
+        with np.errstate(over="ignore"):  # becomes infinite, and is refused as such
+            return array.astype(np.float32)
+    if not np.issubdtype(array.dtype, np.integer):
+        raise AudioError(
+            f"the samples are of type {type(samples).__name__} of {array.dtype}: give a file's name, its bytes, or an "
+            "array of floats with full scale at ±1 or of int16; answer([…]) takes several files"
+        )
+    bits = 8 * array.dtype.itemsize
+    full_scale = 2 ** (bits - 1)
+    if bits == 64 or (bits == 32 and _seem_16_bit(array)):
+        raise AudioError(
+            f"the samples are {array.dtype}, and far below its full scale, ±{full_scale:,}: if they have 16 bits, give "
+            "samples.astype(numpy.int16)"
+        )
+    middle = full_scale if np.issubdtype(array.dtype, np.unsignedinteger) else 0
+    return ((array.astype(np.float64) - middle) / full_scale).astype(np.float32)
+
+
+def _seem_16_bit(array: np.ndarray) -> bool:
+    """Whether 32-bit samples are within 16 bits, and not because they are 24-bit ones of near silence."""
+    within = array.size > 0 and int(array.min()) >= -(2**15) and int(array.max()) < 2**16
+    return within and bool((array % 256).any())
 
 
 def _check_labels(state: Mapping[str, Any], parameters: Mapping[str, Any]) -> list[str]:

@@ -5,7 +5,6 @@ heard becomes a ``Timeline`` and its ``Segment``s. ``docs/timeline.md`` has the 
 """
 
 import math
-import re
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from itertools import groupby
@@ -16,9 +15,22 @@ import soundfile
 import torch
 from numpy.typing import NDArray
 
-from ser.audio import MIN_SECONDS, SILENCE_PEAK, AudioError, Recording, open_sound, resampler
+from ser.audio import (
+    BLOCK,
+    MIN_SECONDS,
+    SILENCE_PEAK,
+    AudioError,
+    BlockResampler,
+    Mixer,
+    Recording,
+    breaks_off,
+    declared_seconds,
+    open_sound,
+    plain,
+)
 from ser.errors import UserError
 from ser.features import Moments, Voice
+from ser.formats import why_no_samples
 from ser.recognizer import TOO_LOUD, Recognizer
 
 OWN = "own"
@@ -53,114 +65,59 @@ LEAST_RANGE_DB = 10.0
 SPEECH_SHARE = 0.2
 """A step is silence if fewer of its frames are loud."""
 
-BLOCK = 16_384
-"""Samples of each channel that are decoded at once."""
-
-UNKNOWN_BYTES = 0x7FFF0000
-"""A WAV header whose length of the sound is this or more was written before the length was known."""
-
-_DECLARED = re.compile(r"^\s*(?:data|SSND) : (\d+) \(should be (\d+)\)", re.MULTILINE)
-
-
-class BlockResampler:
-    """Resamples a recording that comes in blocks: joined, the results are those of the recording in one piece.
-
-    The resampler makes ``sample_rate / d`` samples out of every ``rate / d``, ``d`` their greatest common divisor, and
-    looks ``width`` samples to either side of these. So much is kept between blocks.
-
-    Args:
-        rate: Of what comes, in hertz.
-        sample_rate: Of what is wanted, in hertz.
-    """
-
-    def __init__(self, rate: int, sample_rate: int) -> None:
-        divisor = math.gcd(rate, sample_rate)
-        self.taken, self.made = rate // divisor, sample_rate // divisor
-        self.resample = resampler(rate, sample_rate)
-        self.context = 0 if rate == sample_rate else math.ceil(self.resample.width / self.taken)
-        self.kept = np.empty(0, np.float32)
-        self.done = 0  # groups of ``taken`` samples at the start of ``kept`` whose results were given
-
-    def __call__(self, samples: NDArray[np.float32], last: bool = False) -> NDArray[np.float32]:
-        """The next samples at the wanted rate, ``(time,)``.
-
-        Args:
-            samples: ``(time,)``; none will do.
-            last: Whether nothing follows.
-        """
-        if self.taken == self.made:
-            return samples
-        self.kept = np.concatenate([self.kept, samples])
-        ready = len(self.kept) // self.taken - self.context
-        if not len(self.kept) or (not last and ready <= self.done):
-            return np.empty(0, np.float32)
-        results = self.resample(torch.from_numpy(self.kept)).numpy()
-        results = results[self.done * self.made : None if last else ready * self.made]
-        start = max(ready - self.context, 0)
-        self.kept, self.done = self.kept[start * self.taken :], ready - start
-        return results
-
 
 class SoundStream:
-    """A sound file of any length, a block at a time, in bounded memory.
+    """A sound file of any length, or a pipe, a block at a time, in bounded memory.
 
     Iterating gives the samples of ``ser.audio.read_audio`` as float32 blocks ``(time,)`` with full scale at ±1.
 
     Attributes:
-        seconds: Length by the file's header once it is open, None before.
+        seconds: Length by the file's header once it is open, 0 where that does not tell; None before.
         broken: Where and why the file breaks off; None if it does not, as far as it was read.
+        remarks: What is odd about its channels, as far as it was read.
     """
 
     def __init__(self, path: Path, sample_rate: int) -> None:
         self.path, self.sample_rate = path, sample_rate
         self.seconds: float | None = None
         self.broken: str | None = None
+        self.remarks: tuple[str, ...] = ()
 
     def __iter__(self) -> Iterator[NDArray[np.float32]]:
         """Open and decode.
 
         Raises:
-            AudioError: The file is missing, can't be decoded from its start on, does not tell its length, has no
-                samples, is shorter than ``MIN_SECONDS``, or holds NaN or infinite samples; or its rate can't be used,
-                as ``ser.audio.check_rate`` says.
+            AudioError: The file is missing, can't be decoded from its start on, has no samples, is shorter than
+                ``MIN_SECONDS``, or holds NaN or infinite samples or some beyond ``ser.audio.LOUDEST``; or its rate
+                can't be used, as ``ser.audio.check_rate`` says.
         """
-        self.broken = None
-        with open_sound(self.path, self.sample_rate) as file:
+        self.broken, self.remarks = None, ()
+        with open_sound(self.path, self.sample_rate, pipes=True) as file:
             rate = file.samplerate
-            self.seconds = _declared_seconds(file)
+            self.seconds = declared_seconds(file)
             resample = BlockResampler(rate, self.sample_rate)
+            mixer = Mixer(str(self.path), file.channels)
             frames = 0
             while True:
                 try:
                     block = file.read(BLOCK, dtype="float32", always_2d=True)
                 except soundfile.SoundFileError as error:
                     if frames == 0:
-                        raise AudioError(f"{self.path}: can't be read: {error}") from error
-                    self.broken = f"{self.path}: breaks off after {frames / rate:.1f} s: {error}"
+                        raise AudioError(f"{self.path}: can't be read: {plain(error)}") from error
+                    self.broken = f"{self.path}: breaks off after {frames / rate:.1f} s: {plain(error)}"
                     break
-                if not np.isfinite(block).all():
-                    raise AudioError(f"{self.path}: holds NaN or infinite samples")
                 frames += len(block)
-                yield resample(block.mean(axis=1, dtype=np.float32))
+                yield resample(np.asarray(mixer(block), np.float32))
                 if len(block) < BLOCK:
                     break
         if frames == 0:
-            raise AudioError(f"{self.path}: has no samples")
+            raise AudioError(f"{self.path}: {why_no_samples(self.path)}")
         if frames < MIN_SECONDS * rate:
             raise AudioError(f"{self.path}: lasts {frames / rate:.3f} s; at least {MIN_SECONDS} s is needed")
-        if self.broken is None and self.seconds - frames / rate > MIN_SECONDS:
+        if self.broken is None and breaks_off(frames / rate, self.seconds):
             self.broken = f"{self.path}: breaks off after {frames / rate:.1f} s of {self.seconds:.1f} s"
+        self.remarks = tuple(mixer.remarks())
         yield resample(np.empty(0, np.float32), last=True)
-
-
-def _declared_seconds(file: soundfile.SoundFile) -> float:
-    """What the header says; libsndfile puts its own count in ``frames`` and the header's number of bytes in its log."""
-    seconds: float = file.frames / file.samplerate
-    if declared := _DECLARED.search(file.extra_info):
-        said, found = map(int, declared.groups())
-        if 0 < found < said < UNKNOWN_BYTES:
-            seconds *= said / found
-    return seconds
 
 
 class Meter:

@@ -1,4 +1,6 @@
 import os
+import re
+import subprocess
 from collections import defaultdict
 from collections.abc import Callable
 from pathlib import Path
@@ -11,7 +13,19 @@ import torch
 from numpy.typing import NDArray
 from torchaudio.functional import resample
 
-from ser.audio import SILENCE_PEAK, AudioError, from_samples, read_audio
+import ser.audio
+from ser.audio import (
+    BREAKS_OFF,
+    CANCELS,
+    HEARD,
+    SILENCE_PEAK,
+    SILENT,
+    AudioError,
+    from_samples,
+    kind_of,
+    read_audio,
+    read_stream,
+)
 
 RATE = 16_000
 
@@ -90,7 +104,7 @@ def test_channels_are_averaged(tmp_path: Path) -> None:
 def test_opposite_channels_cancel_to_silence(tmp_path: Path) -> None:
     recording = read_audio(saved(tmp_path / "a.wav", np.stack([tone(200), -tone(200)], axis=1), subtype="FLOAT"), RATE)
     assert recording.silent
-    assert recording.remarks == ("2 channels averaged", "silent")
+    assert recording.remarks == ("2 channels averaged", CANCELS, "silent")
 
 
 @pytest.mark.parametrize("rate", [8_000, 11_025, 22_050, 44_100, 48_000, 96_000])
@@ -346,7 +360,7 @@ def test_samples_in_memory_are_taken_as_a_file_of_them_is(tmp_path: Path, rate: 
         (np.zeros(5000), 0, "is wanted"),
         (np.zeros(5000), -16_000, "is wanted"),
         (np.zeros(1599), RATE, "at least 0.1 s"),
-        (np.zeros((5000, 2)), RATE, "at least 0.1 s"),
+        (np.zeros((1599, 2)), RATE, "at least 0.1 s"),
         (np.where(np.arange(5000) == 3, np.nan, 0), RATE, "NaN or infinite"),
     ],
     ids=["three axes", "a number", "no rate", "below 0 Hz", "short", "(time, channel)", "NaN"],
@@ -440,13 +454,14 @@ def test_a_rate_without_a_common_divisor_that_would_fill_memory_is_refused(tmp_p
         from_samples(np.zeros(999_983, np.float32), 999_983, RATE)
 
 
-def test_a_flac_stream_that_does_not_tell_its_length_is_refused(tmp_path: Path) -> None:
+def test_a_flac_stream_that_does_not_tell_its_length_is_counted(tmp_path: Path) -> None:
     whole = saved(tmp_path / "a.flac", tone(440))
-    content = whole.read_bytes()
+    expected, content = read_audio(whole, RATE), whole.read_bytes()
     assert content[:4] == b"fLaC"
     path = damaged(whole, {21: bytes([content[21] & 0xF0]) + bytes(4)})  # 36 bits of STREAMINFO
-    with pytest.raises(AudioError, match="does not tell its length"):
-        read_audio(path, RATE)
+    recording = read_audio(path, RATE)
+    np.testing.assert_array_equal(recording.samples, expected.samples)
+    assert (recording.seconds, recording.remarks) == (1, ())
 
 
 def test_a_header_that_tells_more_than_memory_holds_is_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -468,3 +483,167 @@ def test_a_name_that_is_not_utf_8_is_read(write_wav: Write) -> None:
 def test_samples_in_memory_at_an_absurd_rate_are_refused(rate: float) -> None:
     with pytest.raises(AudioError, match="its rate is"):
         from_samples(np.zeros(RATE, np.float32), rate, RATE)
+
+
+@pytest.mark.parametrize("suffix", ["wav", "flac", "ogg", "mp3", "aiff"])
+@pytest.mark.parametrize(("rate", "channels"), [(RATE, 1), (44_100, 2), (RATE, 8)])
+def test_blocks_joined_are_what_libsndfile_gives_at_once(tmp_path: Path, suffix: str, rate: int, channels: int) -> None:
+    if suffix == "mp3" and channels > 2:
+        pytest.skip("MP3 has two channels at most")
+    rng = np.random.default_rng(0)
+    path = saved(tmp_path / f"a.{suffix}", 0.1 * rng.standard_normal((round(3.21 * rate), channels)), rate)
+    at_once = soundfile.read(path, dtype="float32", always_2d=True)[0].mean(axis=1, dtype=np.float32)
+    recording = read_audio(path, rate)
+    scale = 32768 if recording.samples.dtype == np.int16 else 1
+    np.testing.assert_array_equal(recording.samples / np.float32(scale), at_once)
+
+
+@pytest.mark.parametrize("long", [False, True], ids=["decoded whole", "decoded where it is heard"])
+@pytest.mark.parametrize("rate", [RATE, 44_100, 8_000])
+@pytest.mark.parametrize("subtype", ["PCM_16", "FLOAT", "GSM610"])
+def test_what_is_heard_is_the_middle_of_all(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, long: bool, rate: int, subtype: str
+) -> None:
+    path = saved(tmp_path / "a.wav", 0.1 * np.random.default_rng(0).standard_normal(5 * rate), rate, subtype=subtype)
+    all_of_it = read_audio(path, RATE)
+    for heard in (RATE, 20_001, len(all_of_it.samples), 10 * RATE):
+        if long:
+            monkeypatch.setattr(ser.audio, "WHOLE_SAMPLES", 1000)
+        part = read_audio(path, RATE, heard)
+        monkeypatch.undo()
+        surplus = max(len(all_of_it.samples) - heard, 0)
+        expected = all_of_it.samples[surplus // 2 : surplus // 2 + heard]
+        np.testing.assert_allclose(part.samples, expected, rtol=0, atol=2e-6 if long else 0)
+        assert (part.samples.dtype, part.seconds) == (expected.dtype, all_of_it.seconds)
+        told = f"{HEARD} ({heard / RATE:.1f} s of {part.seconds:.1f} s)"
+        assert (told in part.remarks) == (surplus > 0)
+
+
+def test_of_a_long_recording_little_is_decoded(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(ser.audio, "WHOLE_SAMPLES", RATE)
+    path = saved(tmp_path / "a.flac", 0.1 * np.random.default_rng(0).standard_normal((60 * RATE, 2)))
+    decoded = []
+    read = soundfile.SoundFile.read
+
+    def counted(file: soundfile.SoundFile, *args: Any, **options: Any) -> NDArray[np.float32]:
+        decoded.append(len(block := read(file, *args, **options)))
+        return block
+
+    monkeypatch.setattr(soundfile.SoundFile, "read", counted)
+    read_audio(path, RATE, RATE)
+    assert sum(decoded) <= RATE + 2 * ser.audio.BLOCK
+    assert max(decoded) <= ser.audio.BLOCK
+
+
+def test_silence_is_said_of_what_is_heard(tmp_path: Path) -> None:
+    sound = np.concatenate([tone(200, 2), np.zeros(2 * RATE), tone(200, 2)])
+    path = saved(tmp_path / "a.wav", sound)
+    assert not read_audio(path, RATE).silent
+    recording = read_audio(path, RATE, RATE)
+    assert (recording.silent, recording.remarks) == (True, (f"{HEARD} (1.0 s of 6.0 s)", SILENT))
+    assert [kind_of(remark) for remark in recording.remarks] == [HEARD, SILENT]
+
+
+def test_a_clip_longer_than_memory_is_refused_by_its_header(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    path = saved(tmp_path / "a.wav", tone(200, 2))
+    monkeypatch.setattr(ser.audio, "MOST_SAMPLES", RATE)
+    with pytest.raises(
+        AudioError, match=r"a\.wav: lasts 0\.0 h; a clip may last 0\.0 h at 16,000 Hz: cut it into clips"
+    ):
+        read_audio(path, RATE)
+    monkeypatch.setattr(ser.audio, "WHOLE_SAMPLES", RATE)
+    assert read_audio(path, RATE, RATE // 2).seconds == 2
+
+
+@pytest.mark.parametrize(
+    ("suffix", "subtype"),
+    [
+        ("wav", "PCM_16"), ("wav", "ULAW"), ("wav", "GSM610"), ("wav", "IMA_ADPCM"), ("aiff", "PCM_16"),
+        ("au", "PCM_16"), ("w64", "PCM_16"), ("rf64", "PCM_16"), ("nist", "PCM_16"), ("svx", "PCM_16"), ("wve", "ALAW"),
+        ("mp3", "MPEG_LAYER_III"),
+    ],
+)  # fmt: skip
+def test_a_file_that_breaks_off_is_used_with_a_remark(tmp_path: Path, suffix: str, subtype: str) -> None:
+    rate = 8_000
+    path = saved(
+        tmp_path / f"a.{suffix}", 0.1 * np.random.default_rng(0).standard_normal(4 * rate), rate,
+        subtype=subtype, format=suffix.upper(),
+    )  # fmt: skip
+    assert not any(remark.startswith(BREAKS_OFF) for remark in read_audio(path, rate).remarks)
+    content = path.read_bytes()
+    path.write_bytes(content[: len(content) // 2])
+    recording = read_audio(path, rate)
+    assert 1.5 < recording.seconds < 2.2
+    (remark,) = recording.remarks
+    assert re.fullmatch(rf"{BREAKS_OFF} \(after {recording.seconds:.1f} s of (4\.\d|3\.9) s\)", remark)
+
+
+def test_a_header_that_tells_10_hours_is_not_believed(tmp_path: Path) -> None:
+    size = (10 * 3600 * RATE * 2).to_bytes(4, "little")
+    path = damaged(saved(tmp_path / "a.wav", tone(200)), {40: size})
+    for recording in (read_audio(path, RATE), read_audio(path, RATE, RATE // 2)):
+        assert f"{BREAKS_OFF} (after 1.0 s of 36000.0 s)" in recording.remarks
+    for unknown in (0x7FFFFFFF, 0x80000000, 0x7FFFF000, 0xFFFFFFFF, 0xFFFFFFDB):  # of what goes to a pipe
+        damaged(path, {40: unknown.to_bytes(4, "little")})
+        assert read_audio(path, RATE).remarks == ()
+
+
+@pytest.mark.parametrize(
+    ("left", "right", "cancel"),
+    [(1, -1, True), (1, -0.9, True), (1, 1, False), (1, 0, False), (1, -0.2, False), (0, 0, False)],
+)
+def test_channels_that_cancel_are_told(tmp_path: Path, left: float, right: float, cancel: bool) -> None:
+    sound = np.stack([left * tone(200), right * tone(200)], axis=1)
+    assert (CANCELS in read_audio(saved(tmp_path / "a.wav", sound), RATE).remarks) == cancel
+    assert (CANCELS in from_samples(sound.T.astype(np.float32), RATE, RATE).remarks) == cancel
+
+
+@pytest.mark.parametrize("channels", [1, 2])
+def test_floats_of_another_scale_are_refused_and_real_overs_stay(tmp_path: Path, channels: int) -> None:
+    sound = np.repeat(tone(200)[:, None], channels, axis=1)
+    path = saved(tmp_path / "a.wav", 8192 * sound, subtype="FLOAT")
+    with pytest.raises(
+        AudioError, match=r"a\.wav: holds floats as large as 4,096, far beyond full scale, which is 1: div"
+    ):
+        read_audio(path, RATE)
+    with pytest.raises(AudioError, match="the samples: holds floats as large as 4,096"):
+        from_samples((8192 * sound).T.astype(np.float32), RATE, RATE)
+    over = read_audio(saved(tmp_path / "over.wav", 20 * sound, subtype="FLOAT"), RATE)
+    assert over.samples.max() == pytest.approx(10, rel=0.01)
+
+
+def test_time_before_channels_is_understood_where_nothing_else_is_meant(tmp_path: Path) -> None:
+    sound = np.random.default_rng(0).uniform(-1, 1, (RATE, 2)).astype(np.float32)
+    np.testing.assert_array_equal(from_samples(sound, RATE, RATE).samples, from_samples(sound.T, RATE, RATE).samples)
+    assert from_samples(sound, RATE, RATE).channels == 2
+
+
+def test_a_stream_is_read_from_where_it_is(tmp_path: Path) -> None:
+    path = saved(tmp_path / "a.flac", tone(200))
+    with path.open("rb") as file:
+        np.testing.assert_array_equal(read_stream(file, "x", RATE).samples, read_audio(path, RATE).samples)
+        with pytest.raises(AudioError, match="x: can't be read: is empty"):
+            read_stream(file, "x", RATE)
+
+
+@pytest.mark.skipif(not hasattr(os, "mkfifo"), reason="no pipes with names here")
+def test_what_is_no_file_is_refused_at_once(tmp_path: Path) -> None:
+    os.mkfifo(tmp_path / "pipe.wav")
+    (tmp_path / "link.wav").symlink_to("/dev/zero")
+    for name in ("pipe.wav", "link.wav", "/dev/zero", "/dev/null"):
+        for pipes in (False, True):
+            with pytest.raises(AudioError, match="can't be read: is a pipe or a device, not a file"):
+                read_audio(tmp_path / name, RATE, pipes=pipes)
+
+
+@pytest.mark.skipif(not Path("/dev/fd").is_dir(), reason="no /dev/fd here")
+@pytest.mark.parametrize("suffix", ["wav", "flac"])
+def test_a_pipe_that_was_handed_over_is_read_where_that_is_wanted(tmp_path: Path, suffix: str) -> None:
+    path = saved(tmp_path / f"a.{suffix}", tone(200))
+    with subprocess.Popen(["cat", path], stdout=subprocess.PIPE) as process:
+        assert process.stdout is not None
+        pipe = Path(f"/dev/fd/{process.stdout.fileno()}")
+        with pytest.raises(AudioError, match="is a pipe"):
+            read_audio(pipe, RATE)
+        recording = read_audio(pipe, RATE, pipes=True)
+    np.testing.assert_array_equal(recording.samples, read_audio(path, RATE).samples)

@@ -300,7 +300,7 @@ def test_pipes_and_devices_are_left_out_with_the_reason(
         found = decode_clips([*clips[:2], *odd], RATE, cache and tmp_path / cache)
         assert isinstance(found["0"], Recording)
         assert str(found["pipe"]).endswith(
-            "pipe.wav: is a pipe; a clip must be a regular file: write its sound into one"
+            "to a file first, or pipe it to predict.py RUN /dev/stdin"
         )
         assert "/dev/zero: is a device" in str(found["zero"])
 

@@ -11,7 +11,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from numpy.typing import NDArray
 
-from ser.audio import AudioError, Recording, from_samples, read_audio
+from ser.audio import CANCELS, AudioError, Recording, from_samples, read_audio
 from ser.corpora import Clip
 from ser.errors import UserError
 from ser.features import FeatureConfig, Frontend
@@ -180,15 +180,24 @@ def test_a_header_written_before_the_length_was_known_is_no_break(tmp_path: Path
     assert stream.broken is None
 
 
-def test_a_flac_without_a_length_is_refused(tmp_path: Path) -> None:
+def test_a_flac_without_a_length_is_heard_to_its_end(tmp_path: Path) -> None:
     path = tmp_path / "a.flac"
     soundfile.write(path, noise(2, 0.2, 16_000), 16_000)
     header = bytearray(path.read_bytes())
     header[21] &= 0xF0  # the total of samples, 36 bits, in the first metadata block
     header[22:26] = bytes(4)
     path.write_bytes(header)
-    with pytest.raises(AudioError, match="its header does not tell its length: write it to a file once more"):
-        streamed(path)
+    stream = SoundStream(path, 16_000)
+    assert len(np.concatenate(list(stream))) == 32_000
+    assert (stream.seconds, stream.broken, stream.remarks) == (0, None, ())
+
+
+def test_a_stream_tells_of_channels_that_cancel(tmp_path: Path) -> None:
+    sound = noise(2, 0.2, 16_000)
+    soundfile.write(tmp_path / "a.wav", np.stack([sound, -sound], 1), 16_000)
+    stream = SoundStream(tmp_path / "a.wav", 16_000)
+    list(stream)
+    assert stream.remarks == ("2 channels averaged", CANCELS)
 
 
 @pytest.mark.parametrize("rate", [8_000, 16_000, 11_025, 22_050])
