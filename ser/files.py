@@ -3,7 +3,6 @@
 import errno
 import os
 import re
-import stat
 import warnings
 from collections.abc import Iterable, Iterator
 from contextlib import AbstractContextManager, contextmanager, nullcontext, suppress
@@ -181,16 +180,6 @@ def check_writable(folder: Path) -> None:
     finally:
         with suppress(OSError):  # where it could not be written, the error above tells of it
             probe.unlink()
-
-
-def irregular(path: Path) -> str | None:
-    """Name what ``path`` is if its reader may wait for ever, such as a pipe; None for a file, a folder or nothing."""
-    try:
-        mode = path.stat().st_mode
-    except (OSError, ValueError):  # ValueError: a name that no file can have
-        return None
-    kinds = {stat.S_IFIFO: "a pipe", stat.S_IFSOCK: "a socket", stat.S_IFCHR: "a device", stat.S_IFBLK: "a device"}
-    return kinds.get(stat.S_IFMT(mode))
 
 
 def file_error(error: BaseException, folder: Path) -> str | None:
