@@ -14,7 +14,16 @@ from rich.table import Table
 
 from ser.cli import suit_terminal
 from ser.errors import UserError
-from ser.evaluation import SCORES, compare, read_answers
+from ser.evaluation import SCORES, compare, enrolment_of, read_answers
+from ser.results import find_runs
+
+
+def known_in(folder: Path) -> str:
+    """What the answers of a folder knew of the test voices, by its ``metrics.json``; ``none`` where it has none."""
+    if not (folder / "metrics.json").is_file():
+        return "none"
+    (run,) = find_runs([folder / "metrics.json"])
+    return enrolment_of(run) + (" after adapting" if "adaptation" in run else "")
 
 
 def main() -> None:
@@ -37,6 +46,14 @@ def main() -> None:
             options.json.write_text(json.dumps(found, indent=2) + "\n", encoding="utf-8")
     except (UserError, OSError) as error:
         sys.exit(f"error: {error}")
+    console = Console()
+    first, second = (known_in(folder) for folder in (options.run_a, options.run_b))
+    if first != second:
+        console.print(
+            f"[yellow]A was scored with enrolment {first}, and B with {second}:[/yellow] they did not know the same of "
+            "the test voices, so the difference is not one of recipes alone",
+            soft_wrap=True,
+        )
     table = Table(title="Paired difference on the same test clips, B - A")
     for column in ("score", "A", "B", "B - A", "95 % interval", "p"):
         table.add_column(column, justify="left" if column == "score" else "right")
@@ -51,7 +68,6 @@ def main() -> None:
             f"{low:+.4f} to {high:+.4f}",
             f"{line['p']:.4f}",
         )
-    console = Console()
     console.print(table)
     console.print(f"Interval by a bootstrap, p by a randomisation test, both over {found['over']}.", soft_wrap=True)
 

@@ -21,9 +21,10 @@ from rich.markup import escape
 from ser.calibration import calibrate, calibration_report
 from ser.callbacks import find_checkpoint, write_checkpoint
 from ser.cli import suit_terminal
+from ser.enrolment import Enrolment, answers_to
 from ser.ensemble import join_checkpoints
 from ser.errors import UserError
-from ser.evaluation import answers_about
+from ser.evaluation import SCORES, answers_about, enrolment_of, summary
 from ser.recognizer import Recognizer
 from ser.results import (
     GIT_REVISION,
@@ -89,6 +90,7 @@ def ensemble(runs: Sequence[dict[str, Any]], folder: Path, command: list[str], d
     first, cfg = runs[0], read_choices(homes[0])
     cfg["seed"] = [run["seed"] for run in runs]
 
+    enrolled, voice = enrolment_of(first) == "all", cfg["dataset"].get("voice", "speaker")
     sides = {}
     for side in ("val", "test"):
         trial = trial_of(cfg, side, [recognizer])
@@ -97,7 +99,8 @@ def ensemble(runs: Sequence[dict[str, Any]], folder: Path, command: list[str], d
                 f"dataset={cfg['dataset']['name']} is not what it was when {homes[0]} was trained: its split has the "
                 f"hash {trial.split.hash}, and not {first['split']['hash']}"
             )
-        found = answer_all(recognizer, trial)
+        known = Enrolment(None) if enrolled else Enrolment(0)
+        found = answers_to(recognizer, trial, known, voice).probabilities if enrolled else answer_all(recognizer, trial)
         trial, finite = answered(trial, [found])
         table = answers_about(trial.clips, trial.labels, found[finite])
         sides[side] = trial, torch.from_numpy(table.probabilities).log(), torch.from_numpy(table.true)
@@ -123,6 +126,10 @@ def ensemble(runs: Sequence[dict[str, Any]], folder: Path, command: list[str], d
         "command": command,
         **scored(answers),
     }
+    if enrolled:
+        none = summary(answers_to(recognizer, trial, Enrolment(0)))
+        beside = {"none": {"test": {name: none[name] for name in SCORES}, "intervals": none["intervals"]}}
+        results["enrolment"] = {**first["enrolment"], "beside": beside}
     write(folder, cfg, results, answers, sounds={clip.name: clip.path for clip in trial.clips})
     return results
 

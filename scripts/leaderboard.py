@@ -23,7 +23,7 @@ from rich.table import Table
 
 from ser.cli import suit_terminal
 from ser.errors import UserError
-from ser.evaluation import SCORES
+from ser.evaluation import SCORES, enrolment_of
 from ser.report import index_page, markdown_table
 from ser.results import find_runs
 from ser.sweeps import PLAN, JobState, differing_words, job_states, read_plan
@@ -95,6 +95,11 @@ class Row:
         answered = [sum(line["predicted"] > 0 for line in run["classes"].values()) for run in self.runs]
         constant = [run["seed"] for run, count in zip(self.runs, answered, strict=True) if count == 1]
         remarks = [f"{len(seeds)} seed{'s' if len(seeds) > 1 else ''}"] if seeds else []
+        enrolment = enrolment_of(self.runs[0])
+        if enrolment != "none":
+            remarks.append(f"knows {enrolment} clips of each test voice, so not to be ranked with others")
+        if "adaptation" in self.runs[0]:
+            remarks.append(f"adapted on {self.runs[0]['adaptation']['on']}")
         if constant:
             which = f" on seed {', '.join(map(str, sorted(constant)))}" if seeds else ""
             remarks.append(f"one answer for every clip{which}")
@@ -164,7 +169,9 @@ def _corpus(run: dict[str, Any]) -> str:
 def _recipe(run: dict[str, Any]) -> tuple[str, ...]:
     command = run.get("members", [run])[0]["command"]  # of an ensemble, what its runs have in common
     typed = [word for word in _typed((command or [])[2:]) if not word.startswith(NOT_PART_OF_A_ROW)]
-    return (str(run["row"]), run["features"], run["model"], *sorted(typed))
+    known = [f"enrolment {enrolment_of(run)}"] if enrolment_of(run) != "none" else []
+    known += ["adapted"] if "adaptation" in run else []
+    return (str(run["row"]), run["features"], run["model"], *sorted(typed), *known)
 
 
 def _typed(words: Sequence[str]) -> Iterator[str]:

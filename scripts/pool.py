@@ -109,6 +109,7 @@ def pool(runs: Sequence[dict[str, Any]]) -> tuple[dict[str, Any], Answers]:
         },
         "folds": [{"fold": run["split"]["fold"], "hash": run["split"]["hash"], **run["test"]} for run in runs],
         **({"members": first["members"]} if "members" in first else {}),
+        **({"enrolment": {**first["enrolment"], "beside": {}}} if "enrolment" in first else {}),
         "seconds": sum(run["seconds"] for run in runs),
         **({"answer_seconds": median(run["answer_seconds"] for run in runs)} if answered else {}),
         "versions": first["versions"],

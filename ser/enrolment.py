@@ -20,6 +20,7 @@ from ser.evaluation import SCORES, Answers, answers_about, join, summary
 from ser.features import Moments, Voice
 from ser.features.voices import NEUTRAL
 from ser.recognizer import NO_VOICES, Recognizer
+from ser.scoring import Trial
 
 BATCH = 64
 
@@ -155,6 +156,16 @@ class Heard:
             logits.append(self.recognizer.decide(features, real, known)[:, chosen])
         probabilities = torch.cat(logits).double().softmax(1).numpy()
         return answers_about([self.clips[i] for i in places], self.labels, probabilities)
+
+
+def answers_to(recognizer: Recognizer, trial: Trial, enrolment: Enrolment, voice: str = "speaker") -> Answers:
+    """What the network says of a trial's clips, all of them scored unless some are enrolled.
+
+    Raises:
+        UserError: The network knows nothing of voices, or no voice has clips enough to enrol some and score others.
+    """
+    recordings = [trial.recordings[recognizer.sample_rate][clip.name] for clip in trial.clips]
+    return Heard.of(recognizer, trial.clips, recordings, trial.labels, voice).answers(enrolment)
 
 
 def halves(clips: Sequence[Clip], seed: int = 0) -> NDArray[np.bool_]:
