@@ -147,15 +147,20 @@ class Heard:
             )
         chosen = [self.recognizer.labels.index(label) for label in self.labels]
         places = np.flatnonzero(scored).tolist()
+        # Clips of about one length go together, so that a network that reads any length is spared most of the padding.
+        shortened = self.recognizer.network.any_length
+        places.sort(key=self.real.tolist().__getitem__)
         logits = []
         for start in range(0, len(places), BATCH):
             part = places[start : start + BATCH]
             rows = torch.tensor(part)
             known = None if enrolment.clips == 0 else [voices[i] for i in part]
             features, real = (values[rows].to(self.recognizer.network.device) for values in (self.features, self.real))
+            features = features[:, :, : int(real.max())] if shortened else features
             logits.append(self.recognizer.decide(features, real, known)[:, chosen])
-        probabilities = torch.cat(logits).double().softmax(1).numpy()
-        return answers_about([self.clips[i] for i in places], self.labels, probabilities)
+        order = np.argsort(places)
+        probabilities = torch.cat(logits).double().softmax(1).numpy()[order]
+        return answers_about([self.clips[places[i]] for i in order], self.labels, probabilities)
 
 
 def answers_to(recognizer: Recognizer, trial: Trial, enrolment: Enrolment, voice: str = "speaker") -> Answers:
