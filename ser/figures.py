@@ -1,15 +1,20 @@
 """Figures: pure functions of arrays, drawn by matplotlib."""
 
+import sys
+import unicodedata
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+import matplotlib.figure
 import numpy as np
-from matplotlib import colormaps
+from matplotlib import colormaps, rcParams
 from matplotlib.axes import Axes
-from matplotlib.figure import Figure
+from matplotlib.backend_bases import RendererBase
+from matplotlib.font_manager import FontProperties, findfont, findSystemFonts, fontManager, get_font
 from matplotlib.image import AxesImage
 from matplotlib.lines import Line2D
 from matplotlib.patches import Patch
+from matplotlib.text import Text
 from matplotlib.ticker import MaxNLocator
 from numpy.typing import NDArray
 
@@ -20,9 +25,66 @@ GAP = 0.35
 """Inches between them, for a title."""
 
 
+_fonts: dict[str, str | None] = {}
+"""Script, such as ``CJK`` or ``THAI``, that matplotlib's own font lacks → the installed font that has it, or None."""
+
+
+class Figure(matplotlib.figure.Figure):
+    """A figure whose texts take letters that matplotlib's own font lacks from other fonts."""
+
+    def draw(self, renderer: RendererBase) -> None:
+        """Draw it, with the fonts that were found for its labels."""
+        if others := [name for name in _fonts.values() if name is not None]:
+            for text in self.findobj(Text):
+                text.set_fontfamily([*rcParams["font.family"], *others])
+        super().draw(renderer)
+
+
 def _plain(text: str) -> str:
-    """Text that matplotlib draws as it is, dollars too."""
+    """Text that matplotlib draws as it is, dollars too; letters that no installed font has are escaped."""
+    if not text.isascii() and rcParams["svg.fonttype"] != "none":  # in an SVG's text the letters are the reader's
+        own = get_font(findfont(FontProperties()))
+        text = "".join(
+            letter
+            if letter.isascii() or own.get_char_index(ord(letter)) or _found(letter, text)
+            else ascii(letter)[1:-1]
+            for letter in text
+        )
     return text.replace("$", r"\$")
+
+
+def _found(letter: str, text: str) -> bool:
+    """Whether an installed font has ``letter``; where none has letters of its script, that is printed once."""
+    script = unicodedata.name(letter, "").partition(" ")[0]
+    if script not in _fonts:
+        _fonts[script] = _installed(letter)
+        if _fonts[script] is None:
+            print(
+                f"No installed font has the letters of {text!r}, so pictures have {ascii(text)[1:-1]} in its place: "
+                f"install one with {script or 'these'} letters, such as Noto Sans",
+                file=sys.stderr,
+            )
+    name = _fonts[script]
+    return name is not None and bool(get_font(findfont(name)).get_char_index(ord(letter)))
+
+
+def _installed(letter: str) -> str | None:
+    """The name of an installed font that has ``letter``, an upright one if there is any."""
+    known = {entry.fname for entry in fontManager.ttflist}
+    slanted = None
+    for path in sorted({*known, *findSystemFonts()}):
+        try:
+            font = get_font(path)
+            usable = font.scalable and "LastResort" not in path and font.get_char_index(ord(letter)) > 0
+        except (OSError, RuntimeError):  # it is broken, or of pictures
+            continue
+        if usable and (font.style_flags == 0 or slanted is None):
+            if path not in known:
+                fontManager.addfont(path)
+            if font.style_flags == 0:
+                return font.family_name
+            slanted = font.family_name
+    return slanted
 
 
 def confusion_figure(

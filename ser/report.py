@@ -30,6 +30,7 @@ PLAYED_SECONDS = 10
 pages = Environment(loader=PackageLoader("ser"), autoescape=True, undefined=StrictUndefined, trim_blocks=True)
 
 
+@rc_context({"svg.fonttype": "none"})
 def report_page(
     cfg: Mapping[str, Any], results: Mapping[str, Any], answers: Answers, sounds: Mapping[str, Path]
 ) -> str:

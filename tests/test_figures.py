@@ -4,12 +4,14 @@ from typing import Any
 
 import numpy as np
 import pytest
+from matplotlib import rc_context
 from matplotlib.axes import Axes
 from matplotlib.collections import LineCollection
 from matplotlib.figure import Figure
 from matplotlib.text import Text
 from numpy.typing import NDArray
 
+import ser.figures
 from ser.figures import (
     confusion_figure,
     effect_figure,
@@ -328,3 +330,36 @@ def test_robustness_names_the_checkpoints_and_can_be_saved() -> None:
     assert file.getvalue().startswith(b"\x89PNG")
     rows = {round(axes.get_position().y0, 2) for axes in drawn.axes}
     assert (len(drawn.axes), len(rows)) == (7, 2)
+
+
+FOREIGN = ["злость", "غضب", "愤怒"]
+
+
+def test_labels_of_any_script_are_drawn_from_fonts_that_have_them_or_escaped(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr(ser.figures, "_fonts", {})
+    with rc_context({"font.family": "cmr10"}), warnings.catch_warnings():  # a font without these scripts
+        warnings.simplefilter("ignore")
+        warnings.filterwarnings("error", "Glyph")
+        figure = confusion_figure(COUNTS, FOREIGN, FOREIGN[2])
+        figure.savefig(io.BytesIO(), format="png")
+        confusion_figure(COUNTS, FOREIGN, FOREIGN[2])
+    written = [label.get_text() for label in figure.axes[0].get_xticklabels()]
+    assert written[:2] == FOREIGN[:2], "DejaVu Sans, which comes with matplotlib, has them"
+    told = capsys.readouterr().err
+    if ser.figures._fonts["CJK"] is None:
+        assert written[2] == figure.axes[0].get_title() == "\\u6124\\u6012"
+        assert told.startswith(
+            "No installed font has the letters of 愤怒, so pictures have \\u6124\\u6012 in its place"
+        )
+        assert len(told.splitlines()) == 1
+    else:
+        assert written[2] == FOREIGN[2]
+
+
+def test_letters_of_text_in_an_svg_are_left_to_its_reader() -> None:
+    groups = {"sex": {"女": {"uar": 0.5, "clips": 3, "intervals": {"uar": (0.4, 0.6)}}}}
+    with rc_context({"svg.fonttype": "none"}):
+        (label,) = groups_figure(groups, 0.5).axes[0].get_yticklabels()
+    assert label.get_text() == "女 (3 clips)"
