@@ -7,6 +7,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 
 from ser.corpora import Clip
+from ser.corpora.clip import spelling_key
 from ser.corpora.reading import is_unknown
 from ser.errors import UserError
 
@@ -35,8 +36,8 @@ class Labels:
         Votes are merged along with the classes.
 
         Raises:
-            LabelError: A name is no emotion of the clips, fewer than two classes are left, or one that is left says
-                that the emotion isn't known.
+            LabelError: A name is no emotion of the clips, two classes are one name in two spellings, fewer than two are
+                left, or one that is left says that the emotion isn't known.
         """
         for option in ("merge", "keep", "drop"):
             if isinstance(given := getattr(self, option), str):
@@ -48,6 +49,7 @@ class Labels:
         _check("merge", merge, known, shown)
         merged = [_merged(clip, merge) for clip in clips]
         classes = {clip.emotion for clip in merged}
+        _refuse_spellings(classes)
         _check("keep", self.keep or (), classes, classes)
         _check("drop", self.drop or (), classes, classes)
         staying = (classes if self.keep is None else set(self.keep)) - set(self.drop or ())
@@ -86,6 +88,18 @@ def refuse_lost(clips: Sequence[Clip], unusable: Mapping[str, str]) -> None:
             f"no usable clip of {', '.join(names)}: {len(lost):,} clips can't be used, such as "
             f"{unusable[lost[0].name]}; mend them{advice}"
         )
+
+
+def _refuse_spellings(classes: set[str]) -> None:
+    """Refuse classes whose names differ only in spelling; a corpus has none, but several may, and merged classes."""
+    first: dict[str, str] = {}
+    for name in sorted(classes):
+        other = first.setdefault(spelling_key(name), name)
+        if other != name:
+            raise LabelError(
+                f"the classes {other!a} and {name!a} are one name in two spellings: write it alike in "
+                "labels.merge=, or merge one into the other"
+            )
 
 
 def _typed(names: Sequence[str]) -> str:

@@ -16,6 +16,7 @@ from scipy.sparse.csgraph import connected_components
 from sklearn.model_selection import ShuffleSplit, StratifiedGroupKFold, train_test_split
 
 from ser.corpora import SIDES, Clip
+from ser.corpora.clip import spelling_key
 from ser.errors import UserError
 
 CANDIDATES = 1000
@@ -87,8 +88,12 @@ class Split:
 
     def leakage(self) -> Leakage:
         """Look for speakers, decoded recordings and copies of one original on two sides."""
-        speakers = {side: {clip.speaker for clip in getattr(self, side)} - {None} for side in SIDES}
-        shared = set().union(*(speakers[one] & speakers[other] for one, other in combinations(SIDES, 2)))
+        speakers = {
+            side: {spelling_key(c.speaker): c.speaker for c in getattr(self, side) if c.speaker} for side in SIDES
+        }
+        pairs = [(speakers[one], speakers[other]) for one, other in combinations(SIDES, 2)]
+        shared = {one[key] for one, other in pairs for key in one.keys() & other.keys()}
+        before = speakers["train"].keys() | speakers["val"].keys()
         everything = [clip for side in SIDES for clip in getattr(self, side)]
         units = find_units(everything, "clip", self.fingerprints).tolist() if everything else []
         where = [side for side in SIDES for _ in getattr(self, side)]
@@ -98,9 +103,9 @@ class Split:
             sides[unit].add(side)
             names[unit].add(clip.name)
         return Leakage(
-            heard=sorted(map(str, speakers["test"] & (speakers["train"] | speakers["val"]))),
+            heard=sorted(speakers["test"][key] for key in speakers["test"].keys() & before),
             test_speakers=len(speakers["test"]),
-            speakers=sorted(map(str, shared)),
+            speakers=sorted(shared),
             recordings=sorted(tuple(sorted(names[unit])) for unit, on in sides.items() if len(on) > 1),
             unknown=any(clip.speaker is None for clip in everything),
         )
@@ -169,8 +174,13 @@ def _guard(split: Split, name: str, by: str) -> None:
             "give all copies of a recording one side, or remove all but one"
         )
     if leakage.speakers and by != "clip" and name not in ("stratified", "official"):
-        shared = set(leakage.speakers)
-        heard = [clip.name for side in SIDES for clip in getattr(split, side) if clip.speaker in shared]
+        shared = set(map(spelling_key, leakage.speakers))
+        heard = [
+            clip.name
+            for side in SIDES
+            for clip in getattr(split, side)
+            if clip.speaker and spelling_key(clip.speaker) in shared
+        ]
         raise SplitError(
             f"split={name} has {len(shared)} speakers on two sides, {_listing(leakage.speakers)}, "
             f"with the clips {_listing(heard)}; give different people different names, or take "
@@ -380,8 +390,8 @@ SPLITS: dict[str, Callable[..., Split]] = {
 def find_units(clips: Sequence[Clip], by: str, fingerprints: Fingerprints) -> NDArray[np.str_]:
     """What can't be divided: for each clip the name of its unit, ``(clips,)``.
 
-    Clips of one speaker (or session) are in one unit, and so are twins and copies of one original. Where such twins
-    belong to several speakers, these become one unit, named after the first.
+    Clips of one speaker (or session), however spelt, are in one unit, and so are twins and copies of one original.
+    Where such twins belong to several speakers, these become one unit, named after the first.
 
     Args:
         clips: Sorted by name.
@@ -400,7 +410,10 @@ def find_units(clips: Sequence[Clip], by: str, fingerprints: Fingerprints) -> ND
             f"this split needs every clip's {by}, and {len(unknown)} have none (such as {unknown[0]!r}): "
             f"name them in a manifest's column {by}, or take split=stratified, or split=kfold split.by=clip"
         )
-    keys = [[f"{by} {unit}", *_recordings(clip, fingerprints)] for clip, unit in zip(clips, own, strict=True)]
+    keys = [
+        [f"{by} {unit if by == 'clip' else spelling_key(unit)}", *_recordings(clip, fingerprints)]
+        for clip, unit in zip(clips, own, strict=True)
+    ]
     numbers = {key: len(clips) + i for i, key in enumerate(dict.fromkeys(key for several in keys for key in several))}
     edges = [(i, numbers[key]) for i, several in enumerate(keys) for key in several]
     ends = np.array(edges).T

@@ -215,3 +215,11 @@ def test_a_class_without_a_usable_clip_is_refused() -> None:
         refuse_lost(given[:2], {"mine/1": "empty"})
     with pytest.raises(LabelError, match=r"labels\.drop='\[\"very sad\"\]'"):
         refuse_lost(given, {"mine/2": "it is empty"})
+
+
+@pytest.mark.parametrize("name", ["Sad", "sad ", "s\u200bad"])
+def test_a_class_in_two_spellings_is_refused(name: str) -> None:
+    message = refusal(Labels(merge={"calm": name}), THREE)
+    assert f"{name!a}" in message
+    assert "'sad'" in message
+    assert "are one name in two spellings" in message

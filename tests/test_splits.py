@@ -923,3 +923,15 @@ def test_an_option_of_another_split_is_refused() -> None:
 def test_a_chain_of_copies_is_one_recording() -> None:
     chain = [replace(clip("a"), original="b"), replace(clip("b"), original="c"), clip("c")]
     assert Split([chain[0]], [chain[1]], [chain[2]]).leakage().recordings == [("a", "b", "c")]
+
+
+@pytest.mark.parametrize(
+    ("one", "other"), [("ann", "Ann"), ("1001", "1001.0"), ("a b", "a\u00a0b"), ("\u00eb", "e\u0308")]
+)
+def test_the_guard_knows_speakers_in_any_spelling(one: str, other: str) -> None:
+    found = Split([clip("1", speaker=one)], [clip("2", speaker="x")], [clip("3", speaker=other)]).leakage()
+    assert (found.heard, found.test_speakers, len(found.speakers)) == ([other], 1, 1)
+    spelt = [clip(f"{i}", ("happy", "sad")[i % 2], speaker=(one, other, "x", "y", "z")[i % 5]) for i in range(40)]
+    split = split_clips(spelt, "speaker", test=0.3, val=0.3)
+    sides = [{c.speaker for c in getattr(split, side)} for side in ("train", "val", "test")]
+    assert sum(bool({one, other} & side) for side in sides) == 1

@@ -307,6 +307,8 @@ def test_a_clip_that_cannot_be_read_is_listed_and_shown(first: Run) -> None:
     assert skipped["clip"] == "happy/broken.wav"
     assert "can't be read" in skipped["reason"]
     assert "left out" in first.screen
+    _, after = first.screen.split("Emotions, in this order")
+    assert "1 clips can't be used (1 happy), such as" in " ".join(after.split("epochs on")[0].split())
     assert "broken.wav" in first.screen
 
 

@@ -8,6 +8,7 @@ from collections import Counter
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
+from functools import lru_cache
 from pathlib import Path
 
 from ser.errors import UserError
@@ -248,6 +249,7 @@ def tidy(name: str) -> str:
     return unicodedata.normalize("NFC", name).translate({**INVISIBLE, 0xA0: " "}).strip().lower()
 
 
+@lru_cache(maxsize=1 << 14)
 def spelling_key(name: str) -> str:
     """What two spellings of one name share, whatever their case, spaces, composition, and zeros before or behind.
 

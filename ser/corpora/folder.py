@@ -89,7 +89,8 @@ def read(root: Path) -> list[Clip]:
         )
         for path, own in levels.items()
     ]
-    shown = {spelling_key(clip.emotion) for clip in clips if clip.path in set(found.sounds)}
+    readable = set(found.sounds)
+    shown = {spelling_key(clip.emotion) for clip in clips if clip.path in readable}
     if len(shown) < 2:
         raise CorpusError(
             f"{root} needs at least two sub-folders with sound files, one an emotion; found {sorted(shown) or 'none'}"

@@ -65,7 +65,7 @@ def read(root: Path) -> list[Clip]:
     unknown: Counter[tuple[str, str]] = Counter()
     try:
         with root.open(newline="", encoding="utf-8-sig") as file:
-            rows = csv.reader(file)
+            rows = csv.reader(file, strict=True)  # a quote that is not closed would swallow rows
             headings = next(rows, [])
             places = _columns(root, headings)
             for cells in rows:

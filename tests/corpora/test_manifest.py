@@ -354,3 +354,8 @@ def test_copies_of_a_file_that_is_not_listed_belong_together_however_it_is_writt
 def test_what_is_said_is_a_warning(tmp_path: Path) -> None:
     with pytest.warns(CorpusWarning, match="columns that are not used: 'take'"):
         read(manifest(tmp_path, "path,emotion,take", "a.wav,sad,1"))
+
+
+@pytest.mark.parametrize("row", ['"b.wav,sad', '"b.wav,sad\nc.wav,sad\n"d.wav,sad'])
+def test_a_quote_that_is_not_closed_swallows_no_rows(tmp_path: Path, row: str) -> None:
+    assert "can't be read as a UTF-8 CSV" in refusal(manifest(tmp_path, "path,emotion", "a.wav,sad", row, "e.wav,sad"))
