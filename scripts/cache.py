@@ -8,13 +8,13 @@ import sys
 import time
 from pathlib import Path
 
-from rich.console import Console
 from rich.table import Table
 
 from ser.cache import Entry, clear, entries
 from ser.errors import UserError
+from ser.screen import Screen
 
-console = Console()
+console = Screen()
 
 
 def main() -> None:

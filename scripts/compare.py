@@ -9,11 +9,11 @@ import json
 import sys
 from pathlib import Path
 
-from rich.console import Console
 from rich.table import Table
 
 from ser.errors import UserError
 from ser.evaluation import SCORES, compare, read_answers
+from ser.screen import Screen
 
 
 def main() -> None:
@@ -49,7 +49,7 @@ def main() -> None:
             f"{low:+.4f} to {high:+.4f}",
             f"{line['p']:.4f}",
         )
-    console = Console()
+    console = Screen()
     console.print(table)
     console.print(f"Interval by a bootstrap, p by a randomisation test, both over {found['over']}.", soft_wrap=True)
 
