@@ -11,7 +11,6 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from rich.console import Console
 from ser.commands.predict import find
 
 from ser.adapt import adapt, adapted_checkpoint
@@ -19,13 +18,15 @@ from ser.audio import AudioError, Recording
 from ser.bank import decode
 from ser.callbacks import find_checkpoint, read_checkpoint, write_checkpoint
 from ser.cards import adapted_card
+from ser.cli import suit_terminal
 from ser.errors import UserError
 from ser.files import replacing
 from ser.recognizer import Recognizer
 from ser.results import read_choices, write_choices
+from ser.screen import Screen
 from ser.speakers import speakers_of
 
-console = Console()
+console = Screen()
 
 
 def adapt_run(
@@ -78,6 +79,7 @@ def adapt_run(
 
 def main() -> None:
     """Read the options, adapt and print."""
+    suit_terminal()
     parser = argparse.ArgumentParser(
         description=__doc__,
         formatter_class=argparse.RawDescriptionHelpFormatter,

@@ -17,7 +17,6 @@ import soundfile
 import torch
 from matplotlib.figure import Figure
 from numpy.typing import NDArray
-from rich.console import Console
 from torch import Tensor
 
 from ser import effects
@@ -29,6 +28,7 @@ from ser.errors import UserError
 from ser.features import FeatureConfig, Frontend
 from ser.figures import effect_figure, effects_figure
 from ser.report import PLAYED_SECONDS, pages
+from ser.screen import Screen, escape
 
 RATE = 16_000
 
@@ -44,7 +44,7 @@ DRAWS = 3
 
 DPI = 75
 
-console = Console()
+console = Screen()
 
 Sounds = tuple[Tensor, Tensor]
 """Waveforms ``(clip, sample)`` and lengths ``(clip,)``."""
@@ -212,7 +212,7 @@ def main() -> None:
     except (UserError, OSError) as error:
         sys.exit(f"error: {error}")
     console.print(
-        f"{options.out} has {len(EXAMPLES) + len(SPEC_EXAMPLES)} effects on {options.clip}",
+        escape(f"{options.out} has {len(EXAMPLES) + len(SPEC_EXAMPLES)} effects on {options.clip}"),
         highlight=False,
         soft_wrap=True,
     )

@@ -26,8 +26,6 @@ import torch
 from lightning import LightningModule, Trainer
 from lightning.pytorch.callbacks import Callback
 from numpy.typing import NDArray
-from rich.console import Console
-from rich.markup import escape
 from rich.table import Table
 from torch import Tensor, nn
 from torch.utils.data import DataLoader
@@ -41,6 +39,7 @@ from ser.errors import UserError
 from ser.features import FeatureConfig, Frontend
 from ser.models import NETWORKS, Batch, EmotionNetwork
 from ser.recognizer import Recognizer
+from ser.screen import Screen, escape
 
 LENGTH = 80_080
 """Samples of a padded clip of CREMA-D."""
@@ -49,7 +48,7 @@ LABELS = ["anger", "disgust", "fear", "happy", "neutral", "sad"]
 
 REPORT_1D = FeatureConfig(names=["mfcc", "rolloff", "energy", "zcr"], n_mfcc=20, filter_rate=22_050)
 
-console = Console()
+console = Screen()
 
 
 @dataclass(frozen=True)

@@ -22,8 +22,6 @@ from typing import Any
 
 import soundfile
 import torch
-from rich.console import Console
-from rich.markup import escape
 from rich.table import Table
 from torch import Tensor
 
@@ -37,6 +35,7 @@ from ser.datamodule import EmotionDataModule
 from ser.effects import impulse_responses
 from ser.features import FeatureConfig, Frontend
 from ser.models import NETWORKS
+from ser.screen import Screen, escape
 from ser.splits import Split
 from ser.train import resolve_precision
 
@@ -79,7 +78,7 @@ WAYS = {
 
 Work = Callable[[], object]
 
-console = Console()
+console = Screen()
 
 
 @dataclass(frozen=True)

@@ -20,7 +20,6 @@ import numpy as np
 import torch
 from lightning import LightningModule, Trainer
 from lightning.pytorch.callbacks import Callback
-from rich.console import Console
 from rich.table import Table
 from torch.profiler import ProfilerActivity, profile
 
@@ -33,6 +32,7 @@ from ser.corpora import Clip
 from ser.datamodule import EmotionDataModule
 from ser.features import FeatureConfig, Frontend
 from ser.models import NETWORKS, EmotionNetwork
+from ser.screen import Screen
 from ser.splits import Split
 from ser.train import resolve_precision
 
@@ -47,7 +47,7 @@ RECIPES = {"paper2d": ["features=mel", "augment=light"], "cnn1d": ["features=ene
 
 EPOCHS = 3
 
-console = Console()
+console = Screen()
 
 
 @dataclass(frozen=True)

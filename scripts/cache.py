@@ -9,15 +9,14 @@ import time
 from pathlib import Path
 from typing import Any
 
-from rich.console import Console
-from rich.markup import escape
 from rich.table import Table
 
 from ser.cache import Entry, clear, entries
 from ser.cli import suit_terminal
 from ser.errors import UserError
+from ser.screen import Screen, escape
 
-console = Console()
+console = Screen()
 
 
 def main() -> None:

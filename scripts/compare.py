@@ -9,13 +9,13 @@ import json
 import sys
 from pathlib import Path
 
-from rich.console import Console
 from rich.table import Table
 
 from ser.cli import suit_terminal
 from ser.errors import UserError
 from ser.evaluation import SCORES, compare, enrolment_of, read_answers
 from ser.results import find_runs
+from ser.screen import Screen
 
 
 def known_in(folder: Path) -> str:
@@ -46,7 +46,7 @@ def main() -> None:
             options.json.write_text(json.dumps(found, indent=2) + "\n", encoding="utf-8")
     except (UserError, OSError) as error:
         sys.exit(f"error: {error}")
-    console = Console()
+    console = Screen()
     first, second = (known_in(folder) for folder in (options.run_a, options.run_b))
     if first != second:
         console.print(

@@ -17,6 +17,7 @@ from hydra.errors import HydraException
 from rich.table import Table
 
 from ser.callbacks import find_checkpoint
+from ser.cli import suit_terminal
 from ser.enrolment import Heard, curve
 from ser.errors import UserError
 from ser.figures import enrolment_figure
@@ -106,6 +107,7 @@ def write(folder: Path, results: dict[str, Any]) -> None:
 
 def main() -> None:
     """Read the options, score and print."""
+    suit_terminal()
     parser = argparse.ArgumentParser(
         description=__doc__,
         formatter_class=argparse.RawDescriptionHelpFormatter,

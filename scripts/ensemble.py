@@ -16,7 +16,6 @@ from typing import Any
 
 import numpy as np
 import torch
-from rich.markup import escape
 
 from ser.calibration import calibrate, calibration_report
 from ser.callbacks import find_checkpoint, write_checkpoint
@@ -40,6 +39,7 @@ from ser.results import (
     write,
 )
 from ser.scoring import answer_all, answered, trial_of
+from ser.screen import escape
 
 ALONE = ("history", "last_epoch", "members")
 """What results tell of one training."""

@@ -14,8 +14,6 @@ from typing import Any
 import soundfile
 import torch
 from hydra.errors import HydraException
-from rich.console import Console
-from rich.markup import escape
 from rich.table import Table
 
 from ser.audio import open_sound
@@ -30,11 +28,12 @@ from ser.features import FeatureConfig, FeatureSet
 from ser.figures import counts_figure, lengths_figure, log_mel_figure, waveforms_figure
 from ser.labels import Labels, refuse_lost
 from ser.results import leakage_line, tell_corpus, tell_unusable
+from ser.screen import Screen, escape
 from ser.splits import SplitError, split_clips
 
 LISTED = 10
 
-console = Console()
+console = Screen()
 
 
 def main() -> None:
@@ -80,7 +79,10 @@ def explore(cfg: dict[str, Any], out: Path, emotion: str | None = None, place: i
         position, clip, _ = first_clip(found, emotion, place)
         with open_sound(clip.path, cfg["features"]["sample_rate"]) as file:
             soundfile.write(out / "clip.wav", file.read(dtype="float32"), file.samplerate)
-        console.print(f"place {position}: {escape(clip.name)}, {escape(clip.emotion)} → {out / 'clip.wav'}")
+        console.print(
+            f"place {position}: {escape(clip.name)}, {escape(clip.emotion)} → {escape(out / 'clip.wav')}",
+            soft_wrap=True,
+        )
     console.print(f"clips.csv and pictures: {escape(str(out))}", soft_wrap=True)
 
 
@@ -94,7 +96,9 @@ def tell(found: Survey, left_out: dict[str, int]) -> None:
     )
     tell_unusable(found.problems)
     if left_out:
-        console.print(f"left out by labels: {', '.join(f'{count:,} {name}' for name, count in left_out.items())}")
+        console.print(
+            f"left out by labels: {escape(', '.join(f'{count:,} {name}' for name, count in left_out.items()))}"
+        )
     table = Table("emotion", "clips", "speakers")
     for emotion, (count, people) in found.classes().items():
         table.add_row(escape(emotion), f"{count:,}", str(people))
@@ -103,7 +107,7 @@ def tell(found: Survey, left_out: dict[str, int]) -> None:
         seconds = sorted(found.seconds.tolist())
         console.print(f"lengths: {seconds[0]:.2f} to {seconds[-1]:.2f} s, median {seconds[len(seconds) // 2]:.2f} s")
     for kind, count in found.formats().items():
-        console.print(f"{kind}: {count:,} clips")
+        console.print(f"{escape(kind)}: {count:,} clips")
     for name, listed in (
         ("can't be used", [reason for _, reason in found.problems]),
         ("silent", found.silent),

@@ -8,13 +8,12 @@ import argparse
 import sys
 from pathlib import Path
 
-from rich.console import Console
-
 from ser.calibration import UNCALIBRATED
 from ser.cli import suit_terminal
 from ser.errors import UserError
 from ser.export import export
 from ser.recognizer import Recognizer
+from ser.screen import Screen, escape
 
 
 def main() -> None:
@@ -35,9 +34,9 @@ def main() -> None:
     except (UserError, OSError) as error:
         sys.exit(f"error: {error}")
     note = "" if recognizer.calibration.known else f"\n{UNCALIBRATED}"
-    Console().print(
-        f"{options.file}: {options.file.stat().st_size / 1e6:.1f} MB, waveforms (batch, time) at "
-        f"{recognizer.sample_rate} Hz and lengths (batch,) → probabilities of {', '.join(recognizer.labels)}; "
+    Screen().print(
+        f"{escape(options.file)}: {options.file.stat().st_size / 1e6:.1f} MB, waveforms (batch, time) at "
+        f"{recognizer.sample_rate} Hz and lengths (batch,) → probabilities of {escape(', '.join(recognizer.labels))}; "
         f"of longer ones {recognizer.seconds:g} s about the middle are heard.\n"
         f"Checked against the checkpoint: probabilities differ by {difference:.1g} at most."
         f"{note}",

@@ -20,7 +20,6 @@ import numpy as np
 import soundfile
 import torch
 from matplotlib.figure import Figure
-from rich.console import Console
 from rich.table import Table
 
 from ser.bank import decode_clips
@@ -30,6 +29,7 @@ from ser.datamodule import EmotionDataModule
 from ser.errors import UserError
 from ser.features import FeatureConfig
 from ser.models import NETWORKS
+from ser.screen import Screen
 from ser.splits import Split
 
 RATE = 16_000
@@ -45,7 +45,7 @@ STEPS = 4
 FILES = 100
 """Files that are written; more clips read them again, since what the clips hold does not change the cost."""
 
-console = Console()
+console = Screen()
 
 
 @dataclass(frozen=True)

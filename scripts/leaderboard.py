@@ -17,8 +17,6 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from rich.console import Console
-from rich.markup import escape
 from rich.table import Table
 
 from ser.cli import suit_terminal
@@ -26,6 +24,7 @@ from ser.errors import UserError
 from ser.evaluation import SCORES, enrolment_of
 from ser.report import index_page, markdown_table
 from ser.results import find_runs
+from ser.screen import Screen, escape
 from ser.sweeps import PLAN, JobState, differing_words, job_states, read_plan
 
 PUBLISHED = {
@@ -353,7 +352,7 @@ def main() -> None:
                 writer.writerows([*head, *line.values()] for line in table(board, boards))
     except (UserError, OSError) as error:
         sys.exit(f"error: {error}")
-    console = Console()
+    console = Screen()
     for title, columns, lines in tables:
         screen = Table(title=escape(title))
         for column in columns:
@@ -364,9 +363,9 @@ def main() -> None:
     for corpus, count in Counter(board.corpus for board in boards).items():
         if count > 1:
             console.print(
-                f"{corpus}: rows of different tables aren't comparable, for their splits differ", soft_wrap=True
+                f"{escape(corpus)}: rows of different tables aren't comparable, for their splits differ", soft_wrap=True
             )
-    console.print(f"written to {out / 'leaderboard.md'}, .csv and index.html", soft_wrap=True)
+    console.print(f"written to {escape(out / 'leaderboard.md')}, .csv and index.html", soft_wrap=True)
 
 
 if __name__ == "__main__":

@@ -22,7 +22,6 @@ from typing import Any
 
 import torch
 from hydra.errors import HydraException
-from rich.console import Console
 from rich.table import Column, Table
 
 from ser.cli import suit_terminal
@@ -31,6 +30,7 @@ from ser.errors import UserError
 from ser.models import NETWORKS
 from ser.recognizer import Recognizer
 from ser.results import check_results, find_runs
+from ser.screen import Screen
 from ser.train import load_data, resolve_precision
 
 ROWS = {
@@ -59,7 +59,7 @@ The steps pick their clips from another split, which says nothing about how many
 WARM_UP = 3
 """Steps and answers that are not timed."""
 
-console = Console()
+console = Screen()
 
 
 @dataclass

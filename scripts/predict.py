@@ -19,8 +19,6 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from rich.console import Console
-from rich.markup import escape
 from rich.progress import BarColumn, Progress, TextColumn, track
 from rich.table import Table
 
@@ -34,13 +32,14 @@ from ser.figures import timeline_figure
 from ser.microphone import Microphone, listen, lost_sound
 from ser.recognizer import NO_VOICES, Answer, Recognizer
 from ser.rows import RowWriter
+from ser.screen import Screen, escape
 from ser.speakers import enrol_each, speakers_of
 from ser.timeline import OWN, SILENCE_DB, WINDOW_SECONDS, Listener, Segment, SoundStream, Timeline, bands, in_frames
 
 SHOWN = 50
 """Answers that the table on screen has at most; files have all."""
 
-console = Console()
+console = Screen()
 
 
 def find(words: Sequence[str], listed: Iterable[str] = ()) -> list[Path]:
@@ -142,7 +141,7 @@ def predict(options: argparse.Namespace) -> int:
         writers = [Writer(file, recognizer.labels, kind, least) for kind, file in files]
         voices = voices_of(options, recognizer, paths)
         answers = write_each(recognizer.answer(paths, options.batch_size or 32, voices), writers)
-        progress = Console(stderr=True)
+        progress = Screen(stderr=True)
         done = list(track(answers, total=len(paths), console=progress, disable=not progress.is_terminal))
     show(done, recognizer.labels, least, files=bool(writers))
     return 1 if any(answer.error for answer in done) else 0
@@ -198,7 +197,7 @@ def follow(
 ) -> int:  # fmt: skip
     """Tell the timeline of one recording after the other; the exit status."""
     enrolled = None if options.enrol is None else enrolled_voice(options, recognizer)
-    screen = Console(stderr=True)
+    screen = Screen(stderr=True)
     columns = TextColumn("{task.description}"), BarColumn(), TextColumn("{task.fields[time]}")
     errors = 0
     for path in paths:

@@ -20,7 +20,6 @@ import numpy as np
 import soundfile
 from hydra.errors import HydraException
 from numpy.typing import NDArray
-from rich.markup import escape
 from rich.progress import track
 from rich.table import Table
 
@@ -37,6 +36,7 @@ from ser.report import markdown_table
 from ser.results import GIT_REVISION, SYNTHETIC_CAUTION, console, find_runs, started_as, versions
 from ser.robustness import CLEAN, COLUMNS, CONDITIONS, LEFT, METHOD, apply, missing, row_of, score
 from ser.scoring import Trial, answer, answered, describe_checkpoint, describe_clips, trial_of
+from ser.screen import escape
 
 BATCH = 64
 

@@ -22,10 +22,10 @@ from typing import Any, NamedTuple
 from urllib.parse import quote
 
 import requests
-from rich.console import Console
 
 from ser.cli import suit_terminal
 from ser.errors import UserError
+from ser.screen import Screen, escape
 
 BROWSERS = ("chromium", "chromium-browser", "google-chrome", "google-chrome-stable", "chrome")
 
@@ -305,7 +305,7 @@ def main() -> None:
     try:
         program = find_browser(options.browser)
         for path in photograph(options.logdir, options.out, options.tabs, program, options.size, options.tags):
-            Console().print(f"{path}: {path.stat().st_size / 1000:.0f} kB", soft_wrap=True, highlight=False)
+            Screen().print(f"{escape(path)}: {path.stat().st_size / 1000:.0f} kB", soft_wrap=True, highlight=False)
     except UserError as error:
         sys.exit(f"error: {error}")
 

@@ -19,14 +19,13 @@ from hydra.core.override_parser.overrides_parser import OverridesParser
 from hydra.core.override_parser.types import ChoiceSweep, IntervalSweep, Override, RangeSweep
 from hydra.errors import HydraException
 from omegaconf import OmegaConf
-from rich.console import Console
-from rich.markup import escape
 
 from ser.cli import suit_terminal
 from ser.config import CONF, compose_words, refuse_unreadable
 from ser.corpora import read_corpora
 from ser.errors import UserError
 from ser.results import started_as
+from ser.screen import Screen, escape
 from ser.sweeps import ERROR, EXTRA, OUTPUT, note_error, progress
 from ser.train import run
 
@@ -42,7 +41,7 @@ except ImportError as error:
 FIXED = ("dataset", "split", "labels", "seed", "ckpt_path", "hydra")
 """Not searched for: scores of other clips can't be compared, and the best of several seeds is luck."""
 
-console = Console()
+console = Screen()
 
 
 def main() -> None:
@@ -246,12 +245,14 @@ def tell_best(study: optuna.Study, folder: Path, fixed: Sequence[str]) -> None:
         UserError: All trials failed.
     """
     for trial in study.get_trials(states=(TrialState.FAIL,)):
-        console.print(f"failed: {folder / str(trial.number)} ({' '.join(options_of(trial))})", soft_wrap=True)
+        console.print(
+            f"failed: {escape(folder / str(trial.number))} ({escape(' '.join(options_of(trial)))})", soft_wrap=True
+        )
     if not study.get_trials(states=(TrialState.COMPLETE,)):
         raise UserError(f"all {len(study.trials)} trials failed: see error.txt in the folders of {folder}")
     best = study.best_trial
     console.print(
-        f"best: trial {best.number}, macro F1 on validation {best.value:.4f}, in {folder / str(best.number)}",
+        f"best: trial {best.number}, macro F1 on validation {best.value:.4f}, in {escape(folder / str(best.number))}",
         highlight=False,
         soft_wrap=True,
     )

@@ -245,8 +245,7 @@ def refuse_skipped(reasons: Sequence[str], strict: bool) -> None:
         UserError: They can't, for these reasons.
     """
     if reasons and strict:
-        listing = "\n".join(f"  {reason}" for reason in reasons)
-        raise UserError(f"{len(reasons)} clips can't be used, and dataset.strict=true:\n{listing}")
+        raise UserError(f"{len(reasons)} clips can't be used, and dataset.strict=true:", *reasons)
 
 
 def _decode_clips(

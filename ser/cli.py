@@ -14,6 +14,7 @@ from pathlib import Path
 from pkgutil import iter_modules
 
 from ser import __version__
+from ser.errors import visible
 
 
 def suit_terminal() -> None:
@@ -50,7 +51,7 @@ def main() -> None:
         lines = [f"  {command:<12} {told}" for command, told in known.items()]
         print("\n".join(["usage: ser COMMAND …", "", *lines, "", "ser COMMAND --help tells more."]))
     elif name not in known:
-        sys.exit(f"error: ser {name} is not known; commands are {', '.join(known)}")
+        sys.exit(f"error: ser {visible(name)} is not known; commands are {', '.join(known)}")
     else:
         sys.argv = [f"ser {name}", *words]
         if name == "train":  # what Lightning starts for further devices: python -m ser.train WORDS

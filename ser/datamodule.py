@@ -18,7 +18,7 @@ from ser.bank import WaveformBank, as_tensor, decode_clips, refuse_skipped
 from ser.cache import cached, code, digest_of, read_array
 from ser.corpora import SIDES, Clip
 from ser.corpora.clip import person, spelling_key
-from ser.errors import UserError
+from ser.errors import UserError, visible
 from ser.features import FeatureConfig, Frontend, Moments, Scale, Voice, VoicePrior
 from ser.labels import refuse_lost
 from ser.models import Batch
@@ -390,7 +390,7 @@ class EmotionDataModule(LightningDataModule):
                 raise DataError(f"no usable clip is left for {side} ({reasons})")
         silent = [clip.name for clip, recording in zip(self.clips, recordings, strict=True) if recording.silent]
         if silent:
-            warnings.warn(f"silent clips, which are kept: {len(silent)}, such as {silent[0]}", stacklevel=2)
+            warnings.warn(f"silent clips, which are kept: {len(silent)}, such as {visible(silent[0])}", stacklevel=2)
         self._positions = positions
         return recordings
 

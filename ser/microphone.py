@@ -10,11 +10,11 @@ import numpy as np
 from numpy.typing import NDArray
 from rich.console import Console, Group, RenderableType
 from rich.live import Live
-from rich.markup import escape
 from rich.progress_bar import ProgressBar
 from rich.table import Table
 
 from ser.errors import UserError
+from ser.screen import escape
 from ser.timeline import FRAMES, QUIETEST_DB, SILENCE, BlockResampler, Listener
 
 PATIENCE_SECONDS = 5.0

@@ -21,8 +21,6 @@ from lightning import Trainer
 from lightning.pytorch.loggers import Logger, TensorBoardLogger
 from omegaconf import OmegaConf
 from omegaconf.errors import OmegaConfBaseException
-from rich.console import Console
-from rich.markup import escape
 from rich.table import Table
 from yaml import AliasEvent, YAMLError
 
@@ -38,6 +36,7 @@ from ser.files import replacing
 from ser.metrics import by_class, measures
 from ser.models import EmotionNetwork
 from ser.report import report_page
+from ser.screen import Screen, escape
 from ser.splits import Leakage
 
 PACKAGES = ("ser", "torch", "torchaudio", "lightning", "torchmetrics", "hydra-core", "numpy", "soundfile")
@@ -72,7 +71,7 @@ EARLIER_LOGGERS = {
 
 _MISSING = object()
 
-console = Console()
+console = Screen()
 
 
 def tell_corpus(message: str) -> None:
@@ -94,7 +93,7 @@ def announce(
     """Say on screen what a run is about to learn, and from what; ``left_out`` counts the clips of dropped classes."""
     name = cfg["dataset"]["name"]
     sizes = ", ".join(f"{len(data.side(side)):,} {side}" for side in SIDES)
-    console.print(f"[bold]{name}[/bold], split={cfg['split']['name']} ({data.split.hash}): {sizes}")
+    console.print(f"[bold]{escape(name)}[/bold], split={cfg['split']['name']} ({data.split.hash}): {sizes}")
     console.print(f"Emotions, in this order: {escape(', '.join(data.labels))}")
     if left_out:
         console.print(f"Left out by labels: {escape(_counted(left_out))}")
@@ -110,7 +109,7 @@ def announce(
     if data.without_votes:
         console.print(f"{len(data.without_votes)} training clips got no vote for these emotions and keep their own")
     shape = " × ".join(map(str, data.input_shape))
-    console.print(f"{_features(cfg)} ({shape}) → {cfg['model']['name']}, {_parameters(network):,} parameters")
+    console.print(f"{escape(_features(cfg))} ({shape}) → {cfg['model']['name']}, {_parameters(network):,} parameters")
     console.print(f"{trainer.max_epochs} epochs on {data.device}, precision {trainer.precision}, seed {cfg['seed']}")
     if name in SYNTHETIC:
         console.print(f"[yellow]{SYNTHETIC_CAUTION}[/yellow]")
@@ -470,7 +469,7 @@ def read_choices(folder: Path) -> dict[str, Any]:
             raise ValueError("it refers to other values by * or ${, which no run's does")
         choices = OmegaConf.to_container(OmegaConf.create(text))
     except (OSError, ValueError, RecursionError, YAMLError, OmegaConfBaseException) as error:
-        raise UserError(f"{file} can't be read as a run's choices: {error}") from error
+        raise UserError(f"{file} can't be read as a run's choices: {' '.join(str(error).split())}") from error
     if not isinstance(choices, dict) or not isinstance(choices.get("split"), dict):
         raise UserError(f"{file} can't be read as a run's choices: it has no split")
     found = {str(key): value for key, value in choices.items()}
@@ -507,16 +506,16 @@ def show(results: dict[str, Any], folder: Path) -> None:
     """Print scores, confusion matrix, the classes from most to least confusing, and what was left out."""
     checkpoint = results["checkpoint"]
     epoch = "" if checkpoint["epoch"] is None else f" checkpoint (epoch {checkpoint['epoch']})"
-    test = Table(title=f"Test, {checkpoint['tested']}{epoch}")
+    test = Table(title=escape(f"Test, {checkpoint['tested']}{epoch}"))
     for name in (*SCORES, "loss"):
         test.add_column(name, justify="right")
     test.add_row(*(f"{results['test'][name]:.4f}" for name in (*SCORES, "loss")))
     bounds = results["intervals"]
     test.add_row(*("{:.3f}-{:.3f}".format(*bounds[name]) for name in SCORES), "")
     console.print(test)
-    console.print(f"Below: 95 % interval by a bootstrap over {bounds['over']}.", soft_wrap=True)
+    console.print(f"Below: 95 % interval by a bootstrap over {escape(bounds['over'])}.", soft_wrap=True)
     if enrolment := results.get("enrolment"):
-        console.print(f"Enrolment: {enrolment_line(enrolment)}", soft_wrap=True)
+        console.print(f"Enrolment: {escape(enrolment_line(enrolment))}", soft_wrap=True)
     if adaptation := results.get("adaptation"):
         clips = ", ".join(f"{part['clips']:,}" for part in adaptation["parts"])
         assumed = "; emotions taken to be equally frequent" if adaptation["balanced"] else ""

@@ -35,11 +35,11 @@ from hydra.types import RunMode
 from joblib import cpu_count, effective_n_jobs
 from joblib.externals.loky import ProcessPoolExecutor
 from omegaconf import DictConfig, open_dict
-from rich.console import Console
 
 from ser.config import hydra_word
-from ser.errors import UserError
+from ser.errors import UserError, visible
 from ser.files import HELD_FOR_US, lock_of, replacing
+from ser.screen import Screen
 
 PLAN = "jobs.json"
 """In the sweep's folder: the jobs that its last command asked for."""
@@ -68,7 +68,7 @@ Returned = TypeVar("Returned")
 
 log = logging.getLogger(__name__)
 
-console = Console()
+console = Screen()
 
 
 @dataclass(frozen=True)
@@ -134,8 +134,8 @@ def note_error(folder: Path, error: BaseException) -> None:
     if isinstance(error, UserError | OSError):
         words = told = " ".join(str(error).split())
     else:
-        words = " ".join(f"{type(error).__name__}: {error}".split())
-        told = words + "\n\n" + "".join(traceback.format_exception(error))
+        words = visible(" ".join(f"{type(error).__name__}: {error}".split()))
+        told = words + "\n\n" + visible("".join(traceback.format_exception(error)), lines=True)
     log.error("%s failed: %s", folder, told)
     (folder / ERROR).write_text(told.strip() + "\n", encoding="utf-8")
 
@@ -255,7 +255,7 @@ class Sweep(Callback):
 
     def _failures(self) -> str:
         lines = [
-            f"  {self.folder / one.job.folder} ({words}): {one.remark}"
+            f"  {self.folder / one.job.folder} ({words}): {visible(one.remark)}"
             for one, words in zip(job_states(self.folder, self.jobs), differing_words(self.jobs), strict=True)
             if one.state == "failed"
         ]

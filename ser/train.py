@@ -20,7 +20,6 @@ from lightning.pytorch.loggers import CSVLogger, Logger, TensorBoardLogger
 from lightning.pytorch.utilities.exceptions import MisconfigurationException, SIGTERMException
 from lightning.pytorch.utilities.rank_zero import rank_zero_only
 from omegaconf import DictConfig
-from rich.markup import escape
 
 from ser.augment import Augment
 from ser.bank import decode_clips, fingerprints, reasons
@@ -73,6 +72,7 @@ from ser.results import (
     write_choices,
 )
 from ser.resuming import check_resumption, resumed
+from ser.screen import escape, outlast_readers
 from ser.splits import split_clips
 from ser.starting import Start, read_start, start_from
 from ser.sweeps import register_launchers, run_apart
@@ -89,6 +89,7 @@ def main() -> None:
         refuse_unreadable(typed_words(sys.argv[1:]), sweep)
     except UserError as error:
         sys.exit(f"error: {error}")
+    outlast_readers()
     _main()
 
 

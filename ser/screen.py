@@ -1,0 +1,65 @@
+"""What is printed: names and fields that strangers wrote are shown as they are, and do nothing to a terminal."""
+
+import io
+import os
+import sys
+from contextlib import suppress
+from typing import Any
+
+import rich.console
+import rich.markup
+from rich.text import Text
+
+from ser.errors import visible
+
+
+class Screen(rich.console.Console):
+    """Rich's console, on which control characters are shown as escapes, and ``:smile:`` in a name stays as it is."""
+
+    def __init__(self, **options: Any) -> None:
+        super().__init__(emoji=False, **options)
+
+    def render_str(self, text: str, **options: Any) -> Text:
+        """What is shown of ``text``; every text that is printed comes through here, cells of tables as well."""
+        return super().render_str(visible(text, lines=True), **options)
+
+
+class Lasting(io.TextIOWrapper):
+    """Standard output that a run does without once nobody reads it any more, as after ``… | head -1``."""
+
+    def __init__(self, stream: io.TextIOWrapper) -> None:
+        stream.flush()
+        super().__init__(stream.buffer, stream.encoding, stream.errors, line_buffering=stream.line_buffering)
+        self.first = stream  # which would close the file as it goes
+
+    def write(self, text: str) -> int:
+        """Write ``text``, or lose it."""
+        try:
+            return super().write(text)
+        except BrokenPipeError:
+            self._let_go()
+            return len(text)
+
+    def flush(self) -> None:
+        """Hand on what was written, or lose it."""
+        try:
+            super().flush()
+        except BrokenPipeError:
+            self._let_go()
+
+    def _let_go(self) -> None:
+        os.dup2(os.open(os.devnull, os.O_WRONLY), self.fileno())
+        super().flush()
+        with suppress(OSError):  # as after 2>&1
+            print("Nobody reads what this run prints: it goes on, and its folder has the results", file=sys.stderr)
+
+
+def outlast_readers() -> None:
+    """Let this process go on when what reads its output ends."""
+    if isinstance(sys.stdout, io.TextIOWrapper) and not isinstance(sys.stdout, Lasting):
+        sys.stdout = Lasting(sys.stdout)
+
+
+def escape(text: object) -> str:
+    """``text`` as markup that shows it letter by letter, on one line."""
+    return rich.markup.escape(visible(text))
