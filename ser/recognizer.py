@@ -10,13 +10,13 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
-from typing import Any, BinaryIO
+from typing import Any
 
 import numpy as np
 import torch
 from torch import Tensor
 
-from ser.audio import AudioError, Recording, from_samples, read_audio, read_stream
+from ser.audio import AudioError, Readable, Recording, from_samples, read_audio, read_stream
 from ser.bank import WaveformBank, decode
 from ser.calibration import Calibration
 from ser.callbacks import find_checkpoint, read_checkpoint, write_checkpoint
@@ -29,7 +29,7 @@ from ser.models import CHECKPOINT_FORMAT, KINDS, EmotionNetwork
 TOO_LOUD = "gives no finite answer: its samples are far beyond full scale"
 
 Samples = np.ndarray | Tensor | Sequence[float]
-Sound = str | Path | bytes | BinaryIO | Samples | tuple[Samples, int]
+Sound = str | Path | bytes | Readable | Samples | tuple[Samples, int]
 
 if hasattr(os, "register_at_fork"):
     os.register_at_fork(after_in_child=partial(torch.set_num_threads, 1))
@@ -166,7 +166,7 @@ class Recognizer:
             return read_audio(as_path(sound), self.sample_rate, heard, pipes=True)
         if isinstance(sound, bytes | bytearray | memoryview):
             return read_stream(io.BytesIO(sound), "the bytes", self.sample_rate, heard)
-        if callable(getattr(sound, "read", None)):
+        if isinstance(sound, Readable):
             return read_stream(sound, str(getattr(sound, "name", "the open file")), self.sample_rate, heard)
         if isinstance(sound, tuple) and len(sound) == 2:
             sound, sample_rate = _pair(sound, sample_rate)
@@ -258,6 +258,11 @@ def _seem_16_bit(array: np.ndarray) -> bool:
     """Whether 32-bit samples are within 16 bits, and not because they are 24-bit ones of near silence."""
     within = array.size > 0 and int(array.min()) >= -(2**15) and int(array.max()) < 2**16
     return within and bool((array % 256).any())
+
+
+def checkpoints_beside(path: Path) -> list[Path]:
+    """The checkpoint that ``Recognizer.load`` takes for ``path``, and all that lie beside it."""
+    return list((path / "checkpoints").glob("*.ckpt")) if path.is_dir() else [path, *path.parent.glob("*.ckpt")]
 
 
 def add_calibration(path: Path, calibration: Calibration) -> None:

@@ -25,6 +25,7 @@ from rich.markup import escape
 from rich.table import Table
 from yaml import YAMLError
 
+from ser.audio import kind_of
 from ser.callbacks import History, read_checkpoint
 from ser.cards import data_card, model_card
 from ser.corpora import SIDES, SYNTHETIC, Clip
@@ -218,7 +219,9 @@ def _data(data: EmotionDataModule) -> dict[str, Any]:
                 if (own := [clip for clip in clips if clip.sex == sex])
             },
             "ages": [min(ages), max(ages)] if ages else None,
-            "remarks": dict(sorted(Counter(remark for c in clips for remark in data.remarks.get(c.name, ())).items())),
+            "remarks": dict(
+                sorted(Counter(kind_of(remark) for c in clips for remark in data.remarks.get(c.name, ())).items())
+            ),
         }
     return told
 
