@@ -11,8 +11,6 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from ser.commands.predict import find
-
 from ser.adapt import adapt, adapted_checkpoint
 from ser.audio import AudioError, Recording
 from ser.bank import decode
@@ -22,6 +20,7 @@ from ser.cli import suit_terminal
 from ser.errors import UserError
 from ser.files import replacing
 from ser.recognizer import Recognizer
+from ser.recordings import find
 from ser.results import read_choices, write_choices
 from ser.screen import Screen
 from ser.speakers import speakers_of

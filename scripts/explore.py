@@ -16,7 +16,7 @@ import torch
 from hydra.errors import HydraException
 from rich.table import Table
 
-from ser.audio import open_sound
+from ser.audio import MOST_SAMPLES, open_sound
 from ser.bank import WaveformBank, decode_clips, fingerprints, reasons
 from ser.cli import suit_terminal
 from ser.config import compose_words
@@ -78,7 +78,8 @@ def explore(cfg: dict[str, Any], out: Path, emotion: str | None = None, place: i
     if emotion is not None:
         position, clip, _ = first_clip(found, emotion, place)
         with open_sound(clip.path, cfg["features"]["sample_rate"]) as file:
-            soundfile.write(out / "clip.wav", file.read(dtype="float32"), file.samplerate)
+            sound = file.read(min(file.frames, MOST_SAMPLES), dtype="float32")
+        soundfile.write(out / "clip.wav", sound, file.samplerate)
         console.print(
             f"place {position}: {escape(clip.name)}, {escape(clip.emotion)} → {escape(out / 'clip.wav')}",
             soft_wrap=True,
@@ -111,6 +112,7 @@ def tell(found: Survey, left_out: dict[str, int]) -> None:
     for name, listed in (
         ("can't be used", [reason for _, reason in found.problems]),
         ("silent", found.silent),
+        *found.odd.items(),
         ("clipped (over 0.1 % of the samples at full scale)", found.clipped),
         ("recordings that are there more than once", [" = ".join(names) for names in found.copies]),
         ("recordings with several labels", [" = ".join(names) for names in found.contradictions]),

@@ -12,7 +12,8 @@ from ser.calibration import UNCALIBRATED
 from ser.cli import suit_terminal
 from ser.errors import UserError
 from ser.export import export
-from ser.recognizer import Recognizer
+from ser.files import refuse_overwriting
+from ser.recognizer import Recognizer, checkpoints_beside
 from ser.screen import Screen, escape
 
 
@@ -28,6 +29,7 @@ def main() -> None:
     parser.add_argument("file", type=Path, help="to write, .onnx or .pt2")
     options = parser.parse_args()
     try:
+        refuse_overwriting([("the file to write,", options.file)], checkpoints_beside(options.checkpoint))
         recognizer = Recognizer.load(options.checkpoint)
         options.file.parent.mkdir(parents=True, exist_ok=True)
         difference = export(recognizer, options.file)
@@ -42,7 +44,6 @@ def main() -> None:
         f"{note}",
         soft_wrap=True,
         highlight=False,
-        markup=False,
     )
 
 

@@ -11,26 +11,25 @@ tells how.
 """
 
 import argparse
-import glob
 import sys
 from collections.abc import Iterable, Iterator, Sequence
-from contextlib import ExitStack
+from contextlib import ExitStack, closing
 from pathlib import Path
-from typing import Any
 
 import torch
 from rich.progress import BarColumn, Progress, TextColumn, track
 from rich.table import Table
 
-from ser.audio import MIN_SECONDS, AudioError
+from ser.audio import MIN_SECONDS, AudioError, kind_of
 from ser.calibration import UNCALIBRATED
 from ser.cli import suit_terminal
-from ser.corpora.clip import list_files, telling, warn_left_out
 from ser.errors import UserError
 from ser.features import Voice
 from ser.figures import timeline_figure
+from ser.files import refuse_overwriting, replacing
 from ser.microphone import Microphone, listen, lost_sound
-from ser.recognizer import NO_VOICES, Answer, Recognizer
+from ser.recognizer import NO_VOICES, Answer, Recognizer, checkpoints_beside
+from ser.recordings import find
 from ser.rows import RowWriter
 from ser.screen import Screen, escape
 from ser.speakers import enrol_each, speakers_of
@@ -39,41 +38,13 @@ from ser.timeline import OWN, SILENCE_DB, WINDOW_SECONDS, Listener, Segment, Sou
 SHOWN = 50
 """Answers that the table on screen has at most; files have all."""
 
+INTERRUPTED = 130
+"""The exit status after Ctrl-C, as shells have it."""
+
+NAMED = 3
+"""Files that a remark names on screen."""
+
 console = Screen()
-
-
-def find(words: Sequence[str], listed: Iterable[str] = ()) -> list[Path]:
-    """Files, the sound files of folders, what globs match, and for ``-`` what ``listed`` has, a path a line.
-
-    Raises:
-        UserError: A folder has no sound file, or a glob matches nothing.
-    """
-    paths: list[Path] = []
-    for word in words:
-        if word == "-":
-            paths += [Path(line.rstrip("\r\n")) for line in listed if line.strip()]
-        elif Path(word).is_dir():
-            inside = inside_of(Path(word))
-            if not inside:
-                raise UserError(f"{word} holds no sound file")
-            paths += inside
-        elif glob.has_magic(word) and not Path(word).exists():
-            matching = sorted(glob.glob(word, recursive=True))  # noqa: PTH207  (absolute patterns, which Path.glob refuses)
-            if not matching:
-                raise UserError(f"{word} matches no file")
-            for match in map(Path, matching):
-                paths += inside_of(match) if match.is_dir() else [match]
-        else:
-            paths.append(Path(word))
-    return paths
-
-
-def inside_of(folder: Path) -> list[Path]:
-    """The files of a folder that end as sound does, those that can't be read among them; others are counted."""
-    with telling(lambda message: console.print(shown(message), soft_wrap=True, highlight=False)):
-        found = list_files(folder)
-        warn_left_out(folder, found.others, "are no sound files by their endings")
-    return sorted(found.sounds + found.foreign)
 
 
 def write_each(answers: Iterable[Answer], tables: Sequence["Writer"]) -> Iterator[Answer]:
@@ -87,15 +58,16 @@ def write_each(answers: Iterable[Answer], tables: Sequence["Writer"]) -> Iterato
 class Writer(RowWriter):
     """Writes answers to a CSV or a JSON Lines file, one at a time."""
 
-    def __init__(self, file: Any, labels: Sequence[str], kind: str, least: float) -> None:
-        super().__init__(file, kind, ["path", "emotion", "confidence"], labels)
+    def __init__(self, path: Path, labels: Sequence[str], kind: str, least: float) -> None:
+        super().__init__(path, kind, ["path", "emotion", "confidence", "remarks"], labels)
         self.least = least
 
     def write(self, answer: Answer) -> None:
-        """Write and flush one answer."""
+        """Write one answer."""
         values: dict[str, str | float | None] = {"path": str(answer.path)}
         if answer.error is None:
             values |= {"emotion": told(answer, self.least), "confidence": answer.confidence}
+            values["remarks"] = "; ".join(answer.remarks)
         self.write_row(values, answer.probabilities, answer.error)
 
 
@@ -122,28 +94,34 @@ def predict(options: argparse.Namespace) -> int:
         listener_of(options, recognizer, "", 1)  # refuses what does not fit the network before a file is opened
     if options.picture is not None and len(paths) > 1:
         raise UserError(f"--picture draws one recording; {len(paths)} were given")
+    check_outputs(options, paths)
     with ExitStack() as stack:
         microphone = stack.enter_context(Microphone(recognizer.sample_rate)) if options.microphone else None
-        files = [
-            (kind, stack.enter_context(path.open("w", newline="", encoding="utf-8", errors="surrogateescape")))
-            for kind, path in (("csv", options.csv), ("jsonl", options.jsonl))
-            if path is not None
-        ]
+        files = [(kind, path) for kind, path in (("csv", options.csv), ("jsonl", options.jsonl)) if path is not None]
         if options.timeline or options.microphone:
             names = ["path", "start", "end", "emotion", "probability"]
-            tables = [RowWriter(file, kind, names, recognizer.labels) for kind, file in files]
-            picture = None if options.picture is None else stack.enter_context(options.picture.open("wb"))
+            tables = [
+                stack.enter_context(closing(RowWriter(path, kind, names, recognizer.labels))) for kind, path in files
+            ]
             # Few windows go through at once: threads would wait for each other longer than they compute.
             torch.set_num_threads(1)
             if microphone is not None:
-                return hear(options, recognizer, microphone, least, tables, picture)
-            return follow(options, recognizer, paths, least, tables, picture)
-        writers = [Writer(file, recognizer.labels, kind, least) for kind, file in files]
+                return hear(options, recognizer, microphone, least, tables)
+            return follow(options, recognizer, paths, least, tables)
+        writers = [stack.enter_context(closing(Writer(path, recognizer.labels, kind, least))) for kind, path in files]
         voices = voices_of(options, recognizer, paths)
         answers = write_each(recognizer.answer(paths, options.batch_size or 32, voices), writers)
         progress = Screen(stderr=True)
-        done = list(track(answers, total=len(paths), console=progress, disable=not progress.is_terminal))
+        done: list[Answer] = []
+        interrupted = False
+        try:
+            done.extend(track(answers, total=len(paths), console=progress, disable=not progress.is_terminal))
+        except KeyboardInterrupt:
+            interrupted = True
     show(done, recognizer.labels, least, files=bool(writers))
+    if interrupted:
+        console.print(f"interrupted: {len(paths) - len(done):,} files are not answered")
+        return INTERRUPTED
     return 1 if any(answer.error for answer in done) else 0
 
 
@@ -191,9 +169,22 @@ def tell_voices(told: str, left_out: Sequence[str]) -> None:
         console.print(f"not used for its voice: {shown(reason)}", soft_wrap=True, highlight=False)
 
 
+def check_outputs(options: argparse.Namespace, paths: Sequence[Path]) -> None:
+    """See that no file to write is one to read, before any is opened.
+
+    Raises:
+        UserError: One is, or two are the same, or there is no folder for the picture.
+    """
+    outputs = [("--csv", options.csv), ("--jsonl", options.jsonl), ("--picture", options.picture)]
+    listed = [Path("/dev/stdin")] if "-" in options.paths else []
+    refuse_overwriting(outputs, [*paths, *listed, *checkpoints_beside(options.checkpoint)])
+    if options.picture is not None and not options.picture.parent.is_dir():
+        raise UserError(f"--picture {options.picture}: there is no folder {options.picture.parent}")
+
+
 def follow(
     options: argparse.Namespace, recognizer: Recognizer, paths: Sequence[Path], least: float,
-    tables: Sequence[RowWriter], picture: Any,
+    tables: Sequence[RowWriter],
 ) -> int:  # fmt: skip
     """Tell the timeline of one recording after the other; the exit status."""
     enrolled = None if options.enrol is None else enrolled_voice(options, recognizer)
@@ -201,6 +192,8 @@ def follow(
     columns = TextColumn("{task.description}"), BarColumn(), TextColumn("{task.fields[time]}")
     errors = 0
     for path in paths:
+        if console.quiet and not tables and options.picture is None:
+            break  # nobody reads on
         listener = listener_of(options, recognizer, str(path), options.batch_size or 4, enrolled)
         stream = SoundStream(path, recognizer.sample_rate)
         try:
@@ -219,7 +212,9 @@ def follow(
             tell_error(str(error), path, listener.seconds, tables)
             errors += 1
             continue
-        tell(timeline, shown(path), least, tables, str(path), picture)
+        tell(timeline, shown(path), least, tables, str(path), options.picture)
+        if stream.remarks:
+            console.print(f"{shown(path)}: {'; '.join(stream.remarks)}", soft_wrap=True, highlight=False)
         if stream.broken is not None:
             tell_error(stream.broken, path, timeline.seconds, tables)
             errors += 1
@@ -228,14 +223,14 @@ def follow(
 
 def hear(
     options: argparse.Namespace, recognizer: Recognizer, microphone: Microphone, least: float,
-    tables: Sequence[RowWriter], picture: Any,
+    tables: Sequence[RowWriter],
 ) -> int:  # fmt: skip
     """Show live answers until Ctrl-C, then the timeline of what was heard; the exit status."""
     enrolled = None if options.enrol is None else enrolled_voice(options, recognizer)
     listener = listener_of(options, recognizer, "the microphone", 1, enrolled)
     listen(microphone, listener, console, least)
     if listener.seconds >= MIN_SECONDS:
-        tell(listener.finish(), "what was heard", least, tables, "", picture)
+        tell(listener.finish(), "what was heard", least, tables, "", options.picture)
     if microphone.lost:
         console.print(lost_sound(microphone.lost))
     return 0
@@ -262,7 +257,8 @@ def heard_voice(listener: Listener, stream: SoundStream) -> Voice | None:
     return listener.voice()
 
 
-def tell(timeline: Timeline, title: str, least: float, tables: Sequence[RowWriter], path: str, picture: Any) -> None:
+def tell(timeline: Timeline, title: str, least: float, tables: Sequence[RowWriter], path: str,
+         picture: Path | None) -> None:  # fmt: skip
     """Write the segments, draw them, and print them where they are not written."""
     segments = timeline.segments(least)
     for table in tables:
@@ -276,7 +272,8 @@ def tell(timeline: Timeline, title: str, least: float, tables: Sequence[RowWrite
         figure = timeline_figure(
             timeline.outline, bands(segments), timeline.probabilities, timeline.labels, timeline.seconds, timeline.hop
         )
-        figure.savefig(picture, format="png", dpi=100)
+        with replacing(picture) as unfinished:
+            figure.savefig(unfinished, format="png", dpi=100)
     if not tables:
         show_segments(segments, title)
     console.print(f"{title}: {clock(timeline.seconds)}, {len(segments):,} segments", highlight=False)
@@ -313,18 +310,44 @@ def shown(text: object) -> str:
     return escape(str(text).encode("utf-8", "replace").decode())
 
 
+def answers_table(answers: Sequence[Answer], labels: Sequence[str], least: float) -> Table:
+    """A column a class, or all classes in one where the screen is too narrow for that."""
+    table = Table()
+    table.add_column("file", overflow="fold", min_width=24)
+    width = 24 + sum(max(len(heading), 5) + 3 for heading in ("emotion", "confidence", *labels)) + 4
+    wide = width <= console.width
+    for heading in ("emotion", "confidence", *(labels if wide else ["probabilities"])):
+        table.add_column(escape(heading), overflow="fold")
+    for answer in answers:
+        numbers = [f"{answer.probabilities[label]:.3f}" for label in labels]
+        if not wide:
+            numbers = [" ".join(f"{escape(label)}={number}" for label, number in zip(labels, numbers, strict=True))]
+        emotion = escape(told(answer, least) or "–")
+        table.add_row(shown(answer.path), emotion, f"{answer.confidence:.3f}", *numbers)
+    return table
+
+
+def show_remarks(answers: Sequence[Answer]) -> None:
+    """Print what is odd about files that were answered: of each kind how many, and the first of them."""
+    kinds: dict[str, list[str]] = {}
+    for answer in answers:
+        for remark in answer.remarks:
+            kind = kind_of(remark)
+            kinds.setdefault(kind, []).append(f"{shown(answer.path)}{escape(remark.removeprefix(kind))}")
+    for kind, names in kinds.items():
+        if len(names) == len(answers) > NAMED:
+            listing = f"all {len(names):,} files"
+        else:
+            more = f" and {len(names) - NAMED:,} more" if len(names) > NAMED else ""
+            listing = ", ".join(names[:NAMED]) + more
+        console.print(f"{kind}: {listing}", soft_wrap=True, highlight=False)
+
+
 def show(answers: Sequence[Answer], labels: Sequence[str], least: float, files: bool) -> None:
     """Print a table of the first answers, and every error."""
     good = [answer for answer in answers if answer.error is None]
     if not files:
-        table = Table()
-        table.add_column("file", overflow="fold", min_width=24)
-        for heading in ("emotion", "confidence", *map(escape, labels)):
-            table.add_column(heading)
-        for answer in good[:SHOWN]:
-            emotion = told(answer, least)
-            numbers = [f"{answer.probabilities[label]:.3f}" for label in labels]
-            table.add_row(shown(answer.path), escape(emotion or "–"), f"{answer.confidence:.3f}", *numbers)
+        table = answers_table(good[:SHOWN], labels, least)
         if good:
             console.print(table)
         if len(good) > SHOWN:
@@ -334,6 +357,7 @@ def show(answers: Sequence[Answer], labels: Sequence[str], least: float, files: 
     for answer in bad:
         console.print(f"[red]no answer[/red] {shown(answer.error)}", soft_wrap=True, highlight=False)
     abstained = f", of these {unsure:,} left unanswered, less sure than {least:.3f}" if least else ""
+    show_remarks(good)
     console.print(f"{len(good):,} of {len(answers):,} files read{abstained}")
 
 
@@ -380,10 +404,17 @@ def main() -> None:
         help=f"what is so far below the loud level is silence, whatever the noise; {SILENCE_DB:.0f}",
     )  # fmt: skip
     long.add_argument("--picture", type=Path, metavar="FILE.png", help="draw the timeline of one recording")
-    options = parser.parse_intermixed_args()  # files after options too, though there may be none
+    # A file whose name begins with - is no option.
+    words = [f"./{w}" if w.startswith("-") and Path(w).suffix and Path(w).is_file() else w for w in sys.argv[1:]]
+    options = parser.parse_intermixed_args(words)  # files after options too, though there may be none
     check(parser, options)
     try:
         sys.exit(predict(options))
+    except KeyboardInterrupt:
+        print("interrupted", file=sys.stderr)
+        sys.exit(INTERRUPTED)
+    except BrokenPipeError:  # of a table that goes to a pipe
+        sys.exit(1)
     except (UserError, OSError) as error:
         sys.exit(f"error: {error}")
 

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from functools import lru_cache
 from pathlib import Path
 from threading import Lock
-from typing import BinaryIO
+from typing import Protocol, runtime_checkable
 
 import numpy as np
 import soundfile
@@ -70,6 +70,14 @@ _DECLARED_FRAMES = re.compile(r"^Data length (\d+) should be|'ds64' chunk of (\d
 _DECLARED_BY_SPHERE = re.compile(rb"^sample_count -i (\d+)", re.MULTILINE)
 
 _ONE_AT_A_TIME = Lock()
+
+
+@runtime_checkable
+class Readable(Protocol):
+    """A file that is open for reading bytes, or whatever has its ``read``."""
+
+    def read(self, size: int, /) -> bytes:
+        """The next bytes, at most ``size``; none at the end."""
 
 
 class AudioError(UserError):
@@ -136,7 +144,7 @@ def read_audio(path: Path, sample_rate: int, heard: int | None = None, pipes: bo
         return _read(file, str(path), sample_rate, heard)
 
 
-def read_stream(stream: BinaryIO, name: str, sample_rate: int, heard: int | None = None) -> Recording:
+def read_stream(stream: Readable, name: str, sample_rate: int, heard: int | None = None) -> Recording:
     """Decode what is left of a binary stream as ``read_audio`` does a file.
 
     Raises:
@@ -376,7 +384,7 @@ def _pieces(samples: np.ndarray) -> Iterator[np.ndarray]:
     return (samples[start : start + 2**20] for start in range(0, len(samples), 2**20))
 
 
-def _resampled(mono: NDArray[np.float32], rate: int, sample_rate: int) -> NDArray[np.float32]:
+def _resampled(mono: NDArray[np.int16] | NDArray[np.float32], rate: int, sample_rate: int) -> NDArray[np.float32]:
     if len(mono) <= WHOLE_SAMPLES:
         in_one = torch.from_numpy(np.ascontiguousarray(mono))
         return np.asarray(resampler(rate, sample_rate)(in_one).numpy())
@@ -402,7 +410,7 @@ def _fits_16_bits(samples: NDArray[np.int16] | NDArray[np.float32]) -> bool:
     return np.array_equal(scaled, whole) and bool(whole.min() >= -32768 and whole.max() <= 32767)
 
 
-class SequentialFile(soundfile.SoundFile):  # type: ignore[misc]
+class SequentialFile(soundfile.SoundFile):
     """A sound file that is read on and on; soundfile's own seeks after each read, which alters what MP3 gives."""
 
     def seekable(self) -> bool:

@@ -12,7 +12,7 @@ from lightning import LightningDataModule
 from torch import Tensor
 from torch.utils.data import DataLoader
 
-from ser.audio import AudioError, Recording
+from ser.audio import BREAKS_OFF, CANCELS, AudioError, Recording, kind_of
 from ser.augment import Augment, SpecAugment
 from ser.bank import WaveformBank, as_tensor, decode_clips, refuse_skipped
 from ser.cache import cached, code, digest_of, read_array
@@ -391,6 +391,10 @@ class EmotionDataModule(LightningDataModule):
         silent = [clip.name for clip, recording in zip(self.clips, recordings, strict=True) if recording.silent]
         if silent:
             warnings.warn(f"silent clips, which are kept: {len(silent)}, such as {visible(silent[0])}", stacklevel=2)
+        for kind in (BREAKS_OFF, CANCELS):
+            odd = [name for name, remarks in self.remarks.items() if any(kind_of(remark) == kind for remark in remarks)]
+            if odd:
+                warnings.warn(f"{kind}: {len(odd)} clips, which are kept, such as {visible(odd[0])}", stacklevel=2)
         self._positions = positions
         return recordings
 

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import numpy as np
 
-from ser.audio import AudioError, Recording
+from ser.audio import BREAKS_OFF, CANCELS, AudioError, Recording, kind_of
 from ser.corpora import Clip
 from ser.errors import UserError
 
@@ -27,6 +27,7 @@ class Survey:
         usable: Those that can be decoded, with their recordings.
         problems: Those that can't, with the reason.
         silent: Names of clips without sound.
+        odd: What else is odd about clips, such as that a file breaks off: names of clips, by the remark's kind.
         clipped: Names of clips with more than ``CLIPPED_SHARE`` of their samples at full scale.
         copies: Names of clips that decode to the same samples under one label, a tuple for each recording.
         contradictions: The same under several labels.
@@ -36,6 +37,7 @@ class Survey:
     usable: list[tuple[Clip, Recording]]
     problems: list[tuple[Clip, str]]
     silent: list[str]
+    odd: dict[str, list[str]]
     clipped: list[str]
     copies: list[tuple[str, ...]]
     contradictions: list[tuple[str, ...]]
@@ -90,6 +92,15 @@ def survey(clips: Sequence[Clip], recordings: Recordings) -> Survey:
         usable=usable,
         problems=problems,
         silent=[clip.name for clip, recording in usable if recording.silent],
+        odd={
+            kind: [
+                f"{clip.name}{remark.removeprefix(kind)}"
+                for clip, recording in usable
+                for remark in recording.remarks
+                if kind_of(remark) == kind
+            ]
+            for kind in (BREAKS_OFF, CANCELS)
+        },
         clipped=[clip.name for clip, recording in usable if recording.clipped > CLIPPED_SHARE],
         copies=[_names(own) for own in several if len({clip.emotion for clip in own}) == 1],
         contradictions=[_names(own) for own in several if len({clip.emotion for clip in own}) > 1],
@@ -130,7 +141,7 @@ def write_clips(path: Path, found: Survey) -> None:
     twins = {name: names for names in [*found.copies, *found.contradictions] for name in names}
     with path.open("w", newline="", encoding="utf-8") as file:
         table = csv.writer(file)
-        heads = ("seconds", "sample_rate", "channels", "silent", "clipped", "same_recording_as", "problem")
+        heads = ("seconds", "sample_rate", "channels", "silent", "clipped", "same_recording_as", "remarks", "problem")
         table.writerow(["clip", "path", "emotion", "speaker", *heads])
         for clip in found.clips:
             line: list[object] = [clip.name, clip.path, clip.emotion, clip.speaker or ""]
@@ -140,4 +151,5 @@ def write_clips(path: Path, found: Survey) -> None:
             else:
                 line += [""] * 5
             others = " ".join(name for name in twins.get(clip.name, ()) if name != clip.name)
-            table.writerow([*line, others, problems.get(clip.name, "")])
+            remarks = "; ".join(recording.remarks) if recording else ""
+            table.writerow([*line, others, remarks, problems.get(clip.name, "")])

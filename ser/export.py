@@ -18,6 +18,7 @@ from ser import __version__
 from ser.bank import gather
 from ser.errors import UserError
 from ser.features import Pretrained, Scale
+from ser.files import replacing
 from ser.recognizer import Recognizer
 
 TOLERANCE = 1e-4
@@ -86,7 +87,7 @@ def export(recognizer: Recognizer, path: Path) -> float:
 
     Raises:
         UserError: The features are pretrained, the name ends otherwise, the libraries for ONNX are not installed, or
-            the file gives other answers.
+            the file gives other answers or can't be written; what was there before is still there.
     """
     if isinstance(recognizer.frontend.features, Pretrained):
         raise UserError(
@@ -108,29 +109,26 @@ def export(recognizer: Recognizer, path: Path) -> float:
     if recognizer.prior is not None:
         facts |= {name: inputs[name].tolist() for name in ("mean", "deviation")}
     batch, time = torch.export.Dim("batch", min=1), torch.export.Dim("time", min=1)
-    temporary = path.with_name(f".{path.name}")
-    with warnings.catch_warnings(), torch.no_grad():
+    with replacing(path) as unfinished, warnings.catch_warnings(), torch.no_grad():
         for chatter in _CHATTER:
             warnings.filterwarnings("ignore", chatter)
         expected = Graph(recognizer)(**inputs)
         shapes = {"waveforms": {0: batch, 1: time}, "lengths": {0: batch}, "mean": None, "deviation": None}
         shapes = {name: shapes[name] for name in inputs}
-        program = torch.export.export(Graph(recognizer).eval(), (), inputs, dynamic_shapes=shapes)
+        program = torch.export.export(Graph(recognizer).eval(), tuple(inputs.values()), dynamic_shapes=shapes)
         if path.suffix == ".onnx":
-            _write_onnx(program, temporary, list(inputs), facts)
-            answers = _run_onnx(temporary, inputs)
+            _write_onnx(program, unfinished, list(inputs), facts)
+            answers = _run_onnx(unfinished, inputs)
         else:
             program.example_inputs = None  # several megabytes of noise
-            torch.export.save(program, temporary, extra_files={"ser.json": json.dumps(facts)})
-            answers = torch.export.load(temporary).module()(**inputs)
-    difference = float((answers - expected).abs().max())
-    if not difference <= TOLERANCE:
-        temporary.unlink()
-        raise UserError(
-            f"{path} was not written: its probabilities would differ by {difference:.2g} from the checkpoint's, "
-            f"and {TOLERANCE:g} is allowed; see whether another version of the export libraries does better"
-        )
-    temporary.replace(path)
+            torch.export.save(program, unfinished, extra_files={"ser.json": json.dumps(facts)})
+            answers = torch.export.load(unfinished).module()(*inputs.values())
+        difference = float((answers - expected).abs().max())
+        if not difference <= TOLERANCE:
+            raise UserError(
+                f"{path} was not written: its probabilities would differ by {difference:.2g} from the checkpoint's, "
+                f"and {TOLERANCE:g} is allowed; see whether another version of the export libraries does better"
+            )
     return difference
 
 

@@ -3,6 +3,7 @@
 import errno
 import os
 import re
+import stat
 import warnings
 from collections.abc import Iterable, Iterator
 from contextlib import AbstractContextManager, contextmanager, nullcontext, suppress
@@ -39,13 +40,13 @@ def as_path(text: str | os.PathLike[str]) -> Path:
     path = Path(text)
     if os.path.lexists(path):
         return path
-    if address := re.fullmatch(r"file:(?://(?:localhost)?)?(/.*)", str(text), re.IGNORECASE | re.DOTALL):
+    if address := re.fullmatch(r"file:(?:/{0,2}localhost)?/{0,2}(/.*)", str(text), re.IGNORECASE | re.DOTALL):
         literal = Path(address[1])
         return literal if os.path.lexists(literal) else Path(url2pathname(address[1]))
     if str(text).startswith("~"):
         return Path(os.path.expanduser(text))  # noqa: PTH111  (Path's own raises where there is no such person)
-    if "\\" in str(text) and (other := Path(str(text).replace("\\", "/"))).exists():
-        return other
+    if "\\" in str(text) and os.path.lexists(other := str(text).replace("\\", "/")):
+        return Path(other)
     return path
 
 
@@ -69,22 +70,18 @@ def refuse_overwriting(outputs: Iterable[tuple[str, Path | None]], inputs: Itera
             same = "" if read[identity] == path else f", by another name {read[identity]}"
             raise UserError(f"{name} {path} is one of the files to read{same}, and would be lost: give another name")
         key = identity or os.path.normcase(os.path.realpath(path))
-        if key in written and not _is_device(path):
+        if key in written:
             raise UserError(f"{name} and {written[key]} are one file, {path}: give each a name of its own")
         written[key] = name
 
 
 def _identity(path: Path) -> tuple[int, int] | None:
-    """Which file this is, whatever its name; None if there is none yet."""
+    """Which file on a disk this is, whatever its name; None if there is none."""
     try:
         found = path.stat()
     except (OSError, ValueError):
         return None
-    return found.st_dev, found.st_ino
-
-
-def _is_device(path: Path) -> bool:
-    return path.exists() and not path.is_file()
+    return (found.st_dev, found.st_ino) if stat.S_ISREG(found.st_mode) else None
 
 
 @contextmanager

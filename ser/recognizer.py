@@ -11,13 +11,13 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
-from typing import Any, BinaryIO
+from typing import Any
 
 import numpy as np
 import torch
 from torch import Tensor
 
-from ser.audio import RATES, AudioError, Recording, from_samples, read_audio, read_stream
+from ser.audio import RATES, AudioError, Readable, Recording, from_samples, read_audio, read_stream
 from ser.bank import WaveformBank, decode
 from ser.calibration import Calibration
 from ser.callbacks import find_checkpoint, read_checkpoint, write_checkpoint
@@ -60,7 +60,7 @@ TOLD = 80
 """Characters of a value that messages give."""
 
 Samples = np.ndarray | Tensor | Sequence[float]
-Sound = str | Path | bytes | BinaryIO | Samples | tuple[Samples, int]
+Sound = str | Path | bytes | Readable | Samples | tuple[Samples, int]
 
 if hasattr(os, "register_at_fork"):
     os.register_at_fork(after_in_child=partial(torch.set_num_threads, 1))
@@ -351,7 +351,7 @@ class Recognizer:
             return read_audio(as_path(sound), self.sample_rate, heard, pipes=True)
         if isinstance(sound, bytes | bytearray | memoryview):
             return read_stream(io.BytesIO(sound), "the bytes", self.sample_rate, heard)
-        if callable(getattr(sound, "read", None)):
+        if isinstance(sound, Readable):
             return read_stream(sound, str(getattr(sound, "name", "the open file")), self.sample_rate, heard)
         if isinstance(sound, tuple) and len(sound) == 2:
             sound, sample_rate = _pair(sound, sample_rate)
@@ -526,6 +526,11 @@ def _check_shapes(
     for name, value in expected.items():
         if name in weights and weights[name].shape != value.shape:
             raise UserError(f"{name} of its weights is {tuple(weights[name].shape)}, and must be {tuple(value.shape)}")
+
+
+def checkpoints_beside(path: Path) -> list[Path]:
+    """The checkpoint that ``Recognizer.load`` takes for ``path``, and all that lie beside it."""
+    return list((path / "checkpoints").glob("*.ckpt")) if path.is_dir() else [path, *path.parent.glob("*.ckpt")]
 
 
 def add_calibration(path: Path, calibration: Calibration) -> None:

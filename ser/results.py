@@ -24,6 +24,7 @@ from omegaconf.errors import OmegaConfBaseException
 from rich.table import Table
 from yaml import AliasEvent, YAMLError
 
+from ser.audio import kind_of
 from ser.callbacks import History, read_checkpoint
 from ser.cards import data_card, model_card
 from ser.corpora import SIDES, SYNTHETIC, Clip
@@ -266,7 +267,9 @@ def _data(data: EmotionDataModule) -> dict[str, Any]:
                 if (own := [clip for clip in clips if clip.sex == sex])
             },
             "ages": [min(ages), max(ages)] if ages else None,
-            "remarks": dict(sorted(Counter(remark for c in clips for remark in data.remarks.get(c.name, ())).items())),
+            "remarks": dict(
+                sorted(Counter(kind_of(remark) for c in clips for remark in data.remarks.get(c.name, ())).items())
+            ),
         }
     return told
 

@@ -1,9 +1,15 @@
 """Tables of answers as files, a row at a time."""
 
 import csv
+import io
 import json
+import os
 from collections.abc import Mapping, Sequence
+from contextlib import suppress
+from pathlib import Path
 from typing import Any
+
+from ser.files import WriteError
 
 DIGITS = {"start": 3, "end": 3}
 """Decimals of numbers in CSV; others have 6."""
@@ -12,38 +18,77 @@ DIGITS = {"start": 3, "end": 3}
 class RowWriter:
     """Writes a CSV or a JSON Lines file: some values, a probability a label, and why there are none.
 
+    Each row is on its way to the disk before the next, and whole: where the disk is full, no part of a row is left.
+
     Args:
-        file: Open for writing text, with ``newline=""``.
+        path: To write to; what is there is lost.
         kind: ``csv`` or ``jsonl``.
         values: Names of the first columns.
         labels: Of the columns of probabilities, without their ``p_``.
+
+    Raises:
+        OSError: It can't be opened.
+        WriteError: The disk is full.
     """
 
-    def __init__(self, file: Any, kind: str, values: Sequence[str], labels: Sequence[str]) -> None:
-        self.file, self.kind, self.values, self.labels = file, kind, values, labels
+    def __init__(self, path: Path, kind: str, values: Sequence[str], labels: Sequence[str]) -> None:
+        self.path, self.kind, self.values, self.labels = path, kind, values, labels
+        self.rows = 0
+        self.file = path.open("wb", buffering=0)
         if kind == "csv":
-            self.table = csv.writer(file)
-            self.table.writerow([*values, *(f"p_{label}" for label in labels), "error"])
+            try:
+                self._write(_csv_line([*values, *(f"p_{label}" for label in labels), "error"]))
+            except BaseException:
+                self.file.close()
+                raise
+
+    def close(self) -> None:
+        """Close the file."""
+        self.file.close()
 
     def write_row(
         self, values: Mapping[str, str | float | None], probabilities: Mapping[str, float], error: str | None
     ) -> None:
-        """Write and flush one row.
+        """Write one row.
 
         Args:
             values: By name; None is an empty cell.
             probabilities: By label; none of them or all.
             error: Why there are none, or None.
+
+        Raises:
+            WriteError: The disk is full or gone; the rows before this one are whole.
         """
         if self.kind == "csv":
             numbers = [f"{probabilities[label]:.6f}" if probabilities else "" for label in self.labels]
-            self.table.writerow([*(_cell(name, values.get(name)) for name in self.values), *numbers, error or ""])
+            self._write(_csv_line([*(_cell(name, values.get(name)) for name in self.values), *numbers, error or ""]))
         else:
             line: dict[str, Any] = (
                 {**values, "probabilities": dict(probabilities)} if error is None else {**values, "error": error}
             )
-            self.file.write(json.dumps(line, ensure_ascii=False) + "\n")
-        self.file.flush()
+            self._write(json.dumps(line, ensure_ascii=False) + "\n")
+        self.rows += 1
+
+    def _write(self, row: str) -> None:
+        left = memoryview(row.encode("utf-8", "surrogateescape"))
+        written = 0
+        try:
+            while written < len(left):
+                written += self.file.write(left[written:])
+        except BrokenPipeError:
+            raise
+        except OSError as error:
+            if written:
+                with suppress(OSError):  # what is no file on a disk keeps what it got
+                    os.ftruncate(self.file.fileno(), self.file.tell() - written)
+            raise WriteError(
+                f"{self.path} can't be written: {error.strerror or error}; the {self.rows:,} rows before are kept"
+            ) from error
+
+
+def _csv_line(cells: Sequence[str]) -> str:
+    csv.writer(into := io.StringIO(newline="")).writerow(cells)
+    return into.getvalue()
 
 
 def _cell(name: str, value: str | float | None) -> str:

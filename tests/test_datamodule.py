@@ -187,6 +187,17 @@ def test_a_silent_clip_is_kept_with_a_warning(corpus: Corpus, normalize: str) ->
     assert everything(data).inputs.isfinite().all()
 
 
+def test_a_clip_that_breaks_off_is_kept_with_a_warning(corpus: Corpus) -> None:
+    split = corpus()
+    cut = split.train[4]
+    soundfile.write(cut.path, 0.1 * np.random.default_rng(0).standard_normal(9000), 16_000)
+    cut.path.write_bytes(cut.path.read_bytes()[:10_000])
+    with pytest.warns(UserWarning, match=f"breaks off .*: 1 clips, which are kept, such as {cut.name}"):
+        data = prepared(split)
+    assert data.side("train") == split.train
+    assert data.remarks == {cut.name: ("breaks off before the end that its header tells (after 0.3 s of 0.6 s)",)}
+
+
 def test_what_is_odd_about_a_clip_in_use_is_remarked(corpus: Corpus) -> None:
     split = corpus()
     stereo = split.val[1]

@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 import soundfile
 
+from ser.audio import BREAKS_OFF, CANCELS
 from ser.bank import decode
 from ser.corpora import Clip
 from ser.errors import UserError
@@ -44,6 +45,19 @@ def test_what_is_odd_is_found(found: Survey) -> None:
     assert found.hours == pytest.approx((1 + 2 + 0.5 + 1 + 1 + 1 + 1) / 3600, rel=1e-3)
     assert found.formats() == {"16,000 Hz, 1 channel": 6, "44,100 Hz, 1 channel": 1}
     assert found.classes() == {"happy": (4, 4), "sad": (5, 4)}
+
+
+def test_what_breaks_off_or_cancels_is_found(tmp_path: Path, write_wav: Callable[..., Path]) -> None:
+    sound, _ = soundfile.read(write_wav("cut.wav"))
+    soundfile.write(tmp_path / "anti.wav", np.stack([sound, -sound], 1), RATE)
+    (tmp_path / "cut.wav").write_bytes((tmp_path / "cut.wav").read_bytes()[: RATE + 44])
+    clips = [Clip(name, tmp_path / name, "sad") for name in ("anti.wav", "cut.wav")]
+    found = survey(clips, {c.name: d for c, d in zip(clips, decode([clip.path for clip in clips], RATE), strict=True)})
+    assert found.odd == {BREAKS_OFF: ["cut.wav (after 0.5 s of 1.0 s)"], CANCELS: ["anti.wav"]}
+    write_clips(tmp_path / "clips.csv", found)
+    with (tmp_path / "clips.csv").open(newline="", encoding="utf-8") as file:
+        remarks = {row["clip"]: row["remarks"] for row in csv.DictReader(file)}
+    assert remarks["cut.wav"] == f"{BREAKS_OFF} (after 0.5 s of 1.0 s)"
 
 
 def test_copies_under_one_label_are_no_contradiction(found: Survey) -> None:

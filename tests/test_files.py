@@ -10,12 +10,14 @@ from ser.files import (
     UNFINISHED,
     InUseError,
     WriteError,
+    as_path,
     check_writable,
     claim,
     file_error,
+    refuse_overwriting,
     remove_unfinished,
     replacing,
-)  # fmt: skip
+)
 from tests.helpers import locked_elsewhere
 
 
@@ -139,3 +141,31 @@ def test_the_file_that_an_error_comes_from_is_found_under_what_libraries_make_of
         BrokenPipeError(errno.EPIPE, "Broken pipe"),
     ):
         assert file_error(other, tmp_path) is None
+
+
+def test_a_path_is_understood_as_it_is_meant(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("HOME", str(tmp_path))
+    (tmp_path / "a b").mkdir()
+    for name in ("a b/c.wav", "a b/%41#?.wav", "x\\y.wav", "~"):
+        (tmp_path / name).touch()
+    assert as_path("a b\\c.wav") == Path("a b/c.wav")
+    assert as_path("x\\y.wav") == Path("x\\y.wav"), "there is one of that very name"
+    assert as_path("~/a b/c.wav") == tmp_path / "a b/c.wav"
+    assert as_path("~") == Path("~")
+    for name in ("a b/c.wav", "a b/%41#?.wav"):
+        for text in ((tmp_path / name).as_uri(), f"file://{tmp_path / name}", f"FILE://localhost{tmp_path / name}"):
+            assert as_path(text) == as_path(Path(text)) == tmp_path / name
+    for text in ("gone.wav", "C:\\clips\\a.wav", "http://x/a.wav", "a\0b", ""):
+        assert as_path(text) == Path(text)
+
+
+def test_what_is_read_is_not_written_over(tmp_path: Path) -> None:
+    (tmp_path / "a").touch()
+    (tmp_path / "link").symlink_to("a")
+    refuse_overwriting([("--one", tmp_path / "b"), ("--two", None), ("--three", tmp_path / "c")], [tmp_path / "a"])
+    for other in (tmp_path / "link", tmp_path / "." / "a"):
+        with pytest.raises(UserError, match=f"--one {other} is one of the files to read.* and would be lost"):
+            refuse_overwriting([("--one", other)], [tmp_path / "gone", tmp_path / "a"])
+    with pytest.raises(UserError, match="--two and --one are one file"):
+        refuse_overwriting([("--one", tmp_path / "b"), ("--two", tmp_path / "x" / ".." / "b")], [])

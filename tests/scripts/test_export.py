@@ -56,3 +56,14 @@ def test_bad_words_end_in_a_sentence(
     with pytest.raises(SystemExit, match=rf"^error: .*{words}"):
         export.main()
     assert not list(tmp_path.iterdir())
+
+
+def test_the_checkpoint_is_not_written_over(
+    trained: Recognizer, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "best.ckpt").write_bytes(b"weights")
+    (tmp_path / "model.pt2").hardlink_to(tmp_path / "best.ckpt")
+    monkeypatch.setattr(sys, "argv", ["export.py", str(tmp_path / "best.ckpt"), str(tmp_path / "model.pt2")])
+    with pytest.raises(SystemExit, match=r"error: the file to write, .*model\.pt2 is one of the files to read"):
+        export.main()
+    assert (tmp_path / "best.ckpt").read_bytes() == b"weights"

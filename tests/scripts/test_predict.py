@@ -3,8 +3,10 @@ import io
 import json
 import runpy
 import signal
+import subprocess
 import sys
 from collections.abc import Callable, Iterator
+from contextlib import closing
 from pathlib import Path
 from typing import NamedTuple
 
@@ -117,7 +119,9 @@ def test_a_csv_and_json_lines_hold_all_answers(ask: Ask, corpus: Path, recognize
     assert "15 of 16 files read" in ended.told
     table = rows(tmp_path / "answers.csv")
     lines = [json.loads(line) for line in (tmp_path / "answers.jsonl").read_text(encoding="utf-8").splitlines()]
-    assert list(table[0]) == ["path", "emotion", "confidence", "p_anger", "p_happy", "p_sad", "error"]
+    assert list(table[0]) == [
+        "path", "emotion", "confidence", "remarks", "p_anger", "p_happy", "p_sad", "error"
+    ]  # fmt: skip
     assert [row["path"] for row in table] == [line["path"] for line in lines] == [str(file) for file in files]
     for file, row, line in zip(files, table, lines, strict=True):
         if "bad" in file.name:
@@ -281,12 +285,12 @@ def test_what_was_answered_is_on_disk_before_the_next_answer(tmp_path: Path) -> 
         yield Answer(Path("a.wav"), {"anger": 0.25, "sad": 0.75})
         raise KeyboardInterrupt
 
-    with (tmp_path / "a.csv").open("w", newline="", encoding="utf-8") as file:
-        passing = write_each(answers(), [Writer(file, ["anger", "sad"], "csv", 0.0)])
+    with closing(Writer(tmp_path / "a.csv", ["anger", "sad"], "csv", 0.0)) as table:
+        passing = write_each(answers(), [table])
         assert next(passing).emotion == "sad"
         assert rows(tmp_path / "a.csv") == [
-            {"path": "a.wav", "emotion": "sad", "confidence": "0.750000", "p_anger": "0.250000", "p_sad": "0.750000",
-             "error": ""}
+            {"path": "a.wav", "emotion": "sad", "confidence": "0.750000", "remarks": "", "p_anger": "0.250000",
+             "p_sad": "0.750000", "error": ""}
         ]  # fmt: skip
         with pytest.raises(KeyboardInterrupt):
             next(passing)
@@ -480,3 +484,185 @@ def test_a_microphone_without_its_library_ends_in_one_line(
     assert (ended.status, ended.out) == (1, "")
     assert ended.err == 'error: the microphone needs sounddevice: pip install -e ".[microphone]"\n'
     assert not (tmp_path / "t.csv").exists()
+
+
+def odd_sounds(folder: Path) -> dict[str, Path]:
+    """Silence, channels that cancel, a minute, a WAV that breaks off, and one with nothing odd."""
+    folder.mkdir()
+    sound = 0.1 * np.random.default_rng(0).standard_normal(16_000)
+    soundfile.write(folder / "silent.wav", 0 * sound, 16_000)
+    soundfile.write(folder / "antiphase.wav", np.stack([sound, -sound], 1), 16_000)
+    soundfile.write(folder / "minute.wav", np.tile(sound, 60), 16_000)
+    soundfile.write(folder / "cut.wav", sound[:8000], 16_000)
+    whole = (folder / "cut.wav").read_bytes()
+    (folder / "cut.wav").write_bytes(whole[: len(whole) // 2])
+    soundfile.write(folder / "fine.wav", sound[:3000], 16_000)
+    return {path.stem: path for path in sorted(folder.iterdir())}
+
+
+def test_what_is_odd_is_told_on_screen_and_in_files(ask: Ask, recognizer: Recognizer, tmp_path: Path) -> None:
+    odd = odd_sounds(tmp_path / "odd")
+    ended = ask(tmp_path / "odd", "--csv", tmp_path / "a.csv", "--jsonl", tmp_path / "a.jsonl")
+    assert ended.status == 0
+    heard = f"{recognizer.seconds:.1f} s"
+    assert f"channels cancel each other out: {odd['antiphase']}\n" in ended.out
+    assert f"breaks off before the end that its header tells: {odd['cut']} (after 0.2 s of 0.5 s)\n" in ended.out
+    assert f"{odd['minute']} ({heard} of 60.0 s)" in ended.out
+    assert f"silent: {odd['antiphase']}, {odd['silent']}\n" in ended.out
+    assert str(odd["fine"]) not in ended.out
+    remarks = {Path(row["path"]).stem: row["remarks"] for row in rows(tmp_path / "a.csv")}
+    assert remarks["fine"] == ""
+    assert remarks["minute"] == f"heard in part ({heard} of 60.0 s)"
+    assert remarks["antiphase"].startswith("2 channels averaged; channels cancel each other out")
+    lines = [json.loads(line) for line in (tmp_path / "a.jsonl").read_text(encoding="utf-8").splitlines()]
+    assert {Path(line["path"]).stem: line["remarks"] for line in lines} == remarks
+    many = [odd["silent"]] * 5
+    assert "silent: all 5 files\n" in ask(*many).out
+    assert f"silent: {', '.join([str(many[0])] * 3)} and 2 more\n" in ask(*many, odd["fine"]).out
+    timeline = ask(odd["antiphase"], *SHORT)
+    assert f"{odd['antiphase']}: 2 channels averaged; channels cancel each other out" in timeline.out
+
+
+@pytest.mark.parametrize("option", ["--csv", "--jsonl", "--picture"])
+@pytest.mark.parametrize("spelt", ["itself", "through a folder", "a link", "a second name"])
+def test_no_input_is_written_over(ask: Ask, checkpoints: Path, tmp_path: Path, option: str, spelt: str) -> None:
+    for name, kept in (("a.png", tmp_path / "clips/a.png"), ("b.ckpt", tmp_path / "run/b.ckpt")):
+        kept.parent.mkdir()
+        soundfile.write(kept, 0.1 * np.ones(8000), 16_000, format="WAV")
+        if name == "b.ckpt":
+            kept.write_bytes((checkpoints / "best.ckpt").read_bytes())
+        before = kept.read_bytes()
+        target = {
+            "itself": kept,
+            "through a folder": kept.parent / ".." / kept.parent.name / name,
+            "a link": tmp_path / f"{name}.link.png",
+            "a second name": tmp_path / f"{name}.second.png",
+        }[spelt]
+        if spelt == "a link":
+            target.symlink_to(kept)
+        elif spelt == "a second name":
+            target.hardlink_to(kept)
+        if option == "--picture" and target.suffix != ".png":
+            continue
+        ended = ask(
+            tmp_path / "clips/a.png",
+            *SHORT,
+            option,
+            target,
+            checkpoint=tmp_path / "run/b.ckpt" if name == "b.ckpt" else "best.ckpt",
+        )
+        assert (ended.status, ended.out) == (1, "")
+        assert ended.err.startswith(f"error: {option} {target} is one of the files to read")
+        assert ended.err.count("\n") == 1
+        assert kept.read_bytes() == before
+
+
+def test_two_outputs_are_two_files(ask: Ask, corpus: Path, tmp_path: Path) -> None:
+    (tmp_path / "link").symlink_to(tmp_path / "a")
+    for other in (tmp_path / "a", tmp_path / "link"):
+        ended = ask(corpus / "sad/00.wav", "--csv", tmp_path / "a", "--jsonl", other)
+        assert ended.err == f"error: --jsonl and --csv are one file, {other}: give each a name of its own\n"
+        assert not (tmp_path / "a").exists()
+
+
+def test_paths_are_understood_as_they_are_meant(corpus: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    for name in ("take[1]/a.wav", "take1/b.wav", "takes/c[2].wav", "-x.wav"):
+        (tmp_path / name).parent.mkdir(exist_ok=True)
+        (tmp_path / name).touch()
+    monkeypatch.chdir(tmp_path)
+    assert find(["take[1]/*.wav"]) == [Path("take[1]/a.wav")]
+    assert find([f"{tmp_path}/take[1]/*.wav"]) == [tmp_path / "take[1]/a.wav"]
+    assert find(["take[0-9]/*.wav"]) == [Path("take1/b.wav")]
+    assert find(["takes\\*.wav", "takes\\c[2].wav"]) == [Path("takes/c[2].wav")] * 2
+    assert find([(tmp_path / "takes").as_uri()]) == [tmp_path / "takes/c[2].wav"]
+    assert find(["-"], ["\ufeff-x.wav\r\n", (tmp_path / "take1/b.wav").as_uri()]) == [
+        Path("-x.wav"), tmp_path / "take1/b.wav"
+    ]  # fmt: skip
+
+
+def test_a_file_whose_name_begins_as_an_option_does_is_answered(
+    ask: Ask, corpus: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "-x.wav").write_bytes((corpus / "sad/00.wav").read_bytes())
+    monkeypatch.chdir(tmp_path)
+    ended = ask(corpus / "sad/01.wav", "-x.wav", "--batch-size", "2")
+    assert ended.status == 0
+    assert "2 of 2 files read" in ended.told
+
+
+def test_a_narrow_screen_has_every_class(monkeypatch: pytest.MonkeyPatch) -> None:
+    labels = ["anger", "disgust", "fear", "happiness", "neutral", "sadness", "surprise"]
+    answers = [Answer(Path(f"clips/some/folder/{i}.wav"), dict.fromkeys(labels, 1 / 7)) for i in range(2)]
+    for width, columns in ((80, 4), (160, 10)):
+        screen = Console(width=width, file=io.StringIO(), record=True)
+        monkeypatch.setattr(scripts.predict, "console", screen)
+        show(answers, labels, 0.0, files=False)
+        text = screen.export_text()
+        assert text.splitlines()[1].count("┃") == columns + 1
+        assert all(label in text for label in labels)
+        assert "…" not in text
+        assert text.count("0.143") == 2 * (7 + 1)
+
+
+@pytest.mark.skipif(not Path("/dev/full").exists(), reason="no full disk here")
+def test_a_full_disk_is_told_in_one_line_with_the_file(ask: Ask, corpus: Path) -> None:
+    for option in ("--csv", "--jsonl"):
+        ended = ask(corpus / "sad/00.wav", option, "/dev/full")
+        assert (ended.status, ended.out) == (1, "")
+        assert ended.err == "error: /dev/full can't be written: No space left on device; the 0 rows before are kept\n"
+
+
+def test_ctrl_c_ends_in_a_line_and_shows_what_was_answered(
+    ask: Ask, corpus: Path, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    def two(self: Recognizer, paths: list[Path], *args: int) -> Iterator[Answer]:
+        for path in paths[:2]:
+            yield Answer(path, {"anger": 0.2, "happy": 0.3, "sad": 0.5})
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(Recognizer, "answer", two)
+    ended = ask(corpus / "sad", "--csv", tmp_path / "a.csv")
+    assert (ended.status, ended.err) == (130, "")
+    assert "2 of 2 files read interrupted: 12 files are not answered" in ended.told
+    assert len(rows(tmp_path / "a.csv")) == 2
+    monkeypatch.setattr(Recognizer, "load", lambda *_: signal.raise_signal(signal.SIGINT))
+    ended = ask(corpus / "sad")
+    assert (ended.status, ended.out, ended.err) == (130, "", "interrupted\n")
+
+
+def test_a_reader_that_left_costs_no_rows(checkpoints: Path, interview: Path, tmp_path: Path) -> None:
+    second = tmp_path / "second.wav"
+    second.write_bytes(interview.read_bytes())
+    script = [sys.executable, "-m", "scripts.predict", checkpoints / "best.ckpt", interview, second, *SHORT]
+    with subprocess.Popen(
+        [*script, "--csv", tmp_path / "t.csv"], cwd=ROOT, stdout=subprocess.PIPE, stderr=subprocess.PIPE
+    ) as process:
+        assert process.stdout is not None
+        assert process.stderr is not None
+        process.stdout.close()
+        told = process.stderr.read()
+    assert (process.returncode, told) == (0, b"")
+    assert {row["path"] for row in rows(tmp_path / "t.csv")} == {str(interview), str(second)}
+
+
+@pytest.mark.skipif(not Path("/dev/stdin").exists(), reason="no /dev/stdin here")
+def test_a_pipe_is_answered_and_a_list_that_would_be_lost_is_kept(
+    checkpoints: Path, corpus: Path, recognizer: Recognizer, tmp_path: Path
+) -> None:
+    script = [sys.executable, "-m", "scripts.predict", checkpoints / "best.ckpt"]
+    sound = corpus / "sad/00.wav"
+    ended = subprocess.run(
+        [*script, "/dev/stdin", "--jsonl", tmp_path / "a.jsonl"], cwd=ROOT, input=sound.read_bytes(), check=True,
+        capture_output=True,
+    )  # fmt: skip
+    assert b"1 of 1 files read" in ended.stdout
+    answer = json.loads((tmp_path / "a.jsonl").read_text(encoding="utf-8"))
+    assert answer["probabilities"] == pytest.approx(recognizer(sound), abs=1e-5)
+    (tmp_path / "list.txt").write_text(f"{sound}\n", encoding="utf-8")
+    with (tmp_path / "list.txt").open() as listed:
+        refused = subprocess.run(
+            [*script, "-", "--csv", tmp_path / "list.txt"], cwd=ROOT, stdin=listed, check=False, capture_output=True
+        )
+    assert refused.returncode == 1
+    assert b"list.txt is one of the files to read, by another name /dev/stdin, and would be lost" in refused.stderr
+    assert (tmp_path / "list.txt").read_text(encoding="utf-8") == f"{sound}\n"
