@@ -115,13 +115,12 @@ def _answers_with(
         about["adaptation"] = {"on": how, "balanced": knowledge.balanced, "parts": [vars(part) for part in told]}
     else:
         answers = Heard.of(recognizer, trial.clips, recordings, trial.labels, voice).answers(enrolment)
-    finite = np.isfinite(answers.probabilities).all(1)
-    answers = answers.of(np.flatnonzero(finite))
-    names = set(answers.clips)
     clips = {clip.name: clip for clip in trial.clips}
+    trial = replace(trial, clips=[clips[name] for name in answers.clips])
     if enrolment.clips:
-        about["enrolment"]["clips_not_scored"] = len(trial.clips) - len(names)
-    return replace(trial, clips=[clips[name] for name in answers.clips]), answers, about
+        about["enrolment"]["clips_not_scored"] = len(clips) - len(trial.clips)
+    trial, finite = answered(trial, [answers.probabilities])
+    return trial, answers.of(np.flatnonzero(finite)), about
 
 
 def knowledge_of(options: argparse.Namespace) -> Knowledge:
