@@ -351,7 +351,7 @@ def test_labels_of_any_script_are_drawn_from_fonts_that_have_them_or_escaped(
     if ser.figures._fonts["CJK"] is None:
         assert written[2] == figure.axes[0].get_title() == "\\u6124\\u6012"
         assert told.startswith(
-            "No installed font has the letters of 愤怒, so pictures have \\u6124\\u6012 in its place"
+            "No installed font has the letters of '愤怒', so pictures have \\u6124\\u6012 in its place"
         )
         assert len(told.splitlines()) == 1
     else:
