@@ -17,10 +17,11 @@ from torch import Tensor
 import ser.datamodule
 from ser.augment import Augment
 from ser.bank import decode
-from ser.corpora import Clip, read_corpora
+from ser.corpora import SIDES, Clip, read_corpora
 from ser.datamodule import DataError, EmotionDataModule
 from ser.errors import UserError
 from ser.features import FeatureConfig
+from ser.labels import LabelError
 from ser.models import NETWORKS, Batch
 from ser.samplers import EpochSampler
 from ser.splits import Split, split_clips
@@ -831,3 +832,21 @@ def test_scores_are_about_the_emotion_and_not_the_votes(corpus: Corpus) -> None:
     assert trainer.callback_metrics["train/accuracy"] == pytest.approx(0.25, abs=0.07)
     assert trainer.callback_metrics["val/accuracy"] == pytest.approx(0.25)
     assert trainer.callback_metrics["train/loss"] < 0.2
+
+
+def test_people_heard_elsewhere_are_known_in_any_spelling(corpus: Corpus) -> None:
+    split = corpus()
+    sides = {side: [replace(clip, speaker=f"{side} 1") for clip in getattr(split, side)] for side in SIDES}
+    data = prepared(replace(split, **sides), energy())
+    assert data.add_heard(["manifest/TEST\u00a01", "manifest/somebody"]) == ["manifest/test 1"]
+    assert data.leakage().heard == ["test 1"]
+
+
+def test_a_class_without_a_usable_clip_is_refused(corpus: Corpus) -> None:
+    split = corpus()
+    for side in SIDES:
+        for clip in getattr(split, side):
+            if clip.emotion == "fear":
+                clip.path.write_text("no sound")
+    with pytest.raises(LabelError, match=r"no usable clip of fear: 6 clips can't be used, .*labels\.drop=\[fear\]"):
+        prepared(split)
