@@ -1,6 +1,7 @@
 """Voices from training to use: data module, recognizer, enrolment, adaptation, and the commands over them."""
 
 import json
+import shutil
 import sys
 from dataclasses import replace
 from pathlib import Path
@@ -13,9 +14,13 @@ import torch
 
 import ser.results
 from scripts import adapt as adapt_script
+from scripts import compare as compare_script
 from scripts import enrolment as enrolment_script
+from scripts import ensemble as ensemble_script
 from scripts import evaluate as evaluate_script
+from scripts import leaderboard as leaderboard_script
 from scripts import predict as predict_script
+from scripts import transfer as transfer_script
 from ser.adapt import LEAST_CLIPS, adapt, adapted_checkpoint
 from ser.audio import AudioError, Recording, read_audio
 from ser.callbacks import read_checkpoint
@@ -26,6 +31,7 @@ from ser.ensemble import join_checkpoints
 from ser.errors import UserError
 from ser.features import FeatureConfig, Moments, Voice, VoiceError
 from ser.recognizer import Recognizer
+from ser.results import find_runs
 from ser.speakers import speakers_of
 from ser.splits import split_clips
 from ser.timeline import Listener
@@ -429,3 +435,47 @@ def test_predict_knows_voices_and_adapted_models(
         assert told in " ".join(capsys.readouterr().out.split()), options
     for options in (["--enrol", folder, "--voices", "all"], ["--enrol-neutral"], ["--no-own-voice"]):
         assert command(monkeypatch, predict_script, trained.folder, folder, *options) == 2
+
+
+def test_models_are_scored_on_other_corpora_once(
+    trained: Trained, people: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    words = [trained.folder, "--to", "manifest", "--words", f"dataset.root={people}", "--out", tmp_path]
+    assert not command(monkeypatch, transfer_script, *words)
+    (kept,) = tmp_path.glob("00_*.json")
+    found = json.loads(kept.read_text())
+    assert next(iter(found["conditions"])) == "as it is"
+    assert "adapted, balanced, all clips of each voice" in found["conditions"]
+    assert "10 other clips of each voice" not in found["conditions"], "nobody has more than 6 clips"
+    monkeypatch.setattr(transfer_script, "measure", None)
+    capsys.readouterr()
+    assert not command(monkeypatch, transfer_script, *words)
+    assert "From corpus to corpus" in " ".join(capsys.readouterr().out.split())
+    assert (tmp_path / "transfer.md").read_text().count("| manifest |") == len(found["conditions"])
+
+
+def test_scores_of_another_enrolment_are_told_apart(
+    trained: Trained, people: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    words = ["dataset=manifest", f"dataset.root={people}", *SPLIT, "--side", "test", "--out", tmp_path / "none"]
+    assert not command(monkeypatch, evaluate_script, trained.folder, *words)
+    capsys.readouterr()
+    assert not command(monkeypatch, compare_script, trained.folder, tmp_path / "none")
+    assert "A was scored with enrolment all, and B with none" in " ".join(capsys.readouterr().out.split())
+    assert not command(monkeypatch, leaderboard_script, trained.folder, "--out", tmp_path)
+    assert "knows all clips of each test voice" in (tmp_path / "leaderboard.md").read_text()
+
+
+def test_an_ensemble_and_pooled_folds_keep_the_enrolment(trained: Trained, tmp_path: Path) -> None:
+    other = tmp_path / "other"
+    shutil.copytree(trained.folder, other)
+    metrics = json.loads((other / "metrics.json").read_text())
+    (other / "metrics.json").write_text(json.dumps({**metrics, "seed": 2}))
+    runs = find_runs([trained.folder, other])
+    with ser.results.console.capture():
+        joined = ensemble_script.ensemble(runs, tmp_path / "joined", [])
+    told = joined["enrolment"]
+    assert told["scored"] == "all"
+    assert joined["test"]["uar"] == pytest.approx(trained.results["test"]["uar"], abs=1e-6)
+    beside = trained.results["enrolment"]["beside"]["none"]["test"]["uar"]
+    assert told["beside"]["none"]["test"]["uar"] == pytest.approx(beside, abs=1e-6)
