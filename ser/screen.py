@@ -63,7 +63,7 @@ class Lasting(io.TextIOWrapper):
 
 def outlast_readers() -> None:
     """Let this process go on when what reads its output ends."""
-    if isinstance(sys.stdout, io.TextIOWrapper) and not isinstance(sys.stdout, Lasting):
+    if sys.stdout is sys.__stdout__ and isinstance(sys.stdout, io.TextIOWrapper):
         sys.stdout = Lasting(sys.stdout)
 
 
