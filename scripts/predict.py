@@ -409,7 +409,7 @@ def main() -> None:
     options = parser.parse_intermixed_args(words)  # files after options too, though there may be none
     check(parser, options)
     try:
-        sys.exit(predict(options))
+        sys.exit(predict(options) or int(console.quiet))  # 1 where nobody read to the end
     except KeyboardInterrupt:
         print("interrupted", file=sys.stderr)
         sys.exit(INTERRUPTED)

@@ -641,7 +641,7 @@ def test_a_reader_that_left_costs_no_rows(checkpoints: Path, interview: Path, tm
         assert process.stderr is not None
         process.stdout.close()
         told = process.stderr.read()
-    assert (process.returncode, told) == (0, b"")
+    assert (process.returncode, told) == (1, b"")
     assert {row["path"] for row in rows(tmp_path / "t.csv")} == {str(interview), str(second)}
 
 
