@@ -130,7 +130,7 @@ def test_the_experiment_goes_on_where_it_was_stopped_and_answers_by_the_average_
     corpus: Path, tmp_path: Path
 ) -> None:
     cfg = compose_words([
-        "experiment=seresnet", "datamodule.enrolment=none", "dataset=folder", f"dataset.root={corpus}", "split.val=0.2",
+        "experiment=seresnet", "dataset=folder", f"dataset.root={corpus}", "split.val=0.2",
         "datamodule.batch_size=8", "augment.spec.crop_frames=20", "trainer.max_epochs=3", "trainer.accelerator=cpu",
         "trainer.enable_progress_bar=false", "trainer.precision=32-true",
     ])  # fmt: skip
