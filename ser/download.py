@@ -3,6 +3,7 @@
 What is not whole and right yet lies in a hidden folder within the corpus's, which readers pass over.
 """
 
+import errno
 import hashlib
 import json
 import queue
@@ -312,6 +313,10 @@ def unpack(archive: Path, clips: Mapping[str, str], to: Path, parts: Path) -> li
                     wrong.append(f"{name}: {reason}")
     except (*BROKEN, DownloadError) as error:
         return [str(error)]
+    except OSError as error:
+        if error.errno != errno.EINVAL:  # not of a place before the zip's first byte, but of the disk
+            raise
+        return [f"{archive.name} is broken ({error})"]
     return wrong
 
 
@@ -329,6 +334,8 @@ def _unpack(zipped: ZipFile, member: ZipInfo | None, digest: str, target: Path, 
         return f"is packed by method {member.compress_type}, and those of zips of corpora are 0 and 8"
     part = parts / f"{_flat(target.name)}.part"
     try:
+        if member.header_offset < 0:
+            raise BadZipFile("it begins before the zip does")
         with zipped.open(member) as packed, part.open("wb") as out:
             shutil.copyfileobj(packed, out)
         if not _right(part, digest):

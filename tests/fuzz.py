@@ -1,9 +1,10 @@
 """Bad input to every reader: ``python tests/fuzz.py --seconds 600``. A developer's tool; pytest does not collect it.
 
 Takes good files, damages them at random and hands them to what reads them: sound, tables of corpora, file names,
-checkpoints and run folders. Only ``ser.errors.UserError`` may come out, within ``HANG`` seconds and ``MEMORY`` bytes of
-address space. The cases run in a child process, which may be killed or crash; a new one goes on. What was found is
-printed with a file that reproduces it: ``python tests/fuzz.py --target sound --replay FILE``.
+checkpoints, run folders, entries of caches and what servers send. Only ``ser.errors.UserError`` may come out, within
+``HANG`` seconds and ``MEMORY`` bytes of address space. The cases run in a child process, which may be
+killed or crash; a new one goes on. What was found is printed with a file that reproduces it:
+``python tests/fuzz.py --target sound --replay FILE``.
 
 Cases are drawn by ``random``, with mutations that know a little of the formats (numbers in headers, cells, keys). A
 fuzzer that is led by coverage, such as atheris, would see the few Python lines of a reader only: what decides here is
@@ -25,19 +26,28 @@ import tempfile
 import time
 import traceback
 import warnings
+import zipfile
 from collections.abc import Callable
+from contextlib import redirect_stderr, redirect_stdout
 from multiprocessing.sharedctypes import SynchronizedArray
 from pathlib import Path
 from typing import Any, NamedTuple
 
 import numpy as np
+import requests
 import soundfile
 import torch
 from ser.commands import leaderboard, pool
+from ser.commands.cache import show as list_entries
 
 from ser.audio import read_audio
+from ser.bank import decode_clips
+from ser.cache import clear, entries
+from ser.cli import suit_terminal
 from ser.config import compose_words
-from ser.corpora import READERS, crema_d
+from ser.corpora import READERS, Clip, crema_d
+from ser.corpora.sources import Dataverse, File
+from ser.download import Client, listing, unpack
 from ser.errors import UserError
 from ser.evaluation import compare, evaluate, read_answers
 from ser.recognizer import Recognizer
@@ -135,8 +145,22 @@ def make_seeds(folder: Path) -> None:
         "A-E3:\tval 3; act 2; dom  2;\t()\n[10.0100 - 11.3925]\tSes01F_impro01_M001\tsad\t[2.0, 2.0, 2.0]\n",
         encoding="utf-8",
     )
+    decode_clips(clips_of(folder), RATE, folder / "cache")
+    with zipfile.ZipFile(folder / "corpus.zip", "w", zipfile.ZIP_DEFLATED) as zipped:
+        for clip in clips_of(folder):
+            zipped.write(clip.path, f"corpus/{clip.name}")
+    told = [{"dataFile": {"id": i, "filename": f"{i}.wav", "md5": f"{i:032}"}} for i in range(3)]
+    told[0]["directoryLabel"] = "a/b"  # type: ignore[assignment]
+    told[1]["dataFile"]["checksum"] = {"type": "SHA-1", "value": "0" * 40}  # type: ignore[assignment]
+    (folder / "listing.json").write_text(json.dumps({"status": "OK", "data": told}), encoding="utf-8")
     names = "1001_DFA_ANG_XX 03-01-05-02-01-02-01 03a01Wa DC_a01 OAF_back_angry Ses01F_impro01_F000 happy/one"
     (folder / "names.txt").write_text("\n".join(f"{name}.wav" for name in names.split()) + "\n", encoding="utf-8")
+
+
+def clips_of(folder: Path) -> list[Clip]:
+    """Those of the small corpus below ``folder``."""
+    paths = sorted((folder / "clips").rglob("*.wav"))
+    return [Clip(path.relative_to(folder / "clips").as_posix(), path, path.parent.name) for path in paths]
 
 
 def damaged(rng: random.Random, seeds: list[Path]) -> tuple[bytes, str]:
@@ -217,15 +241,23 @@ def altered(rng: random.Random, value: Any) -> Any:
     return rng.choice(VALUES)
 
 
-def altered_results(rng: random.Random, seeds: list[Path]) -> tuple[bytes, str]:
-    """A good metrics.json that was cut off, or that lacks what another program's or an older one's would lack."""
-    data = rng.choice(seeds).read_bytes()
-    if rng.random() < 0.3:
-        return data[: rng.randrange(len(data))], ".json"
-    results = json.loads(data)
-    inside = results[rng.choice(("dataset", "split", "test"))] if rng.random() < 0.5 else results
-    del inside[rng.choice(list(inside))]
-    return json.dumps(results).encode(), ".json"
+def altered_json(rng: random.Random, seeds: list[Path]) -> tuple[bytes, str]:
+    """A good JSON file that was cut off, or has other values, or lacks some, as another program's or a stranger's."""
+    seed = rng.choice(seeds)
+    data = seed.read_bytes()
+    if rng.random() < 0.2:
+        return data[: rng.randrange(len(data))], seed.suffix
+    held = json.loads(data)
+    for _ in range(rng.choice((1, 1, 2, 4))):
+        held = altered(rng, held)
+    return json.dumps(held).encode(), seed.suffix
+
+
+def altered_entry(rng: random.Random, seeds: list[Path]) -> tuple[bytes, str]:
+    """A file of a cache's entry with other bytes, or with other values where it is JSON."""
+    seed = rng.choice(seeds)
+    data, _ = altered_json(rng, [seed]) if seed.suffix == ".json" and rng.random() < 0.6 else damaged(rng, [seed])
+    return data, f"-{seed.name}"
 
 
 def altered_checkpoint(rng: random.Random, seeds: list[Path]) -> tuple[bytes, str]:
@@ -245,6 +277,7 @@ def targets(folder: Path) -> dict[str, Target]:  # noqa: PLR0915
     recognizer = Recognizer.load(folder / "run/checkpoints/best.ckpt")
     tables, good_run = folder / "tables", folder / "run"
     votes, actors = (sorted(tables.glob(f"*{name}")) for name in (crema_d.VOTES, crema_d.ACTORS))
+    expected: dict[str, Any] = decode_clips(clips_of(folder), RATE)
     noise = np.random.default_rng(1).uniform(-0.1, 0.1, RATE).astype(np.float32)
 
     def sound(path: Path, rng: random.Random) -> None:
@@ -319,6 +352,46 @@ def targets(folder: Path) -> dict[str, Target]:  # noqa: PLR0915
 
         return read
 
+    def entry(path: Path, rng: random.Random) -> None:
+        cache = path.parent / "cache"
+        shutil.copytree(folder / "cache", cache)
+        (found,) = entries(cache)
+        inside = found.path / path.name.partition("-")[2]
+        inside.unlink()
+        match rng.randrange(12):
+            case 0:
+                os.mkfifo(inside)
+            case 1:
+                inside.symlink_to("/dev/zero")
+            case 2:
+                pass
+            case _:
+                shutil.copyfile(path, inside)
+        with redirect_stdout(io.StringIO()):
+            list_entries(entries(cache))
+        decoded = decode_clips(clips_of(folder), RATE, cache, mapped=rng.random() < 0.5)
+        for name, recording in decoded.items():
+            assert np.array_equal(recording.samples, expected[name].samples), "samples that nobody recorded"
+        if rng.random() < 0.5:
+            clear(cache)
+
+    def encoding(path: Path, rng: random.Random) -> None:
+        terminal = io.TextIOWrapper(io.BytesIO(), rng.choice(("ascii", "cp1252", "utf-8", "cp932", "utf-16")))
+        with redirect_stdout(terminal), redirect_stderr(terminal):
+            suit_terminal()
+            print(path.read_bytes().decode("utf-8", "surrogateescape"))
+            run_folder("metrics.json")(path, rng)
+
+    def packed(path: Path, rng: random.Random) -> None:
+        unpack(path, dict.fromkeys([clip.name for clip in clips_of(folder)], "0" * 64), path.parent, path.parent)
+
+    def listed(path: Path, rng: random.Random) -> None:
+        class Sent(Client):
+            def fetch(self, file: File, received: object = None, largest: int = 0) -> Path:
+                return path
+
+        listing(Dataverse("http://localhost", "doi:1"), Sent(requests.Session(), path.parent))
+
     def checkpoint(path: Path, rng: random.Random) -> None:
         Recognizer.load(path)(noise, RATE)
 
@@ -331,7 +404,11 @@ def targets(folder: Path) -> dict[str, Target]:  # noqa: PLR0915
         "iemocap": Target([tables / "iemocap.txt"], reworded, iemocap),
         "names": Target([folder / "names.txt"], reworded, names),
         "answers": Target([good_run / "predictions.csv"], reworded, answers, 0.5),
-        "metrics": Target([good_run / "metrics.json"], altered_results, run_folder("metrics.json"), 0.3),
+        "metrics": Target([good_run / "metrics.json"], altered_json, run_folder("metrics.json"), 0.5),
+        "encoding": Target([good_run / "metrics.json", tables / "manifest.csv"], reworded, encoding, 0.3),
+        "entry": Target(sorted((folder / "cache").glob("*-*/*")), altered_entry, entry, 1),
+        "zip": Target([folder / "corpus.zip"], damaged, packed, 1),
+        "listing": Target([folder / "listing.json"], altered_json, listed, 1),
         "config": Target([good_run / "config.yaml"], reworded, run_folder("config.yaml"), 0.2),
         "checkpoint": Target([good_run / "checkpoints/best.ckpt"], altered_checkpoint, checkpoint, 1),
     }
