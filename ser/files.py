@@ -2,8 +2,9 @@
 
 import errno
 import os
+import stat
 import warnings
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import AbstractContextManager, contextmanager, nullcontext, suppress
 from itertools import count
 from pathlib import Path
@@ -27,6 +28,40 @@ PROBE_BYTES = 1 << 16
 
 class WriteError(UserError):
     """A file that can't be written; the message names it, and why. What was there before is still there."""
+
+
+def refuse_overwriting(outputs: Iterable[tuple[str, Path | None]], inputs: Iterable[Path]) -> None:
+    """Refuse files to write that are to be read, by whatever name or link, or that are the same one twice.
+
+    Args:
+        outputs: What each is called in messages, such as ``--csv``, and its path; None if it is not wanted.
+        inputs: Files that are read.
+
+    Raises:
+        UserError: There is such a file; nothing was written.
+    """
+    read = {identity: path for path in inputs if (identity := _identity(path)) is not None}
+    written: dict[tuple[int, int] | str, str] = {}
+    for name, path in outputs:
+        if path is None:
+            continue
+        identity = _identity(path)
+        if identity in read:
+            same = "" if read[identity] == path else f", by another name {read[identity]}"
+            raise UserError(f"{name} {path} is one of the files to read{same}, and would be lost: give another name")
+        key = identity or os.path.normcase(os.path.realpath(path))
+        if key in written:
+            raise UserError(f"{name} and {written[key]} are one file, {path}: give each a name of its own")
+        written[key] = name
+
+
+def _identity(path: Path) -> tuple[int, int] | None:
+    """Which file on a disk this is, whatever its name; None if there is none."""
+    try:
+        found = path.stat()
+    except (OSError, ValueError):
+        return None
+    return (found.st_dev, found.st_ino) if stat.S_ISREG(found.st_mode) else None
 
 
 @contextmanager
