@@ -14,7 +14,8 @@ from rich.table import Table
 from ser.cli import suit_terminal
 from ser.errors import UserError
 from ser.evaluation import SCORES, compare, enrolment_of, read_answers
-from ser.results import find_runs
+from ser.files import refuse_overwriting, replacing
+from ser.results import WRITTEN, find_runs
 from ser.screen import Screen
 
 
@@ -43,7 +44,10 @@ def main() -> None:
             read_answers(options.run_a / "predictions.csv"), read_answers(options.run_b / "predictions.csv")
         )
         if options.json:
-            options.json.write_text(json.dumps(found, indent=2) + "\n", encoding="utf-8")
+            read = [folder / name for folder in (options.run_a, options.run_b) for name in WRITTEN]
+            refuse_overwriting([("--json", options.json)], read)
+            with replacing(options.json) as file:
+                file.write_text(json.dumps(found, indent=2) + "\n", encoding="utf-8")
     except (UserError, OSError) as error:
         sys.exit(f"error: {error}")
     console = Screen()

@@ -32,6 +32,7 @@ from ser.results import (
     find_runs,
     place_for,
     read_choices,
+    refuse_run_folders,
     scored,
     show,
     started_as,
@@ -46,6 +47,10 @@ ALONE = ("history", "last_epoch", "members")
 
 _HELD: dict[str, type | tuple[type, ...]] = {
     "seed": int,
+    "dataset.skipped": list,
+    "dataset.remarks": dict,
+    "dataset.synthetic": bool,
+    "labels.left_out": dict,
     "parameters.trainable": int,
     "parameters.total": int,
     "seconds": (int, float),
@@ -83,6 +88,7 @@ def ensemble(runs: Sequence[dict[str, Any]], folder: Path, command: list[str], d
         UserError: A checkpoint can't be used, or the corpus is not what it was.
     """
     homes = [Path(run["file"]).parent for run in runs]
+    refuse_run_folders(folder, homes)
     joined = join_checkpoints([find_checkpoint(home) for home in homes])
     with TemporaryDirectory() as place:
         write_checkpoint(unfinished := Path(place) / "ensemble.ckpt", joined)

@@ -25,7 +25,7 @@ from ser.enrolment import Enrolment, Heard, adapted_answers
 from ser.errors import UserError
 from ser.evaluation import Answers, answers_about
 from ser.recognizer import Recognizer
-from ser.results import GIT_REVISION, scored, show, started_as, versions, write
+from ser.results import GIT_REVISION, refuse_run_folders, scored, show, started_as, versions, write
 from ser.scoring import Trial, answer_all, answered, describe_checkpoint, describe_clips, trial_of
 
 
@@ -70,6 +70,9 @@ def evaluate(
         UserError: The checkpoint or the corpus can't be used, or they share fewer than two emotions.
     """
     checkpoint = find_checkpoint(checkpoint)
+    places = (cfg["dataset"].get("root"), cfg["dataset"].get("metadata"))
+    inputs = [Path(place) for place in places if isinstance(place, str)]
+    refuse_run_folders(folder, [checkpoint.parent, checkpoint.parent.parent], inputs)
     recognizer = Recognizer.load(checkpoint, device)
     trial = trial_of(cfg, side, [recognizer])
     knowledge = knowledge or Knowledge()

@@ -9,6 +9,7 @@ them. Jobs of a sweep that failed or are missing stand in a table of their own.
 import argparse
 import csv
 import os
+import re
 import statistics
 import sys
 from collections import Counter
@@ -16,12 +17,15 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
+from urllib.parse import quote
 
 from rich.table import Table
 
+from ser.cards import plain
 from ser.cli import suit_terminal
 from ser.errors import UserError
 from ser.evaluation import SCORES, enrolment_of
+from ser.files import refuse_overwriting, replacing
 from ser.report import index_page, markdown_table
 from ser.results import find_runs
 from ser.screen import Screen, escape
@@ -82,7 +86,7 @@ class Row:
 
     def interval(self, score: str) -> str:
         """Mean over seeds of the intervals' ends, where every run has one."""
-        bounds = [run["intervals"][score] for run in self.runs if "intervals" in run]
+        bounds = [run["intervals"][score] for run in self.runs if run.get("intervals")]
         if len(bounds) < len(self.runs):
             return NONE
         low, high = (statistics.mean(ends) for ends in zip(*bounds, strict=True))
@@ -166,7 +170,7 @@ def _corpus(run: dict[str, Any]) -> str:
 
 
 def _recipe(run: dict[str, Any]) -> tuple[str, ...]:
-    command = run.get("members", [run])[0]["command"]  # of an ensemble, what its runs have in common
+    command = (run.get("members") or [run])[0].get("command")  # of an ensemble, what its runs have in common
     typed = [word for word in _typed((command or [])[2:]) if not word.startswith(NOT_PART_OF_A_ROW)]
     known = [f"enrolment {enrolment_of(run)}"] if enrolment_of(run) != "none" else []
     known += ["adapted"] if "adaptation" in run else []
@@ -214,11 +218,11 @@ def table(board: Board, boards: Sequence[Board]) -> list[dict[str, str]]:
 
 def _by_corpus(row: Row) -> list[dict[str, str]]:
     """What a row scores on each of several test corpora, mean over seeds."""
-    several = [run["groups"]["corpus"] for run in row.runs if "corpus" in run.get("groups", {})]
+    several = [run["groups"]["corpus"] for run in row.runs if "corpus" in (run.get("groups") or {})]
     if not several:
         return []
     lines = []
-    for corpus in several[0]:
+    for corpus in (one for one in several[0] if all("intervals" in groups.get(one, {}) for groups in several)):
         line = dict.fromkeys(COLUMNS, NONE) | {"run": f"{row.label}, on {corpus} alone"}
         for column, score in (("accuracy", "accuracy"), ("UAR", "uar")):
             line[column] = f"{statistics.mean(groups[corpus][score] for groups in several):.3f}"
@@ -308,7 +312,16 @@ def shown(boards: Sequence[Board], sweeps: Sequence[Jobs] = ()) -> list[Shown]:
 
 def markdown(tables: Sequence[Shown]) -> str:
     """All tables as Markdown."""
-    return "\n".join(f"**{title}**\n\n{markdown_table(columns, lines, LEFT)}\n" for title, columns, lines in tables)
+    return "\n".join(
+        f"**{_cell(title)}**\n\n{markdown_table(columns, [list(map(_cell, line)) for line in lines], LEFT)}\n"
+        for title, columns, lines in tables
+    )
+
+
+def _cell(text: str) -> str:
+    """What a run tells of itself, as Markdown that shows it: without links, HTML or a table of its own."""
+    told = re.sub(r"\\([\[\]|])", r"\1", plain(text))  # brackets alone do nothing, and the table's writer escapes |
+    return told.replace("](", "]\\(").replace("://", "\\://")
 
 
 def page(tables: Sequence[Shown], boards: Sequence[Board], out: Path) -> str:
@@ -319,7 +332,7 @@ def page(tables: Sequence[Shown], boards: Sequence[Board], out: Path) -> str:
         if report.is_file():
             seed = "" if run["seed"] is None else f", seed {run['seed']}"
             name = f"{run['features']} → {run['model']}, {run['split']['name']}{seed}"
-            runs.append((name, Path(os.path.relpath(report, out)).as_posix()))
+            runs.append((name, quote(Path(os.path.relpath(report, out)).as_posix(), errors="surrogateescape")))
     return index_page("Runs", tables, runs)
 
 
@@ -341,11 +354,18 @@ def main() -> None:
         ended = any(path.is_file() or any(path.rglob("metrics.json")) for path in options.paths)
         boards = gather(find_runs(options.paths) if ended or not sweeps else [])
         tables = shown(boards, sweeps)
+        read = [Path(run["file"]) for board in boards for row in board.rows.values() for run in row.runs]
+        written = ("index.html", "leaderboard.md", "leaderboard.csv")
+        refuse_overwriting([("--out", out / name) for name in written], read)
         out.mkdir(parents=True, exist_ok=True)
-        (out / "index.html").write_text(page(tables, boards, out), encoding="utf-8")
-        (out / "leaderboard.md").write_text(markdown(tables), encoding="utf-8")
-        with (out / "leaderboard.csv").open("w", newline="", encoding="utf-8") as file:
-            writer = csv.writer(file)
+        for name, text in (("index.html", page(tables, boards, out)), ("leaderboard.md", markdown(tables))):
+            with replacing(out / name) as file:
+                file.write_text(text, encoding="utf-8", errors="backslashreplace")
+        with (
+            replacing(out / "leaderboard.csv") as file,
+            file.open("w", newline="", encoding="utf-8", errors="backslashreplace") as rows,
+        ):
+            writer = csv.writer(rows)
             writer.writerow(["corpus", "split", "hash", *COLUMNS])
             for board in boards:
                 head = [board.corpus, board.name, board.split["hash"]]

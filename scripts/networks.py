@@ -27,6 +27,7 @@ from rich.table import Column, Table
 from ser.cli import suit_terminal
 from ser.config import compose_words, network_settings
 from ser.errors import UserError
+from ser.files import refuse_overwriting, replacing
 from ser.models import NETWORKS
 from ser.recognizer import Recognizer
 from ser.results import check_results, find_runs
@@ -249,8 +250,12 @@ def main() -> None:
         svm = {SVM: of_svm(found[SVM])} if found[SVM] else {}
         measured = measure(options.words, options.train, options.rounds) | svm
         if options.json:
+            refuse_overwriting(
+                [("--json", options.json)], [Path(run["file"]) for runs in found.values() for run in runs]
+            )
             told = {name: vars(row) for name, row in measured.items()}
-            options.json.write_text(json.dumps(told, indent=1) + "\n", encoding="utf-8")
+            with replacing(options.json) as file:
+                file.write_text(json.dumps(told, indent=1) + "\n", encoding="utf-8")
     except (UserError, HydraException, OSError) as error:
         sys.exit(f"error: {error}")
     words = Column("words of train.py", overflow="fold")

@@ -19,7 +19,17 @@ from typing import Any
 from ser.cli import suit_terminal
 from ser.errors import UserError
 from ser.evaluation import SCORES, Answers, join, read_answers
-from ser.results import check_results, console, find_runs, place_for, read_choices, scored, show, write
+from ser.results import (
+    check_results,
+    console,
+    find_runs,
+    place_for,
+    read_choices,
+    refuse_run_folders,
+    scored,
+    show,
+    write,
+)
 
 FOLDED = ("kfold", "loso")
 
@@ -28,7 +38,10 @@ _HELD: dict[str, type | tuple[type, ...]] = {
     "dataset.speakers": int,
     "parameters": dict,
     "precision": str,
-    "labels": dict,
+    "dataset.skipped": list,
+    "dataset.remarks": dict,
+    "dataset.synthetic": bool,
+    "labels.left_out": dict,
     "split.fold": (int, str),
     "split.leakage": str,
     "checkpoint.tested": str,
@@ -71,7 +84,7 @@ def pool(runs: Sequence[dict[str, Any]]) -> tuple[dict[str, Any], Answers]:
     Raises:
         UserError: A fold is there twice, or some are missing.
     """
-    runs = sorted(runs, key=lambda run: run["split"]["fold"])
+    runs = sorted(runs, key=lambda run: (isinstance(run["split"]["fold"], str), run["split"]["fold"]))
     answers = join([read_answers(Path(run["file"]).with_name("predictions.csv")) for run in runs])
     first = runs[0]
     whole = first["dataset"]["clips"]
@@ -108,7 +121,7 @@ def pool(runs: Sequence[dict[str, Any]]) -> tuple[dict[str, Any], Answers]:
             "epoch": ", ".join(str(run["checkpoint"]["epoch"]) for run in runs) if trained else None,
         },
         "folds": [{"fold": run["split"]["fold"], "hash": run["split"]["hash"], **run["test"]} for run in runs],
-        **({"members": first["members"]} if "members" in first else {}),
+        **({"members": first["members"]} if first.get("members") else {}),
         **({"enrolment": {**first["enrolment"], "beside": {}}} if "enrolment" in first else {}),
         "seconds": sum(run["seconds"] for run in runs),
         **({"answer_seconds": median(run["answer_seconds"] for run in runs)} if answered else {}),
@@ -138,6 +151,7 @@ def main() -> None:
             name = f"{results['dataset']['name']}_{results['features']}_{results['model']}{seed}"
             out = options.out or options.paths[0] / "pooled"
             folder = place_for(out, name, taken)
+            refuse_run_folders(folder, [Path(run["file"]).parent for run in runs])
             folder.mkdir(parents=True, exist_ok=True)
             choices = read_choices(Path(runs[0]["file"]).parent)
             choices["split"]["fold"] = "pooled"

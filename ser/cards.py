@@ -13,6 +13,7 @@ from jinja2 import Environment, PackageLoader, StrictUndefined
 from markupsafe import Markup
 
 from ser.corpora import FACTS, SIDES
+from ser.errors import visible
 from ser.evaluation import MIN_SPEAKERS, SCORES, enrolment_line
 from ser.features import PRETRAINED
 
@@ -34,7 +35,7 @@ def plain(value: object) -> Markup:
     """
     if isinstance(value, Markup):
         return value
-    return Markup(_SPECIAL.sub(r"\\\g<0>", " ".join(str(value).split())))
+    return Markup(_SPECIAL.sub(r"\\\g<0>", visible(" ".join(str(value).split()))))
 
 
 def _score(value: float) -> str:

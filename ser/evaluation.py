@@ -184,7 +184,7 @@ def summary(answers: Answers) -> dict[str, Any]:
 
 def enrolment_of(results: Mapping[str, Any]) -> str:
     """What was known of the test voices when results were scored: ``none``, ``all``, or a number of clips."""
-    return str(results.get("enrolment", {}).get("scored", "none"))
+    return str((results.get("enrolment") or {}).get("scored", "none"))
 
 
 def enrolment_line(enrolment: Mapping[str, Any]) -> str:
@@ -196,7 +196,7 @@ def enrolment_line(enrolment: Mapping[str, Any]) -> str:
     kind = " neutral" if enrolment.get("kind") == "neutral" else ""
     some = f"{enrolment['scored']} other{kind} clips of each test voice, without labels"
     line = known.get(str(enrolment["scored"]), some)
-    for other, found in enrolment.get("beside", {}).items():
+    for other, found in (enrolment.get("beside") or {}).items():
         low, high = found["intervals"]["uar"]
         line += (
             f". With {other}: UAR {found['test']['uar']:.4f} ({low:.3f} to {high:.3f}), accuracy "

@@ -7,7 +7,7 @@ import re
 import subprocess
 import sys
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from importlib.metadata import version
 from itertools import count
 from pathlib import Path
@@ -27,13 +27,13 @@ from yaml import AliasEvent, YAMLError
 from ser.audio import kind_of
 from ser.callbacks import History, read_checkpoint
 from ser.cards import data_card, model_card
-from ser.corpora import SIDES, SYNTHETIC, Clip
+from ser.corpora import FACTS, SIDES, SYNTHETIC, Clip
 from ser.datamodule import EmotionDataModule, voice_of
 from ser.errors import UserError
 from ser.evaluation import SCORES, Answers, cross_entropy, enrolment_line, evaluate, write_answers
 from ser.explore import missing_classes
 from ser.figures import confusion_figure, groups_figure
-from ser.files import replacing
+from ser.files import refuse_overwriting, replacing
 from ser.metrics import by_class, measures
 from ser.models import EmotionNetwork
 from ser.report import report_page
@@ -60,6 +60,78 @@ _HELD: dict[str, type | tuple[type, ...]] = {
     **{f"test.{score}": (float, int) for score in SCORES},
 }
 """What every ``metrics.json`` tells, and as what."""
+
+
+class Share:
+    """Of a schema: a number from 0 to 1."""
+
+
+class Optional:
+    """Of a schema: what it holds, or nothing of that name, or null."""
+
+    def __init__(self, kind: Any) -> None:
+        self.kind = kind
+
+
+class Each:
+    """Of a schema: a table of any names, all of one kind."""
+
+    def __init__(self, kind: Any) -> None:
+        self.kind = kind
+
+
+_COUNT = range(2**53)
+_NUMBER = (int, float)
+_INTERVALS = {"accuracy": [Share], "uar": [Share], "over": Optional(str)}
+_ALL_INTERVALS = {"over": Optional(str), **{score: [Share] for score in SCORES}}
+_RATER = {**dict.fromkeys(SCORES, Share), "intervals": _ALL_INTERVALS}
+_SCHEMA: dict[str, Any] = {
+    "row": Optional(str),
+    "dataset": {
+        "name": str, "clips": Optional(_COUNT), "speakers": Optional(_COUNT), "synthetic": Optional(bool),
+        "caution": Optional(str), "corpora": Optional(Each(_COUNT)), "remarks": Optional(Each([str])),
+        "skipped": Optional([{"clip": str, "reason": str}]),
+    },
+    "data": Optional(Each({
+        "clips": dict.fromkeys(SIDES, Each(_COUNT)), "hours": dict.fromkeys(SIDES, _NUMBER),
+        "speakers": dict.fromkeys((*SIDES, "all"), _COUNT), "ages": Optional([_NUMBER]),
+        "sex": Each({"clips": _COUNT, "speakers": _COUNT}), "remarks": Each(_COUNT),
+    })),
+    "split": {
+        "name": str, "hash": str, "fold": Optional((_COUNT, str)), "folds": Optional(_COUNT), "clips": Each(_COUNT),
+        "test_speakers": _COUNT, "test_speakers_heard_before": Optional(_COUNT), "leakage": Optional(str),
+        "left_out": Optional([str]), "recordings_on_two_sides": Optional([[str]]),
+    },
+    "features": str, "model": str, "seed": Optional(int), "command": Optional([str]), "precision": Optional(str),
+    "input": Optional({"sample_rate": _COUNT, "seconds": _NUMBER, "shape": [_COUNT]}),
+    "members": Optional([{"seed": Optional(int), "command": Optional([str]), "git": Optional(str)}]),
+    "parameters": Optional(Each(_COUNT)),
+    "checkpoint": Optional({"tested": Optional(str), "epoch": Optional((_COUNT, str))}),
+    "labels": Optional({"classes": Optional([str]), "left_out": Optional(Each(_COUNT))}),
+    "classes": Each({"predicted": _COUNT, **dict.fromkeys(("f1", "precision", "recall"), Optional(Share))}),
+    "test": dict.fromkeys(SCORES, Share), "intervals": Optional(_ALL_INTERVALS),
+    "groups": Optional(Each(Each({
+        "clips": _COUNT, "speakers": _COUNT, "accuracy": Share, "uar": Share, "intervals": Optional(_INTERVALS),
+    }))),
+    "enrolment": Optional({
+        "scored": str, "voice": Optional(str), "kind": Optional(str),
+        "beside": Optional(Each({"test": dict.fromkeys(SCORES, Share), "intervals": _ALL_INTERVALS})),
+    }),
+    "adaptation": Optional({"on": str, "balanced": bool, "parts": [{"clips": _COUNT}]}),
+    "raters": Optional({"clips": _COUNT, "one_rater": _RATER, "majority": _RATER}),
+    "seconds": Optional(_NUMBER), "answer_seconds": Optional(_NUMBER), "versions": Optional(Each(str)),
+    "git": Optional(str),
+}  # fmt: skip
+"""What is read of a ``metrics.json``, wherever it comes from."""
+
+WRITTEN = (
+    "metrics.json", "predictions.csv", "confusion_matrix.csv", "confusion_matrix.png", "groups.png", "config.yaml",
+    "report.html", "model_card.md", "data_card.md",
+)  # fmt: skip
+"""What ``write`` leaves in a folder."""
+
+LARGEST_RESULTS = 1 << 28
+"""Bytes of a ``metrics.json``."""
 
 LATER = {"init_from": None}
 """Options that runs of earlier versions did not have, with what these did."""
@@ -389,6 +461,21 @@ def write(
         file.write_text(json.dumps(results, indent=2) + "\n", encoding="utf-8")
 
 
+def refuse_run_folders(out: Path, folders: Iterable[Path], inputs: Iterable[Path] = ()) -> None:
+    """Refuse to ``write`` to ``out`` where that would overwrite the results of the run folders that are read.
+
+    Args:
+        out: The folder for results, ``--out``.
+        folders: Of runs that are read.
+        inputs: Further files that are read.
+
+    Raises:
+        UserError: It would; nothing was written.
+    """
+    read = [folder / name for folder in folders for name in WRITTEN]
+    refuse_overwriting([("--out", out / name) for name in WRITTEN], [*read, *inputs])
+
+
 def write_choices(folder: Path, cfg: dict[str, Any]) -> None:
     """Write ``config.yaml``, the composed choices of a run, for ``read_choices``.
 
@@ -434,11 +521,47 @@ def place_for(out: Path, name: str, taken: set[Path]) -> Path:
 def _read_results(file: Path) -> dict[str, Any]:
     """What a ``metrics.json`` holds, after checking that it is a run's: other programs write files of that name."""
     try:
+        if not file.is_file() or file.stat().st_size > LARGEST_RESULTS:
+            raise ValueError(f"it is no file of at most {LARGEST_RESULTS >> 20} MiB")
         results: dict[str, Any] = json.loads(file.read_text(encoding="utf-8"))
     except (OSError, ValueError, RecursionError) as error:
         raise UserError(f"{file} is not a run's metrics.json, or broken: {error}; move it away") from error
     check_results(results, str(file), _HELD)
+    wrong = _mismatch(results, _SCHEMA)
+    if unknown := sorted({*(results.get("data") or {})} - {*FACTS}) if wrong is None else []:
+        wrong = f"data tells of {unknown[0]!r}, which is no corpus"
+    if wrong is not None:
+        raise UserError(f"{file} is not a metrics.json of this version, for {wrong}: move it away, or run it again")
     return results
+
+
+def _mismatch(value: Any, kind: Any, name: str = "it") -> str | None:
+    """What of ``value`` is not as the schema ``kind`` has it, in words; None if all is."""
+    parts: list[tuple[Any, Any, str]] | None = None
+    right = False
+    match kind:
+        case Optional():
+            right = value is None or _mismatch(value, kind.kind) is None
+            parts = None if value is None else [(value, kind.kind, "")]
+        case tuple():
+            right = any(_mismatch(value, one) is None for one in kind)
+        case dict() if isinstance(value, dict):
+            parts = [(value.get(key), one, f".{key}") for key, one in kind.items()]
+        case Each() if isinstance(value, dict):
+            parts = [(part, kind.kind, f".{key}") for key, part in value.items()]
+        case list() if isinstance(value, list) and (kind != [Share] or len(value) == 2):  # an interval has two ends
+            parts = [(part, kind[0], f".{place}") for place, part in enumerate(value)]
+        case range():
+            right = type(value) is int and value in kind
+        case type() if kind is Share:
+            right = type(value) in (int, float) and 0 <= value <= 1
+        case type():
+            exact = type(value) is kind
+            right = exact and (kind is not int or -(2**53) < value < 2**53)
+    if parts is None:
+        return None if right else f"{name} is {str(value)[:40]!r}"
+    wrong = (_mismatch(part, one, f"{name}{key}".removeprefix("it.")) for part, one, key in parts)
+    return next((found for found in wrong if found is not None), None)
 
 
 def check_results(results: Any, file: str, held: Mapping[str, type | tuple[type, ...]]) -> None:

@@ -1,4 +1,6 @@
 import copy
+import json
+import os
 import shutil
 import subprocess
 import sys
@@ -10,7 +12,7 @@ import pytest
 from ser import results
 from ser.corpora import SYNTHETIC, Clip
 from ser.errors import UserError
-from ser.results import check_results, describe_dataset, find_runs, read_choices, show
+from ser.results import check_results, describe_dataset, find_runs, read_choices, refuse_run_folders, show
 
 ROOT = Path(__file__).parents[1]
 
@@ -81,6 +83,13 @@ def test_brackets_in_a_files_name_are_shown(monkeypatch: pytest.MonkeyPatch) -> 
     assert lines(text, "left out", reason)
 
 
+def test_markup_and_control_characters_in_any_field_are_shown(monkeypatch: pytest.MonkeyPatch) -> None:
+    odd = "[b]\x1b[2J[/c]"
+    told = shown(monkeypatch, checkpoint={"tested": odd}, intervals={"over": odd}, split={"leakage": odd})
+    assert told.count(r"[b]\x1b[2J[/c]") == 3
+    assert "\x1b[2J" not in told
+
+
 def test_brackets_in_a_files_name_do_not_end_the_run(monkeypatch: pytest.MonkeyPatch) -> None:
     shown(monkeypatch, dataset={"skipped": [{"clip": "a", "reason": "/some/clip [/b].wav: has no samples"}]})
 
@@ -131,6 +140,75 @@ def test_metrics_of_another_program_or_cut_off_are_refused(tmp_path: Path) -> No
         (tmp_path / name / "metrics.json").write_text(text)
         with pytest.raises(UserError, match=f"{name}/metrics.json is not a .*{why}"):
             find_runs([tmp_path / name])
+
+
+WHOLE: dict[str, Any] = {
+    **RESULTS,
+    "row": None, "seed": 1, "command": ["python", "train.py"], "file": "x",
+    "split": {
+        "name": "speaker", "hash": "h", "clips": {"test": 14}, "test_speakers": 7, "test_speakers_heard_before": 0,
+    },
+}  # fmt: skip
+
+
+@pytest.mark.parametrize(
+    ("where", "value"),
+    [
+        ("test.accuracy", float("nan")), ("test.accuracy", 10**400), ("test.uar", True), ("test.uar", -0.1),
+        ("intervals", 1), ("intervals.accuracy", [0.1]), ("intervals.accuracy", "ab"), ("intervals.uar", [None, 1]),
+        ("classes.anger", []), ("classes.anger.predicted", "many"), ("classes.anger.predicted", 10**30),
+        ("split.clips", []), ("split.clips.test", -1), ("split.fold", {}), ("split.test_speakers", True),
+        ("dataset.corpora", ["crema_d"]), ("dataset.corpora", {"crema_d": "all"}), ("dataset.skipped", [{}]),
+        ("dataset.remarks", {"a": 1}), ("command", [1]), ("command", [["x"]]), ("members", [None]), ("members", {}),
+        ("groups", []), ("groups", {"corpus": {"a": {"uar": 0.5}}}), ("raters", {"clips": 1}), ("seed", 10**40),
+        ("data", {"nowhere": {}}), ("versions", {"torch": {}}), ("checkpoint", []), ("labels.left_out", {"x": "y"}),
+    ],
+)  # fmt: skip
+def test_what_is_deep_inside_a_metrics_json_is_checked_and_told_in_one_line(
+    tmp_path: Path, where: str, value: object
+) -> None:
+    told = copy.deepcopy(WHOLE)
+    (tmp_path / "metrics.json").write_text(json.dumps(told))
+    find_runs([tmp_path])
+    *groups, last = where.split(".")
+    place = told
+    for group in groups:
+        place = place.setdefault(group, {})
+    place[last] = value
+    (tmp_path / "metrics.json").write_text(json.dumps(told))
+    with pytest.raises(UserError, match=r"metrics\.json is not a .*: move it away|move it away") as caught:
+        find_runs([tmp_path])
+    assert len(str(caught.value).splitlines()) == 1
+    assert len(str(caught.value)) < 400
+
+
+@pytest.mark.parametrize(
+    "content", [b"[" * 100_000, b"\xff", b'{"a":' * 50_000, b"1" * 5000, b'{"row": null, "row": 1e999}']
+)
+def test_a_metrics_json_that_is_made_to_break_its_reader_is_refused(tmp_path: Path, content: bytes) -> None:
+    (tmp_path / "metrics.json").write_bytes(content)
+    with pytest.raises(UserError, match=r"metrics\.json is not a"):
+        find_runs([tmp_path])
+    (tmp_path / "metrics.json").unlink()
+    os.mkfifo(tmp_path / "metrics.json")
+    with pytest.raises(UserError, match="it is no file of at most 256 MiB"):
+        find_runs([tmp_path])
+
+
+def test_every_metrics_json_of_the_docs_is_read() -> None:
+    assert find_runs([ROOT / "docs" / "results"])
+
+
+def test_results_are_not_written_over_those_that_they_are_made_from(tmp_path: Path) -> None:
+    run, other = tmp_path / "run", tmp_path / "other"
+    for folder in (run, other):
+        folder.mkdir()
+        (folder / "predictions.csv").touch()
+    refuse_run_folders(other, [run])
+    (tmp_path / "link").symlink_to(run)
+    for out in (run, tmp_path / "link"):
+        with pytest.raises(UserError, match=r"^--out .*/predictions\.csv is one of the files to read"):
+            refuse_run_folders(out, [other, run])
 
 
 def test_what_results_hold_is_checked_by_name_and_type() -> None:

@@ -310,3 +310,39 @@ def test_readme_shows_the_table_of_the_committed_results() -> None:
 
 def test_every_row_of_the_report_is_a_choice() -> None:
     assert {path.stem for path in (ROOT / "conf/report").glob("*.yaml")} == set(PUBLISHED)
+
+
+def test_what_strangers_wrote_is_shown_in_tables_and_does_nothing(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    odd = "<script>alert(1)</script> [x](javascript:y) https://evil.example\n| a | \x1b[2J [/b]"
+    folder = tmp_path / "javascript:alert(1)#?%[b]"
+    folder.mkdir()
+    told = metrics(1, 0.4, row=None, features=odd, model=odd)
+    told["dataset"]["name"] = odd
+    told["split"]["name"] = odd
+    (folder / "metrics.json").write_text(json.dumps(told), encoding="utf-8")
+    (folder / "report.html").touch()
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr(sys, "argv", ["leaderboard.py", str(folder), "--out", str(tmp_path)])
+    leaderboard.main()
+    screen = capsys.readouterr().out
+    assert "\x1b" not in screen
+    assert r"\x1b[2J" in screen.replace("\n", "")
+    markdown = (tmp_path / "leaderboard.md").read_text(encoding="utf-8")
+    assert "<script" not in markdown.replace("\\<", "")
+    assert "[x](" not in markdown
+    assert "https://" not in markdown
+    assert "\x1b" not in markdown
+    assert len(markdown.splitlines()) == 5, "a title, a table of one row"
+    page = (tmp_path / "index.html").read_text(encoding="utf-8")
+    assert 'href="javascript%3Aalert%281%29%23%3F%25%5Bb%5D/report.html"' in page
+    assert "<script" not in page
+
+
+def test_tables_do_not_take_the_place_of_results(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (tmp_path / "metrics.json").write_text(json.dumps(metrics(1, 0.4)), encoding="utf-8")
+    (tmp_path / "leaderboard.csv").hardlink_to(tmp_path / "metrics.json")
+    monkeypatch.setattr(sys, "argv", ["leaderboard.py", str(tmp_path)])
+    with pytest.raises(SystemExit, match=r"^error: --out .*leaderboard\.csv is one of the files to read"):
+        leaderboard.main()
