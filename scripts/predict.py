@@ -177,7 +177,9 @@ def check_outputs(options: argparse.Namespace, paths: Sequence[Path]) -> None:
     """
     outputs = [("--csv", options.csv), ("--jsonl", options.jsonl), ("--picture", options.picture)]
     listed = [Path("/dev/stdin")] if "-" in options.paths else []
-    refuse_overwriting(outputs, [*paths, *listed, *checkpoints_beside(options.checkpoint)])
+    voices = [] if options.voices in (None, "folder", "all") else [Path(options.voices)]
+    enrolled = [] if options.enrol is None else find(options.enrol)
+    refuse_overwriting(outputs, [*paths, *listed, *voices, *enrolled, *checkpoints_beside(options.checkpoint)])
     if options.picture is not None and not options.picture.parent.is_dir():
         raise UserError(f"--picture {options.picture}: there is no folder {options.picture.parent}")
 

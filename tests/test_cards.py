@@ -17,6 +17,7 @@ from markdown_it.token import Token
 import ser.results
 from ser.cards import LISTED, MOST_ROWS, cards, data_card, model_card, plain
 from ser.corpora import FACTS, SIDES
+from ser.errors import visible
 from ser.evaluation import SCORES
 from ser.train import run
 from tests.helpers import composed
@@ -416,6 +417,7 @@ printable = st.text(st.characters(exclude_categories=("Cc", "Cs", "Cn")), min_si
 def test_any_name_shows_letter_by_letter_in_a_table_and_in_a_sentence(one: str, other: str) -> None:
     text = "| a | b |\n| --- | --- |\n| {{ a }} | x{{ b }}x |\n\nSee {{ a }}, {{ b }}."
     page = Page(cards.from_string(text).render(a=one, b=other))
+    one, other = visible(one), visible(other)
     assert page.tables[0][1] == [seen(one), f"x{seen(other)}x"]
     assert seen(page.blocks[-1][1]) == seen(f"See {seen(one)}, {seen(other)}.")
 
