@@ -36,7 +36,7 @@ from ser.speakers import speakers_of
 from ser.splits import split_clips
 from ser.timeline import Listener
 from ser.train import answers_of, run
-from tests.helpers import SPLIT, Trained, composed, manifest
+from tests.helpers import SPLIT, Trained, composed, manifest, struck_down
 
 PITCHES = {"anger": 900, "neutral": 500, "sad": 200}
 
@@ -479,3 +479,33 @@ def test_an_ensemble_and_pooled_folds_keep_the_enrolment(trained: Trained, tmp_p
     assert joined["test"]["uar"] == pytest.approx(trained.results["test"]["uar"], abs=1e-6)
     beside = trained.results["enrolment"]["beside"]["none"]["test"]["uar"]
     assert told["beside"]["none"]["test"]["uar"] == pytest.approx(beside, abs=1e-6)
+
+
+def test_a_run_that_was_stopped_ends_with_the_same_voices_and_answers(
+    trained: Trained, people: Path, tmp_path: Path
+) -> None:
+    cfg = composed(*WORDS, f"dataset.root={people}")
+    with ser.results.console.capture():
+        with struck_down(epoch=2):
+            run(cfg, tmp_path / "run")
+        resumed = run(cfg, tmp_path / "run")
+    assert resumed["test"] == trained.results["test"]
+    assert resumed["enrolment"] == trained.results["enrolment"]
+    whole, again = (read_checkpoint(folder / "checkpoints/last.ckpt") for folder in (trained.folder, tmp_path / "run"))
+    torch.testing.assert_close(whole["state_dict"], again["state_dict"], rtol=0, atol=0)
+    voices = [found["EmotionDataModule"]["voices"] for found in (whole, again)]
+    assert [told["frames"] for told in voices] == [voices[0]["frames"]] * 2
+    assert torch.equal(voices[0]["shift"], voices[1]["shift"])
+
+
+@pytest.mark.parametrize("words", [("augment=wave",), ("augment=full",), ("model=cnn1d", "features=energy_zcr")])
+def test_voices_go_with_augmentation_and_with_features_of_one_dimension(people: Path, words: tuple[str, ...]) -> None:
+    base = [word for word in WORDS if not word.startswith(("augment", *(w.split("=")[0] + "=" for w in words)))]
+    base = [word for word in base if "cnn1d" not in str(words) or not word.startswith(("features.n_", "model."))]
+    cfg = composed(*base, *words, f"dataset.root={people}", "features.normalize=speaker")
+    with ser.results.console.capture():
+        data, _ = ser.train.load_data(cfg, torch.device("cpu"))
+    torch.manual_seed(0)
+    batch = data.make_batch(torch.arange(8), training=True)
+    assert batch.inputs.isfinite().all()
+    assert batch.inputs.abs().mean() < 3
