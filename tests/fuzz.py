@@ -50,6 +50,7 @@ from ser.corpora.sources import Dataverse, File
 from ser.download import Client, listing, unpack
 from ser.errors import UserError
 from ser.evaluation import compare, evaluate, read_answers
+from ser.features import Voice
 from ser.recognizer import Recognizer
 from ser.results import console as results_console
 from ser.results import find_runs, results_of
@@ -119,9 +120,11 @@ def make_seeds(folder: Path) -> None:
         "dataset=folder features=energy_zcr features.hop_length=200 features.frame_length=512 model=cnn1d logger=csv "
     )
     words += "datamodule.batch_size=8 trainer.max_epochs=1 trainer.accelerator=cpu trainer.enable_progress_bar=false "
-    words += f"figure_every_n_epochs=0 dataset.root={folder / 'clips'} split=kfold split.by=clip split.folds=3"
+    words += f"figure_every_n_epochs=0 dataset.root={folder / 'clips'} split=kfold split.by=clip split.folds=3 "
+    words += "features.normalize=speaker"
     with results_console.capture():
         run(compose_words(words.split()), folder / "run", ["python", "train.py", *words.split()])
+    Recognizer.load(folder / "run").enrol(sorted((folder / "clips/sad").iterdir())).save(folder / "voice.json")
     (folder / "tables").mkdir()
     made = [["path", "emotion", "speaker", "split", "age", "sex", "original"]]
     made += [[f"{i}.wav", "sad" if i % 2 else "happy", f"s{i}", "train", str(20 + i), "Female", ""] for i in range(4)]
@@ -272,6 +275,16 @@ def altered_checkpoint(rng: random.Random, seeds: list[Path]) -> tuple[bytes, st
     return into.getvalue(), ".ckpt"
 
 
+def voice(run_folder: Path) -> Callable[[Path, random.Random], object]:
+    """Loads a voice and answers with it."""
+    recognizer = Recognizer.load(run_folder)
+
+    def read(path: Path, rng: random.Random) -> object:
+        return recognizer(np.full(RATE // 2, 0.1, np.float32), RATE, voice=Voice.load(path))
+
+    return read
+
+
 def targets(folder: Path) -> dict[str, Target]:  # noqa: PLR0915
     """All of them, with seeds below ``folder``."""
     recognizer = Recognizer.load(folder / "run/checkpoints/best.ckpt")
@@ -405,6 +418,7 @@ def targets(folder: Path) -> dict[str, Target]:  # noqa: PLR0915
         "names": Target([folder / "names.txt"], reworded, names),
         "answers": Target([good_run / "predictions.csv"], reworded, answers, 0.5),
         "metrics": Target([good_run / "metrics.json"], altered_json, run_folder("metrics.json"), 0.5),
+        "voice": Target([folder / "voice.json"], altered_json, voice(good_run), 1),
         "encoding": Target([good_run / "metrics.json", tables / "manifest.csv"], reworded, encoding, 0.3),
         "entry": Target(sorted((folder / "cache").glob("*-*/*")), altered_entry, entry, 1),
         "zip": Target([folder / "corpus.zip"], damaged, packed, 1),
