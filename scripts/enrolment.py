@@ -50,7 +50,9 @@ def measure(
     """
     if draws < 1:
         raise UserError(f"--draws is {draws}; it must be 1 or more")
-    found = find_runs(runs)
+    found = [run for run in find_runs(runs) if "history" in run]  # pooled folds and evaluations have no network
+    if not found:
+        raise UserError(f"no training below {', '.join(map(str, runs))}: give run folders, or folders that hold them")
     try:
         check_writable(folder)
     except OSError as error:
