@@ -11,6 +11,7 @@ tells how.
 """
 
 import argparse
+import os
 import sys
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import ExitStack, closing
@@ -44,7 +45,18 @@ INTERRUPTED = 130
 NAMED = 3
 """Files that a remark names on screen."""
 
-console = Screen()
+class LastingScreen(Screen):
+    """Is quiet once nobody reads on, as in ``… | head -1``, so that files are still written to their end."""
+
+    def on_broken_pipe(self) -> None:
+        """Print to nowhere from now on."""
+        self.quiet = True
+        nowhere = os.open(os.devnull, os.O_WRONLY)
+        os.dup2(nowhere, sys.stdout.fileno())
+        os.close(nowhere)
+
+
+console = LastingScreen()
 
 
 def write_each(answers: Iterable[Answer], tables: Sequence["Writer"]) -> Iterator[Answer]:

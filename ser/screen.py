@@ -19,13 +19,6 @@ class Screen(rich.console.Console):
     def __init__(self, **options: Any) -> None:
         super().__init__(emoji=False, **options)
 
-    def on_broken_pipe(self) -> None:
-        """Print to nowhere once nobody reads on, as in ``… | head -1``, so that files are written to their end."""
-        self.quiet = True
-        nowhere = os.open(os.devnull, os.O_WRONLY)
-        os.dup2(nowhere, sys.stdout.fileno())
-        os.close(nowhere)
-
     def render_str(self, text: str, **options: Any) -> Text:
         """What is shown of ``text``; every text that is printed comes through here, cells of tables as well."""
         return super().render_str(visible(text, lines=True), **options)
