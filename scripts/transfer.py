@@ -44,7 +44,7 @@ CONDITIONS: dict[str, tuple[Enrolment, bool, bool]] = {
 }
 """What is known → enrolment, whether the model is adapted, and whether emotions are taken to be equally frequent."""
 
-COLUMNS = ("model", "corpus", "what is known, without labels", "UAR", "95 %", "against as it is", "p")
+COLUMNS = ("run", "corpus", "what is known, without labels", "UAR", "95 %", "against as it is", "p")
 
 LEFT = COLUMNS[:3]
 
@@ -80,7 +80,7 @@ def measure(run: Path, corpus: str, words: Sequence[str], device: str = "cpu") -
             found[name] = heard.answers(enrolment)
     plain = found[AS_IT_IS]
     return {
-        "model": str(run),
+        "run": str(run),
         **{key: value for key, value in describe_checkpoint(checkpoint, trial.clips).items() if key != "split"},
         **describe_clips(cfg, "all", trial),
         "conditions": {
@@ -112,7 +112,7 @@ def rows(results: Sequence[dict[str, Any]]) -> list[list[str]]:
             low, high = against["interval"] if against else (0.0, 0.0)
             lines.append(
                 [
-                    result["model"],
+                    result["run"],
                     result["dataset"]["name"],
                     name,
                     f"{told['uar']:.3f}",
