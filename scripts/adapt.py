@@ -18,7 +18,7 @@ from ser.callbacks import find_checkpoint, read_checkpoint, write_checkpoint
 from ser.cards import adapted_card
 from ser.cli import suit_terminal
 from ser.errors import UserError
-from ser.files import replacing
+from ser.files import check_writable, replacing
 from ser.recognizer import Recognizer
 from ser.recordings import find
 from ser.results import read_choices, write_choices
@@ -47,18 +47,23 @@ def adapt_run(
     Raises:
         UserError: The run can't be adapted, there are too few recordings, or ``out`` is the run's own folder.
     """
-    checkpoint = find_checkpoint(run)
-    if out.resolve() in (run.resolve(), checkpoint.resolve().parent.parent):
+    checkpoint = find_checkpoint(run).resolve()
+    if out.resolve() in (run.resolve(), checkpoint.parent.parent):
         raise UserError(f"--out {out} is the run's own folder: give another one")
+    if (out / "metrics.json").exists() or any(
+        other.name != "adapted.ckpt" for other in (out / "checkpoints").glob("*.ckpt")
+    ):
+        raise UserError(f"--out {out} holds another run: give a new folder")
+    check_writable(out)
     recognizer = Recognizer.load(checkpoint)
     if voices is not None and recognizer.prior is None:
         raise UserError("--voices is for a model that was trained with features.normalize=speaker: leave it out")
-    outcomes = decode(list(paths), recognizer.sample_rate)
+    outcomes = decode(list(paths), recognizer.sample_rate, recognizer.frontend.length)
     usable = [i for i, outcome in enumerate(outcomes) if isinstance(outcome, Recording)]
     for outcome in outcomes:
         if isinstance(outcome, AudioError):
             console.print(f"left out {outcome}", soft_wrap=True, highlight=False, markup=False)
-    speakers = None if voices is None else [name or "" for name in speakers_of([paths[i] for i in usable], voices)]
+    speakers = None if voices is None else speakers_of([paths[i] for i in usable], voices)
     recordings = [outcome for outcome in outcomes if isinstance(outcome, Recording)]
     adapted, about = adapt(recognizer, recordings, balanced, speakers)
     held = adapted_checkpoint(

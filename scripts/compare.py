@@ -24,7 +24,12 @@ def known_in(folder: Path) -> str:
     if not (folder / "metrics.json").is_file():
         return "none"
     (run,) = find_runs([folder / "metrics.json"])
-    return enrolment_of(run) + (" after adapting" if "adaptation" in run else "")
+    known = enrolment_of(run)
+    if (kind := run.get("enrolment", {}).get("kind") or "any") != "any":
+        known += f" ({kind})"
+    if adaptation := run.get("adaptation"):
+        known += f" after adapting on {adaptation['on']}" + (" (balanced)" if adaptation["balanced"] else "")
+    return known
 
 
 def main() -> None:

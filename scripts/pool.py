@@ -122,7 +122,11 @@ def pool(runs: Sequence[dict[str, Any]]) -> tuple[dict[str, Any], Answers]:
         },
         "folds": [{"fold": run["split"]["fold"], "hash": run["split"]["hash"], **run["test"]} for run in runs],
         **({"members": first["members"]} if first.get("members") else {}),
-        **({"enrolment": {**first["enrolment"], "beside": {}}} if "enrolment" in first else {}),
+        **(
+            {"enrolment": {name: first["enrolment"][name] for name in ("scored", "voice")}}
+            if "enrolment" in first
+            else {}
+        ),
         "seconds": sum(run["seconds"] for run in runs),
         **({"answer_seconds": median(run["answer_seconds"] for run in runs)} if answered else {}),
         "versions": first["versions"],

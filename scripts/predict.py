@@ -45,6 +45,7 @@ INTERRUPTED = 130
 NAMED = 3
 """Files that a remark names on screen."""
 
+
 class LastingScreen(Screen):
     """Is quiet once nobody reads on, as in ``… | head -1``, so that files are still written to their end."""
 
@@ -107,6 +108,8 @@ def predict(options: argparse.Namespace) -> int:
     if options.picture is not None and len(paths) > 1:
         raise UserError(f"--picture draws one recording; {len(paths)} were given")
     check_outputs(options, paths)
+    long = options.timeline or options.microphone
+    voices = None if long else voices_of(options, recognizer, paths)  # before a file is written to
     with ExitStack() as stack:
         microphone = stack.enter_context(Microphone(recognizer.sample_rate)) if options.microphone else None
         files = [(kind, path) for kind, path in (("csv", options.csv), ("jsonl", options.jsonl)) if path is not None]
@@ -121,7 +124,6 @@ def predict(options: argparse.Namespace) -> int:
                 return hear(options, recognizer, microphone, least, tables)
             return follow(options, recognizer, paths, least, tables)
         writers = [stack.enter_context(closing(Writer(path, recognizer.labels, kind, least))) for kind, path in files]
-        voices = voices_of(options, recognizer, paths)
         answers = write_each(recognizer.answer(paths, options.batch_size or 32, voices), writers)
         progress = Screen(stderr=True)
         done: list[Answer] = []

@@ -17,7 +17,6 @@ from hydra.errors import HydraException
 from numpy.typing import NDArray
 from rich.table import Table
 
-from ser.adapt import LEAST_CLIPS
 from ser.callbacks import find_checkpoint
 from ser.cli import suit_terminal
 from ser.config import compose_words
@@ -69,15 +68,18 @@ def measure(run: Path, corpus: str, words: Sequence[str], device: str = "cpu") -
     recordings = [trial.recordings[recognizer.sample_rate][clip.name] for clip in trial.clips]
     heard = Heard.of(recognizer, trial.clips, recordings, trial.labels, voice)
     found: dict[str, Answers] = {}
+    left_out: dict[str, str] = {}
     for name, (enrolment, adapting, balanced) in CONDITIONS.items():
-        if (enrolment.clips != 0 and recognizer.prior is None) or (adapting and len(recordings) < 2 * LEAST_CLIPS):
-            continue
-        if adapting:
-            found[name], _ = adapted_answers(
-                recognizer, trial.clips, recordings, trial.labels, enrolment, voice, balanced
-            )
-        elif not enrolment.clips or heard.draw(enrolment, 0)[1].any():
-            found[name] = heard.answers(enrolment)
+        try:
+            if adapting:
+                found[name], _ = adapted_answers(
+                    recognizer, trial.clips, recordings, trial.labels, enrolment, voice, balanced
+                )
+            else:
+                found[name] = heard.answers(enrolment)
+        except UserError as error:
+            left_out[name] = str(error)
+            console.print(f"left out, {escape(name)}: {escape(error)}", soft_wrap=True)
     plain = found[AS_IT_IS]
     return {
         "run": str(run),
@@ -92,6 +94,7 @@ def measure(run: Path, corpus: str, words: Sequence[str], device: str = "cpu") -
             }
             for name, answers in found.items()
         },
+        "left_out": left_out,
         "versions": versions(),
         "git": GIT_REVISION,
     }

@@ -18,7 +18,7 @@ from torch import Tensor, nn
 from ser.audio import Recording
 from ser.errors import UserError
 from ser.features import Moments, Pretrained, Voice
-from ser.features.voices import PRIOR_FRAMES, nonzero
+from ser.features.voices import PRIOR_FRAMES, varies
 from ser.recognizer import Recognizer
 
 LEAST_CLIPS = 10
@@ -60,7 +60,7 @@ def adapt(
     recognizer: Recognizer,
     recordings: Sequence[Recording],
     balanced: bool = False,
-    voices: Sequence[str] | None = None,
+    voices: Sequence[str | None] | None = None,
     emotions: Sequence[str] | None = None,
 ) -> tuple[Recognizer, Adaptation]:
     """Adapt a recognizer to recordings without labels; the one that is given stays as it is.
@@ -70,7 +70,8 @@ def adapt(
         recordings: At the recognizer's rate, at least ``LEAST_CLIPS``, of different emotions.
         balanced: Take the recordings to hold the emotions about equally often, and shift the answers so that on
             average they do. Without it nothing is assumed.
-        voices: Whose each recording is, where the adapted network will know voices; None otherwise.
+        voices: Whose each recording is, None for nobody known, where the adapted network will know voices; None for
+            all otherwise.
         emotions: With ``balanced``, which of the labels the recordings can hold; None for all.
 
     Raises:
@@ -89,11 +90,19 @@ def adapt(
         recognizer.calibration, recognizer.prior,
     )  # fmt: skip
     parts = [adapted.hear(recordings[start : start + BATCH]) for start in range(0, len(recordings), BATCH)]
-    features, real = (torch.cat([part[i] for part in parts]) for i in (0, 1))
     moments = Moments.join([Moments.of(*part) for part in parts])
+    features, real = (torch.cat([part[i] for part in parts]) for i in (0, 1))
+    del parts
+    if not features.isfinite().all():
+        raise UserError("a recording is so far beyond full scale that it has no features: leave it out")
     normalizer = _adapt_normalizer(adapted, moments)
     known = _voices(moments, voices) if voices is not None and adapted.prior is not None else None
     batch_norm = _adapt_batch_norms(adapted, features, real, known)
+    if not (normalizer or batch_norm or balanced):
+        raise UserError(
+            "this network takes no statistics of recordings: it has no batch norms, and its features are normalised "
+            "by clip or not at all; train one with features.normalize=standard or speaker"
+        )
     if balanced:
         _balance(adapted, features, real, known, emotions)
     samples = sum(min(len(recording.samples), frontend.length) for recording in recordings)
@@ -130,7 +139,8 @@ def _adapt_normalizer(recognizer: Recognizer, moments: Moments) -> float:
     prior = PRIOR_FRAMES if recognizer.prior is None else recognizer.prior.frames
     weight = frames / (frames + prior)
     old_mean, old = normalizer.mean.flatten().double().cpu(), normalizer.std.flatten().double().cpu()
-    variance = weight * nonzero(deviation, mean).square() + (1 - weight) * old.square()
+    deviation = torch.where(varies(deviation, mean), deviation, old)  # one frame per clip of alike clips has none
+    variance = weight * deviation.square() + (1 - weight) * old.square()
     new_mean, new = weight * mean + (1 - weight) * old_mean, variance.sqrt()
     normalizer.mean.copy_(new_mean.unsqueeze(1))
     normalizer.std.copy_(new.unsqueeze(1))
@@ -141,7 +151,9 @@ def _adapt_normalizer(recognizer: Recognizer, moments: Moments) -> float:
     return weight
 
 
-def _adapt_batch_norms(recognizer: Recognizer, features: Tensor, real: Tensor, voices: Sequence[Voice] | None) -> float:
+def _adapt_batch_norms(
+    recognizer: Recognizer, features: Tensor, real: Tensor, voices: Sequence[Voice | None] | None
+) -> float:
     """Draw the batch norms' statistics towards those of recordings, and return the weight of these.
 
     A network that reads any length is shown pieces without padding, as long as those that it was trained on or nine
@@ -186,7 +198,7 @@ def _pieces(normalized: Tensor, real: Tensor) -> Tensor:
 
 
 def _balance(
-    recognizer: Recognizer, features: Tensor, real: Tensor, voices: Sequence[Voice] | None,
+    recognizer: Recognizer, features: Tensor, real: Tensor, voices: Sequence[Voice | None] | None,
     emotions: Sequence[str] | None,
 ) -> None:  # fmt: skip
     """Shift the answers so that on average over the recordings each emotion has the same probability.
@@ -219,10 +231,11 @@ def _balance(
     recognizer.calibration = replace(recognizer.calibration, bias=bias)
 
 
-def _voices(moments: Moments, names: Sequence[str]) -> list[Voice]:
-    """The voice of each recording, from all recordings of it."""
+def _voices(moments: Moments, names: Sequence[str | None]) -> list[Voice | None]:
+    """The voice of each recording, from all recordings of it; None where nobody is known."""
     own: dict[str, list[int]] = {}
     for i, name in enumerate(names):
-        own.setdefault(name, []).append(i)
+        if name is not None:
+            own.setdefault(name, []).append(i)
     voices = {name: Voice.of(moments[places]) for name, places in own.items()}
-    return [voices[name] for name in names]
+    return [None if name is None else voices[name] for name in names]

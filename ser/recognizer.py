@@ -165,6 +165,10 @@ class Recognizer:
             frontend.normalizer.load_state_dict(state["normalizer"])
             network = kind(**parameters)
             network.load_state_dict(weights)
+            _check_adapted(checkpoint.get("adapted", []))
+            if isinstance(voices := state.get("voices"), dict):
+                tensors = {name: value for name, value in voices.items() if isinstance(value, Tensor)}
+                _check_tensors({"normaliser": state["normalizer"], "voices": tensors}, path.stat().st_size)
             prior = prior_of(state)
             # An answer about silence shows whether all this goes together.
             silence = np.zeros(config.sample_rate, np.float32)
@@ -236,6 +240,8 @@ class Recognizer:
             raise UserError(f"sounds={sounds!r} is one recording: give a list of them")
         if not sounds:
             raise UserError("there is no recording to enrol a voice with: give at least one")
+        if neutral and guess:
+            raise UserError("neutral= and guess= both say which emotions the recordings show: give one")
         if neutral and NEUTRAL not in self.prior.labels:
             raise UserError(
                 f"neutral speech can't be corrected for: the network was trained on {', '.join(self.labels)}, and "
@@ -330,6 +336,8 @@ class Recognizer:
             voices: Of whoever speaks in each file.
         """
         known = list(voices) if isinstance(voices, Sequence) else [voices] * len(paths)
+        if len(known) != len(paths):
+            raise UserError(f"there are {len(known)} voices for {len(paths)} files: give one for each, or one for all")
         for start in range(0, len(paths), batch_size):
             part = [as_path(path) for path in paths[start : start + batch_size]]
             outcomes = decode(part, self.sample_rate, self.frontend.length, pipes=True)
@@ -472,6 +480,20 @@ def _check_labels(state: Mapping[str, Any], parameters: Mapping[str, Any]) -> li
         if own["num_classes"] != len(labels):
             raise UserError(f"it has {len(labels)} labels and num_classes={own['num_classes']}")
     return list(labels)
+
+
+def _check_adapted(told: object) -> None:
+    """Check what a checkpoint says of recordings that it was adapted to.
+
+    Raises:
+        UserError: It is not what an adaptation says.
+    """
+    kinds = {"to": str, "clips": int, "seconds": float, "normalizer": float, "batch_norm": float, "balanced": bool}
+    whole = isinstance(told, list) and all(
+        isinstance(one, dict) and all(type(one.get(name)) is kind for name, kind in kinds.items()) for one in told
+    )
+    if not whole:
+        raise UserError(f"what it says of its adaptations is {str(told)[:TOLD]}, and must be a list of them")
 
 
 def _check_tensors(parts: Mapping[str, Mapping[str, Tensor]], file_bytes: int) -> None:

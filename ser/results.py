@@ -133,7 +133,12 @@ WRITTEN = (
 LARGEST_RESULTS = 1 << 28
 """Bytes of a ``metrics.json``."""
 
-LATER = {"init_from": None}
+LATER: dict[str, Any] = {
+    "init_from": None,
+    "dataset.voice": "speaker",
+    "datamodule.enrolment": "all",
+    "datamodule.voice_dropout": 0.0,
+}
 """Options that runs of earlier versions did not have, with what these did."""
 
 EARLIER_LOGGERS = {
@@ -594,15 +599,23 @@ def read_choices(folder: Path) -> dict[str, Any]:
         if any(isinstance(event, AliasEvent) for event in yaml.parse(text, yaml.SafeLoader)) or "${" in text:
             raise ValueError("it refers to other values by * or ${, which no run's does")
         choices = OmegaConf.to_container(OmegaConf.create(text))
-    except (OSError, ValueError, RecursionError, YAMLError, OmegaConfBaseException) as error:
-        raise UserError(f"{file} can't be read as a run's choices: {' '.join(str(error).split())}") from error
+    except (OSError, ValueError, RecursionError, AssertionError, YAMLError, OmegaConfBaseException) as error:
+        told = " ".join(str(error).split()) or "it holds no options"  # OmegaConf asserts that it does
+        raise UserError(f"{file} can't be read as a run's choices: {told}") from error
     if not isinstance(choices, dict) or not isinstance(choices.get("split"), dict):
         raise UserError(f"{file} can't be read as a run's choices: it has no split")
     found = {str(key): value for key, value in choices.items()}
     logger = found.get("logger")
     if isinstance(logger, dict) and (name := EARLIER_LOGGERS.get(str(logger.get("_target_")))):
         found["logger"] = {"name": name}
-    return found | {option: value for option, value in LATER.items() if option not in found}  # in the file's order
+    for option, value in LATER.items():
+        *groups, name = option.split(".")
+        place: Any = found
+        for group in groups:
+            place = place.get(group)
+        if isinstance(place, dict):
+            place.setdefault(name, value)
+    return found
 
 
 def results_of(folder: Path, cfg: dict[str, Any]) -> dict[str, Any] | None:

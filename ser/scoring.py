@@ -1,7 +1,7 @@
 """Which clips of a corpus a checkpoint is scored on, and what it answers among the emotions that both know."""
 
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -197,6 +197,7 @@ def describe_checkpoint(path: Path, clips: Sequence[Clip]) -> dict[str, Any]:
     return {
         "features": "_".join(kept["EmotionDataModule"]["features"]["names"]),
         "model": name_of(kept["network"]),
+        **adapted_before(kept),
         "checkpoint": {"tested": path.name, "epoch": kept["epoch"] + 1, "path": str(path)},
         "split": {
             "test_speakers": len(speakers),
@@ -206,6 +207,16 @@ def describe_checkpoint(path: Path, clips: Sequence[Clip]) -> dict[str, Any]:
             else f"{heard} of {len(speakers)} test speakers were heard in training or validation.",
         },
     }
+
+
+def adapted_before(checkpoint: Mapping[str, Any]) -> dict[str, Any]:
+    """What results say of a checkpoint that was adapted without labels before: ``adaptation``, or nothing."""
+    told = checkpoint.get("adapted")
+    if not told:
+        return {}
+    to = ", then ".join(str(one["to"]) for one in told)
+    parts = [{"clips": one["clips"]} for one in told]
+    return {"adaptation": {"on": to, "balanced": any(one["balanced"] for one in told), "parts": parts}}
 
 
 def _people(clips: Sequence[Clip]) -> set[str]:

@@ -63,7 +63,11 @@ def _table(file: Path) -> dict[Path, str]:
         ) from error
     if not rows or not {PATH, SPEAKER} <= set(rows[0]):
         raise UserError(f"--voices {file} must have the columns {PATH} and {SPEAKER}, and a row per recording")
-    return {(file.parent / row[PATH]).resolve(): row[SPEAKER].strip() for row in rows if row[PATH] and row[SPEAKER]}
+    named = [(row[PATH], (row[SPEAKER] or "").strip()) for row in rows if row[PATH]]
+    try:
+        return {(file.parent / path).resolve(): speaker for path, speaker in named if speaker}
+    except ValueError as error:  # a name that no file can have
+        raise UserError(f"--voices {file} names a path that no file can have: {error}") from error
 
 
 def enrol_each(recognizer: Recognizer, paths: Sequence[Path], speakers: Sequence[str | None]) -> Enrolled:

@@ -335,6 +335,7 @@ class Listener:
         self.own = recognizer.prior is not None and (voice == OWN or not answering)
         self.answering = answering
         self._steps: list[Moments] = []
+        self._measured = 0  # windows whose steps are among these
 
     @property
     def seconds(self) -> float:
@@ -372,7 +373,7 @@ class Listener:
             for i in range(len(self._steps))
             if len(step := loud[i * self.hop : (i + 1) * self.hop]) and step.mean() >= SPEECH_SHARE
         ]
-        if not speech:
+        if not any(int(self._steps[i].frames) for i in speech):
             return None
         return Voice.of(Moments.join([self._steps[i] for i in speech]))
 
@@ -442,13 +443,22 @@ class Listener:
     def _answer_own(self, recordings: Sequence[Recording]) -> torch.Tensor:
         """Windows by the recording's own voice as far as it was heard, these windows with it, ``(window, class)``."""
         features, real = self.recognizer.hear(recordings)
-        # Windows overlap: of each the first hop counts, so that nothing is measured twice.
-        hop = torch.tensor(self.hop * self.recognizer.sample_rate // FRAMES, device=real.device)
-        moments = Moments.of(features, self.recognizer.frontend.real_frames(hop).clamp_max(real))
-        self._steps += [moments[[i]] for i in range(len(recordings))]
+        hop = self.hop * self.recognizer.sample_rate // FRAMES
+        for row, recording in enumerate(recordings):
+            # Windows overlap: each step is measured in the first window that holds it.
+            for step in range(len(self._steps), self._measured + math.ceil(len(recording.samples) / hop)):
+                start = (step - self._measured) * hop
+                low, high = self._frames(start), self._frames(min(start + hop, len(recording.samples)))
+                part = features[[row], :, low : max(min(high, int(real[row])), low)]
+                self._steps.append(Moments.of(part, torch.tensor([part.shape[2]])))
+            self._measured += 1
         if not self.answering:
             return torch.empty(0, len(self.recognizer.labels))
         return self.recognizer.decide(features, real, self.voice()).softmax(1)
+
+    def _frames(self, samples: int) -> int:
+        """Frames of features that so many samples have; 0 of none."""
+        return int(self.recognizer.frontend.real_frames(torch.tensor(samples))) if samples else 0
 
 
 def in_frames(name: str, seconds: float) -> int:

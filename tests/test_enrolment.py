@@ -419,6 +419,14 @@ def test_predict_knows_voices_and_adapted_models(
     assert "Adapted without labels" in (adapted / "model_card.md").read_text()
     own = command(monkeypatch, adapt_script, trained.folder, folder, "--out", trained.folder)
     assert "is the run's own folder" in str(own)
+    (tmp_path / "other").mkdir()
+    (tmp_path / "other/metrics.json").write_text("{}")
+    assert "holds another run" in str(
+        command(monkeypatch, adapt_script, trained.folder, folder, "--out", tmp_path / "other")
+    )
+    words = ["dataset=manifest", f"dataset.root={people}", "--out", tmp_path / "scored"]
+    assert not command(monkeypatch, evaluate_script, adapted, *words)
+    assert "Adapted without labels on 72 recordings of the user's own" in " ".join(capsys.readouterr().out.split())
     for run_folder, options, told in (
         (trained.folder, [], "No voice is known"),
         (trained.folder, ["--voices", "folder"], "1 voices are known"),

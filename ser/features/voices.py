@@ -105,7 +105,7 @@ class Voice:
     Attributes:
         frames: Frames of speech that it was measured on.
         mean: Of each row, ``(row,)`` in double precision.
-        deviation: Standard deviation of each row, ``(row,)``, above 0.
+        deviation: Standard deviation of each row, ``(row,)``; 0 where it does not vary, as in a single frame.
         emotions: Shares of the frames by emotion, as far as somebody told or guessed them; empty for not known.
         clips: Recordings that it was measured on.
         features: The options that the features were computed with; empty for not known.
@@ -133,7 +133,7 @@ class Voice:
         if not len(moments) or not int(moments.frames.sum()):
             raise VoiceError("a voice needs at least one clip with a frame of speech")
         frames, mean, deviation = moments.pooled()
-        return cls(frames, mean, nonzero(deviation, mean), dict(emotions or {}), len(moments), **about)
+        return cls(frames, mean, deviation, dict(emotions or {}), len(moments), **about)
 
     def save(self, path: str | Path) -> None:
         """Write it to ``path`` as JSON, in one step.
@@ -188,8 +188,8 @@ def _checked(held: Mapping[str, Any]) -> Voice:
     mean, deviation = numbers["mean"], numbers["deviation"]
     if not len(mean) or mean.shape != deviation.shape:
         raise ValueError("mean and deviation must be of one length")
-    if not mean.isfinite().all() or not deviation.isfinite().all() or not (deviation > 0).all():
-        raise ValueError("mean must be finite, and deviation above 0")
+    if not mean.isfinite().all() or not deviation.isfinite().all() or not (deviation >= 0).all():
+        raise ValueError("mean must be finite, and deviation 0 or more")
     frames, clips, emotions, features = (held[name] for name in ("frames", "clips", "emotions", "features"))
     if type(frames) not in (int, float) or not 0 < frames < math.inf:
         raise ValueError(f"frames is {frames!r}, and must be above 0")
@@ -290,7 +290,8 @@ class VoicePrior:
                 f"the voice has {len(voice.mean)} rows, and the features have {len(self.mean)}: enrol it with this "
                 "checkpoint"
             )
-        mean, deviation = voice.mean, voice.deviation
+        # A deviation of few frames that do not vary says nothing: the training's stands for it.
+        mean, deviation = voice.mean, torch.where(varies(voice.deviation, voice.mean), voice.deviation, self.std)
         for label, share in voice.emotions.items():
             if label in self.labels:
                 place = self.labels.index(label)
@@ -304,10 +305,13 @@ class VoicePrior:
         """What clips of ``voices`` are normalised by, one per clip: ``(clip, row, 1)`` in single precision.
 
         Raises:
-            VoiceError: A voice has another number of rows.
+            VoiceError: A voice has another number of rows, or numbers that no features have.
         """
         means, deviations = zip(*map(self.statistics, voices), strict=True)
-        return Scale(torch.stack(means).float().unsqueeze(2), torch.stack(deviations).float().unsqueeze(2))
+        mean, std = torch.stack(means).float().unsqueeze(2), torch.stack(deviations).float().unsqueeze(2)
+        if not mean.isfinite().all() or not std.isfinite().all() or not (std > 0).all():
+            raise VoiceError("the voice's numbers are out of all range: enrol it again")
+        return Scale(mean, std)
 
     def state_dict(self) -> dict[str, Any]:
         """For the checkpoint, plain data and tensors; mean and deviation are the normaliser's and lie there."""
@@ -323,15 +327,22 @@ class VoicePrior:
         Raises:
             ValueError: Numbers don't go together or are out of their range.
         """
+        labels, frames = state["labels"], float(state["frames"])
+        named = isinstance(labels, list) and all(isinstance(label, str) for label in labels)
+        if not named or len(set(labels)) < len(labels) or not 0 <= frames < math.inf:
+            raise ValueError("voices: labels must be different words, and frames 0 or more")
+        for name in ("shift", "log_ratio"):
+            if not isinstance(state[name], Tensor) or state[name].shape != (len(labels), len(mean)):
+                raise ValueError(f"voices: {name} must have a row per label and a column per row of the features")
         shift, log_ratio = state["shift"].double(), state["log_ratio"].double()
-        labels, frames = tuple(state["labels"]), float(state["frames"])
-        if not 0 <= frames < math.inf or (labels and shift.shape != (len(labels), len(mean))):
-            raise ValueError(f"voices: frames={frames}, labels={labels}, shift of {tuple(shift.shape)}")
-        if shift.shape != log_ratio.shape or not shift.isfinite().all() or not log_ratio.isfinite().all():
-            raise ValueError("voices: shift and log_ratio must be finite and of one shape")
-        return cls(
-            mean.flatten().double(), std.flatten().double(), frames, labels, shift, log_ratio, int(state["speakers"])
-        )
+        prior = cls(
+            mean.flatten().double(), std.flatten().double(), frames, tuple(labels), shift, log_ratio,
+            int(state["speakers"]),
+        )  # fmt: skip
+        prior.scale(
+            [None, *(Voice(1e9, prior.mean, prior.std, {label: 1.0}) for label in labels)]
+        )  # refuses odd numbers
+        return prior
 
 
 def _emotion_offsets(
@@ -351,8 +362,8 @@ def _emotion_offsets(
             part = moments[[place for place in own if emotions[place] == emotion]]
             _, its_mean, its_deviation = part.pooled()
             shifts.setdefault(emotion, []).append(mean - its_mean)
-            ratio = nonzero(deviation, mean) / nonzero(its_deviation, its_mean)
-            ratios.setdefault(emotion, []).append(ratio.log())
+            both = varies(deviation, mean) & varies(its_deviation, its_mean)
+            ratios.setdefault(emotion, []).append(torch.where(both, deviation / its_deviation, 1).log())
     labels = tuple(sorted(shifts))
     if not labels:
         nothing = torch.empty(0, moments.total.shape[1], dtype=torch.float64)
@@ -367,7 +378,12 @@ def nonzero(std: Tensor, mean: Tensor) -> Tensor:
 
     Such a row is only centred; a mean far from 0 leaves it a deviation out of rounding alone.
     """
-    return torch.where(std > LEAST_DEVIATION * mean.abs().clamp_min(1), std, 1)
+    return torch.where(varies(std, mean), std, 1)
+
+
+def varies(std: Tensor, mean: Tensor) -> Tensor:
+    """Whether deviations are more than rounding leaves of a mean that is far from 0."""
+    return std > LEAST_DEVIATION * mean.abs().clamp_min(1)
 
 
 def described(config: FeatureConfig) -> dict[str, Any]:

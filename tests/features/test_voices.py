@@ -147,7 +147,7 @@ HELD = {
     "changed",
     [
         {"ser_voice": 2}, {"frames": 0}, {"frames": "many"}, {"frames": math.inf}, {"clips": 0}, {"clips": True},
-        {"mean": [0.0]}, {"mean": []}, {"mean": [math.nan, 0.0]}, {"mean": "ab"}, {"deviation": [0.0, 1.0]},
+        {"mean": [0.0]}, {"mean": []}, {"mean": [math.nan, 0.0]}, {"mean": "ab"}, 
         {"deviation": [-1.0, 1.0]}, {"deviation": [[1.0], [1.0]]}, {"emotions": {"sad": 2}}, {"emotions": []},
         {"emotions": {"sad": 0.9, "happy": 0.9}}, {"features": 3}, {"mean": [10**400, 0]}, {"mean": [True, False]},
     ],
@@ -172,3 +172,26 @@ def test_a_voice_of_other_rows_is_refused() -> None:
     voice = Voice(5.0, torch.zeros(2).double(), torch.ones(2).double())
     with pytest.raises(VoiceError, match="2 rows, and the features have 3"):
         prior().statistics(voice)
+
+
+def test_a_single_frame_tells_no_deviation_so_the_trainings_stands_for_it() -> None:
+    features, real = ragged(1)
+    one = Voice.of(Moments.of(features, torch.ones_like(real)))
+    mean, deviation = prior(0.0).statistics(one)
+    assert torch.equal(mean, one.mean)
+    assert deviation.tolist() == [2.0] * ROWS
+
+
+def test_numbers_that_no_features_have_are_refused() -> None:
+    for mean, deviation in ((1e300, 1.0), (0.0, 1e200)):
+        voice = Voice(1e9, *(torch.full((ROWS,), value, dtype=torch.float64) for value in (mean, deviation)))
+        with pytest.raises(VoiceError, match="out of all range"):
+            prior(0.0).scale([voice])
+    state = prior(0.0, labels=("sad",), shift=torch.zeros(1, ROWS).double(), log_ratio=torch.zeros(1, ROWS).double())
+    held = state.state_dict()
+    for changed in (
+        {"labels": "s"}, {"labels": ["sad", "sad"]}, {"frames": -1.0}, {"shift": torch.zeros(2, ROWS)},
+        {"log_ratio": torch.full((1, ROWS), 1e4)}, {"shift": torch.full((1, ROWS), math.nan)}, {"shift": 3},
+    ):  # fmt: skip
+        with pytest.raises(ValueError, match=r"voice"):
+            VoicePrior.from_state(torch.zeros(ROWS, 1), torch.ones(ROWS, 1), {**held, **changed})
