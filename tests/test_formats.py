@@ -7,6 +7,7 @@ import pytest
 import soundfile
 
 from ser.audio import AudioError, read_audio
+from ser.errors import visible
 
 SOUND = bytes(np.random.default_rng(0).integers(1, 255, 4000, dtype=np.uint8))
 
@@ -76,7 +77,7 @@ def test_a_message_says_why_there_is_no_file(tmp_path: Path) -> None:
     }.items():
         with pytest.raises(AudioError) as caught:
             read_audio(tmp_path / name, 16_000)
-        assert str(caught.value) == f"{tmp_path / name}: can't be read: {why}"
+        assert str(caught.value) == visible(f"{tmp_path / name}: can't be read: {why}")
     for name, why in {
         "C:\\clips\\a.wav": "a path of Windows",
         "https://host/a.wav": "is an address, not a file: download it first",

@@ -304,7 +304,7 @@ def test_the_state_of_a_job_is_told_by_its_folder(tmp_path: Path) -> None:
     ]
     assert "Traceback" in (tmp_path / "1" / ERROR).read_text()
     note_error(tmp_path / "2", UserError("seed=x\nmust be a number"))
-    assert (tmp_path / "2" / ERROR).read_text() == "seed=x must be a number\n"
+    assert (tmp_path / "2" / ERROR).read_text() == "seed=x\\nmust be a number\n"
     assert differing_words(jobs[:2]) == ["seed=0", "seed=1"]
     assert differing_words(jobs[:1]) == ["seed=0 model=cnn1d"]
 

@@ -74,7 +74,7 @@ def test_every_network_is_trained_and_answers_and_has_its_line(
     words: list[str], told: dict[str, Any], called: Callable[..., str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(networks, "WARM_UP", 0)
-    monkeypatch.setattr(networks, "console", networks.Console(width=200))
+    monkeypatch.setattr(networks, "console", networks.Screen(width=200))
     written(tmp_path / "kfold/mel_paper2d/1", told, test={**told["test"], "uar": 0.4})
     written(tmp_path / "kfold/mel_paper2d/2", told, test={**told["test"], "uar": 0.5})
     written(tmp_path / f"kfold/{SVM}", told, answer_seconds=0.25)
@@ -171,7 +171,7 @@ def test_results_that_can_not_be_told_are_refused(told: dict[str, Any], tmp_path
 def test_words_are_whole_on_a_narrow_screen(
     told: dict[str, Any], called: Callable[..., str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(networks, "console", networks.Console(width=80))
+    monkeypatch.setattr(networks, "console", networks.Screen(width=80))
     monkeypatch.setattr(networks, "measure", lambda *_: {name: Measured(5, 90.0, [0.003]) for name in ROWS})
     written(tmp_path / "kfold/mel_paper2d/1", told)
     cells = [line.split("│")[1].strip() for line in called(str(tmp_path), "dataset=demo").splitlines() if "│" in line]
