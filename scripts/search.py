@@ -23,8 +23,9 @@ from omegaconf import OmegaConf
 from ser.cli import suit_terminal
 from ser.config import CONF, compose_words, refuse_unreadable
 from ser.corpora import read_corpora
+from ser.corpora.clip import telling
 from ser.errors import UserError
-from ser.results import started_as
+from ser.results import started_as, tell_corpus
 from ser.screen import Screen, escape
 from ser.sweeps import ERROR, EXTRA, OUTPUT, note_error, progress
 from ser.train import run
@@ -83,7 +84,8 @@ def search(words: Sequence[str], trials: int, storage: Path | None = None, space
     cfg = compose_words(["trainer.enable_progress_bar=false", *fixed])
     file = space or CONF / "search" / f"{cfg['model']['name']}.yaml"
     searched = read_space(file, given)
-    read_corpora(cfg["dataset"])  # a corpus that is not there fails every trial
+    with telling(tell_corpus):
+        read_corpora(cfg["dataset"])  # a corpus that is not there fails every trial
     storage = storage or Path("outputs/search") / f"{cfg['model']['name']}-{'_'.join(cfg['features']['names'])}.log"
     folder = storage.with_suffix("")
     if folder == storage:

@@ -537,6 +537,8 @@ def _read_results(file: Path) -> dict[str, Any]:
         wrong = f"data tells of {unknown[0]!r}, which is no corpus"
     if wrong is not None:
         raise UserError(f"{file} is not a metrics.json of this version, for {wrong}: move it away, or run it again")
+    if results["dataset"].get("synthetic"):
+        results["dataset"].setdefault("caution", SYNTHETIC_CAUTION)
     return results
 
 

@@ -6,6 +6,7 @@ from typing import Any
 
 from hydra.experimental.callback import Callback
 from omegaconf import DictConfig, OmegaConf, read_write
+from torch import Tensor
 
 from ser.callbacks import read_checkpoint
 from ser.config import ConfigError
@@ -120,6 +121,22 @@ def _may_change(key: str) -> bool:
     return any(key == option or key.startswith(f"{option}.") for option in CHANGEABLE)
 
 
+def is_history(told: object) -> bool:
+    """Whether this is what ``ser.callbacks.History`` keeps in a checkpoint."""
+    if not isinstance(told, dict):
+        return False
+    command, epochs, confusion = (told.get(name) for name in ("command", "epochs", "confusion"))
+    return (
+        isinstance(command, list)
+        and all(isinstance(word, str) for word in command)
+        and isinstance(epochs, dict)
+        and all(type(epoch) is int and isinstance(values, dict) for epoch, values in epochs.items())
+        and isinstance(confusion, dict)
+        and all(isinstance(counts, Tensor) for counts in confusion.values())
+        and type(told.get("seconds")) in (int, float)
+    )
+
+
 def check_resumption(cfg: dict[str, Any], ckpt_path: str, folder: Path) -> list[str]:
     """Refuse to go on where that can't end with what the unbroken run would have found, before any data is read.
 
@@ -150,6 +167,8 @@ def check_resumption(cfg: dict[str, Any], ckpt_path: str, folder: Path) -> list[
     checkpoint = read_checkpoint(path)
     if "history" not in checkpoint:
         raise ConfigError(f"{path} was written by an older version, without what going on needs: start the run again")
+    if not is_history(checkpoint["history"]):
+        raise ConfigError(f"{path} is not a checkpoint of a run, because its history is none: start the run again")
     if "val" in checkpoint["history"]["confusion"] and not (best := path.with_name("best.ckpt")).is_file():
         raise ConfigError(f"{best} is gone, and may have been the run's best epoch: put it back, or start a new run")
     seen, wanted = checkpoint["epoch"] + 1, cfg["trainer"]["max_epochs"]

@@ -448,7 +448,8 @@ def stopped(tmp_path: Path) -> Callable[..., Path]:
         checkpoints = tmp_path / "run" / "checkpoints"
         checkpoints.mkdir(parents=True)
         OmegaConf.save(OmegaConf.create(composed(*words)), tmp_path / "run" / "config.yaml")
-        state = {"epoch": 4, "max_epochs": 20, "history": {"confusion": {"val": torch.eye(2)}}}
+        history = {"command": [], "epochs": {1: {}}, "confusion": {"val": torch.eye(2)}, "seconds": 1.0}
+        state = {"epoch": 4, "max_epochs": 20, "history": history}
         for name in ("best", "last"):
             torch.save(state, checkpoints / f"{name}.ckpt")
         return checkpoints / "last.ckpt"
@@ -487,6 +488,10 @@ def test_a_broken_checkpoint_is_refused(stopped: Callable[..., Path]) -> None:
     torch.save({"epoch": 4, "max_epochs": 20}, last)
     with pytest.raises(UserError, match="written by an older version"):
         check(last)
+    for history in ([], {"confusion": {}}, {"command": "x", "epochs": {}, "confusion": {}, "seconds": 1.0}):
+        torch.save({"epoch": 4, "max_epochs": 20, "history": history}, last)
+        with pytest.raises(UserError, match="its history is none"):
+            check(last)
 
 
 def test_going_on_is_refused_where_the_epochs_do_not_go_with_the_checkpoint(stopped: Callable[..., Path]) -> None:
