@@ -21,7 +21,7 @@ import torch
 from rich.progress import BarColumn, Progress, TextColumn, track
 from rich.table import Table
 
-from ser.audio import MIN_SECONDS, AudioError, kind_of
+from ser.audio import MIN_SECONDS, AudioError, is_pipe, kind_of
 from ser.calibration import UNCALIBRATED
 from ser.cli import suit_terminal
 from ser.errors import UserError
@@ -152,6 +152,8 @@ def voices_of(
     if options.voices is not None:
         if recognizer.prior is None:
             raise UserError(NO_VOICES)
+        if pipes := [path for path in paths if is_pipe(path)]:
+            raise UserError(f"--voices hears each recording twice, and {pipes[0]} is a pipe: write it to a file first")
         speakers = speakers_of(paths, options.voices)
         enrolled = enrol_each(recognizer, paths, speakers)
         unknown = sum(speaker is None for speaker in speakers)

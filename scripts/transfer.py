@@ -17,6 +17,7 @@ from hydra.errors import HydraException
 from numpy.typing import NDArray
 from rich.table import Table
 
+from ser.cache import contents
 from ser.callbacks import find_checkpoint
 from ser.cli import suit_terminal
 from ser.config import compose_words
@@ -149,10 +150,11 @@ def main() -> None:
             for corpus in options.to:
                 kept = options.out / f"{number:02}_{corpus}.json"
                 known = json.loads(kept.read_text(encoding="utf-8")) if kept.is_file() else None
-                if not isinstance(known, dict) or known.get("asked") != [str(run), corpus, *options.words]:
+                asked = [str(run), *contents([find_checkpoint(run)]), corpus, *options.words]
+                if not isinstance(known, dict) or known.get("asked") != asked:
                     console.print(f"{escape(str(run))} on {escape(corpus)}", soft_wrap=True)
                     known = measure(run, corpus, options.words, options.device)
-                    known = {**known, "asked": [str(run), corpus, *options.words]}
+                    known = {**known, "asked": asked}
                     with replacing(kept) as file:
                         file.write_text(json.dumps(known, indent=2) + "\n", encoding="utf-8")
                 results.append(known)
