@@ -64,6 +64,10 @@ WORDS = (
 )
 
 
+# Timelines are answered by one thread, which stays so, and last digits of trainings depend on their number.
+torch.set_num_threads(1)
+
+
 @pytest.fixture(scope="module")
 def people(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """The list of 72 short noisy tones of 12 people in three emotions; some people are much louder than others."""
