@@ -63,7 +63,7 @@ def measure(
         checkpoint, cfg = find_checkpoint(place), read_choices(place)
         recognizer = Recognizer.load(checkpoint, device)
         trial = trial_of(cfg, side, [recognizer])
-        recordings = [trial.recordings[recognizer.sample_rate][clip.name] for clip in trial.clips]
+        recordings = trial.at(recognizer.sample_rate)
         voice = cfg["dataset"].get("voice", "speaker")
         heard.append(Heard.of(recognizer, trial.clips, recordings, trial.labels, voice))
         told.append({**describe_checkpoint(checkpoint, trial.clips), "split_hash": trial.split.hash})

@@ -20,10 +20,10 @@ import torch
 from ser.calibration import calibrate, calibration_report
 from ser.callbacks import find_checkpoint, write_checkpoint
 from ser.cli import suit_terminal
-from ser.enrolment import Enrolment, answers_to
+from ser.enrolment import Enrolment, Heard
 from ser.ensemble import join_checkpoints
 from ser.errors import UserError
-from ser.evaluation import SCORES, answers_about, enrolment_of, summary
+from ser.evaluation import answers_about, beside, enrolment_of
 from ser.recognizer import Recognizer
 from ser.results import (
     GIT_REVISION,
@@ -105,8 +105,11 @@ def ensemble(runs: Sequence[dict[str, Any]], folder: Path, command: list[str], d
                 f"dataset={cfg['dataset']['name']} is not what it was when {homes[0]} was trained: its split has the "
                 f"hash {trial.split.hash}, and not {first['split']['hash']}"
             )
-        known = Enrolment(None) if enrolled else Enrolment(0)
-        found = answers_to(recognizer, trial, known, voice).probabilities if enrolled else answer_all(recognizer, trial)
+        if enrolled:
+            heard = Heard.of(recognizer, trial.clips, trial.at(recognizer.sample_rate), trial.labels, voice)
+            found = heard.answers(Enrolment(None)).probabilities
+        else:
+            found = answer_all(recognizer, trial)
         trial, finite = answered(trial, [found])
         table = answers_about(trial.clips, trial.labels, found[finite])
         sides[side] = trial, torch.from_numpy(table.probabilities).log(), torch.from_numpy(table.true)
@@ -115,7 +118,7 @@ def ensemble(runs: Sequence[dict[str, Any]], folder: Path, command: list[str], d
     checkpoint = folder / "checkpoints" / "ensemble.ckpt"
     write_checkpoint(checkpoint, {**joined, "calibration": calibration.state_dict()})
     trial, logits, targets = sides["test"]
-    probabilities = (logits / calibration.temperature).softmax(1)
+    probabilities = calibration.apply(logits).softmax(1)
     answers = answers_about(trial.clips, trial.labels, np.asarray(probabilities))
 
     results = {
@@ -133,9 +136,8 @@ def ensemble(runs: Sequence[dict[str, Any]], folder: Path, command: list[str], d
         **scored(answers),
     }
     if enrolled:
-        none = summary(answers_to(recognizer, trial, Enrolment(0)))
-        beside = {"none": {"test": {name: none[name] for name in SCORES}, "intervals": none["intervals"]}}
-        results["enrolment"] = {**first["enrolment"], "beside": beside}
+        none = heard.answers(Enrolment(0)).of(np.flatnonzero(finite))  # heard last: the test side
+        results["enrolment"] = {**first["enrolment"], "beside": {"none": beside(none)}}
     write(folder, cfg, results, answers, sounds={clip.name: clip.path for clip in trial.clips})
     return results
 

@@ -106,7 +106,7 @@ def _answers_with(
     recognizer: Recognizer, trial: Trial, cfg: dict[str, Any], knowledge: Knowledge
 ) -> tuple[Trial, Answers, dict[str, Any]]:
     """The scored clips, the answers, and what results say of what was known."""
-    recordings = [trial.recordings[recognizer.sample_rate][clip.name] for clip in trial.clips]
+    recordings = trial.at(recognizer.sample_rate)
     enrolment, voice = knowledge.enrolment, cfg["dataset"].get("voice", "speaker")
     about: dict[str, Any] = {"enrolment": {"scored": enrolment.name, "kind": enrolment.kind, "voice": voice}}
     if knowledge.adapt:

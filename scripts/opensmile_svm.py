@@ -153,7 +153,7 @@ def run(name: str, cfg: dict[str, Any], folder: Path, command: list[str]) -> dic
     fitted, strength, best = fit(inputs, targets, sides)
     margins = {side: torch.from_numpy(_margins(fitted, inputs[sides[side]])) for side in ("val", "test")}
     calibration = calibrate(margins["val"], torch.from_numpy(targets[sides["val"]]))
-    probabilities = (margins["test"] / calibration.temperature).softmax(1)
+    probabilities = calibration.apply(margins["test"]).softmax(1)
     answers = answers_about(usable["test"], labels, probabilities.double().numpy())
     leakage = split.leakage()
     machine_of = fitted[-1]

@@ -107,6 +107,7 @@ def predict(options: argparse.Namespace) -> int:
         listener_of(options, recognizer, "", 1)  # refuses what does not fit the network before a file is opened
     if options.picture is not None and len(paths) > 1:
         raise UserError(f"--picture draws one recording; {len(paths)} were given")
+    options.enrol = None if options.enrol is None else find(options.enrol)
     check_outputs(options, paths)
     long = options.timeline or options.microphone
     voices = None if long else voices_of(options, recognizer, paths)  # before a file is written to
@@ -172,7 +173,7 @@ def enrolled_voice(options: argparse.Namespace, recognizer: Recognizer) -> Voice
         UserError: The network knows nothing of voices, or none of the recordings can be used.
     """
     left_out: list[str] = []
-    voice = recognizer.enrol(find(options.enrol), neutral=options.enrol_neutral, left_out=left_out)
+    voice = recognizer.enrol(options.enrol, neutral=options.enrol_neutral, left_out=left_out)
     neutral = " neutral" if options.enrol_neutral else ""
     tell_voices(f"One voice is known from {voice.clips:,}{neutral} recordings", left_out)
     return voice
@@ -194,8 +195,9 @@ def check_outputs(options: argparse.Namespace, paths: Sequence[Path]) -> None:
     outputs = [("--csv", options.csv), ("--jsonl", options.jsonl), ("--picture", options.picture)]
     listed = [Path("/dev/stdin")] if "-" in options.paths else []
     voices = [] if options.voices in (None, "folder", "all") else [Path(options.voices)]
-    enrolled = [] if options.enrol is None else find(options.enrol)
-    refuse_overwriting(outputs, [*paths, *listed, *voices, *enrolled, *checkpoints_beside(options.checkpoint)])
+    refuse_overwriting(
+        outputs, [*paths, *listed, *voices, *(options.enrol or ()), *checkpoints_beside(options.checkpoint)]
+    )
     if options.picture is not None and not options.picture.parent.is_dir():
         raise UserError(f"--picture {options.picture}: there is no folder {options.picture.parent}")
 

@@ -66,7 +66,7 @@ def measure(run: Path, corpus: str, words: Sequence[str], device: str = "cpu") -
     cfg = compose_words([f"dataset={corpus}", *words])
     voice = cfg["dataset"].get("voice", "speaker")
     trial = trial_of(cfg, "all", [recognizer])
-    recordings = [trial.recordings[recognizer.sample_rate][clip.name] for clip in trial.clips]
+    recordings = trial.at(recognizer.sample_rate)
     heard = Heard.of(recognizer, trial.clips, recordings, trial.labels, voice)
     found: dict[str, Answers] = {}
     left_out: dict[str, str] = {}

@@ -18,7 +18,7 @@ from torch import Tensor, nn
 from ser.audio import Recording
 from ser.errors import UserError
 from ser.features import Moments, Pretrained, Voice
-from ser.features.voices import PRIOR_FRAMES, varies
+from ser.features.voices import PRIOR_FRAMES, grouped, varies
 from ser.recognizer import Recognizer
 
 LEAST_CLIPS = 10
@@ -233,9 +233,5 @@ def _balance(
 
 def _voices(moments: Moments, names: Sequence[str | None]) -> list[Voice | None]:
     """The voice of each recording, from all recordings of it; None where nobody is known."""
-    own: dict[str, list[int]] = {}
-    for i, name in enumerate(names):
-        if name is not None:
-            own.setdefault(name, []).append(i)
-    voices = {name: Voice.of(moments[places]) for name, places in own.items()}
+    voices = {name: Voice.of(moments[places]) for name, places in grouped(names).items()}
     return [None if name is None else voices[name] for name in names]

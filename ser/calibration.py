@@ -139,7 +139,7 @@ def calibration_report(
         "temperature": calibration.temperature,
         "validation_clips": validation_clips,
         "test_error_before": calibration_error(logits.softmax(1), targets),
-        "test_error": calibration_error((logits / calibration.temperature).softmax(1), targets),
+        "test_error": calibration_error(calibration.apply(logits).softmax(1), targets),
         "test_loss_before": torch.nn.functional.cross_entropy(logits, targets).item(),
     }
 

@@ -20,6 +20,7 @@ from ser.corpora import SIDES, Clip
 from ser.corpora.clip import person, spelling_key
 from ser.errors import UserError, visible
 from ser.features import FeatureConfig, Frontend, Moments, Scale, Voice, VoicePrior
+from ser.features.voices import grouped
 from ser.labels import refuse_lost
 from ser.models import Batch
 from ser.samplers import EpochSampler, dealt, share_of
@@ -201,13 +202,12 @@ class EmotionDataModule(LightningDataModule):
         found: list[Voice] = []
         place = torch.zeros(len(self.clips), dtype=torch.long)
         for side, positions in self._positions.items():
-            own: dict[str, list[int]] = {}
-            for i in positions:
-                own.setdefault(names[i], []).append(i)
-            self.voices[side] = {name: Voice.of(moments[clips]) for name, clips in sorted(own.items())}
-            for name, voice in self.voices[side].items():
-                place[own[name]] = len(found)
-                found.append(voice)
+            self.voices[side] = {}
+            for name, places in sorted(grouped(names[i] for i in positions).items()):
+                clips = [positions[i] for i in places]
+                place[clips] = len(found)
+                self.voices[side][name] = Voice.of(moments[clips])
+                found.append(self.voices[side][name])
         scale = self.prior.scale(found)
         self._voice_of = place.to(self.device)
         self._scale = Scale(scale.mean.to(self.device), scale.std.to(self.device))

@@ -18,11 +18,9 @@ from ser.datamodule import voice_of
 from ser.errors import UserError
 from ser.evaluation import SCORES, Answers, answers_about, join, summary
 from ser.features import Moments, Voice
-from ser.features.voices import NEUTRAL
+from ser.features.voices import NEUTRAL, grouped
 from ser.recognizer import NO_VOICES, Recognizer
-from ser.scoring import Trial
-
-BATCH = 64
+from ser.scoring import BATCH
 
 CURVE = (1, 3, 5, 10, 20)
 """Numbers of enrolment clips of a curve, beside none and all."""
@@ -90,7 +88,6 @@ class Heard:
             recordings: Of the clips, at the recognizer's rate.
             labels: Emotions that count; the recognizer knows all of them.
             voice: What counts as one voice, ``speaker``, ``session`` or ``corpus``.
-
         """
         parts = [recognizer.hear(recordings[start : start + BATCH]) for start in range(0, len(recordings), BATCH)]
         features, real = (torch.cat([part[i].cpu() for part in parts]) for i in (0, 1))
@@ -118,8 +115,7 @@ class Heard:
             raise UserError(NO_VOICES)
         rng = np.random.default_rng(seed)
         emotions = {NEUTRAL: 1.0} if enrolment.neutral and enrolment.told else None
-        for name in sorted(set(self.voices)):
-            own = [i for i, voice in enumerate(self.voices) if voice == name]
+        for _, own in sorted(grouped(self.voices).items()):
             enrolled = [i for i in own if not enrolment.neutral or self.clips[i].emotion == NEUTRAL]
             if enrolment.clips is not None:
                 if len(enrolled) < enrolment.clips or len(own) <= enrolment.clips:
@@ -161,16 +157,6 @@ class Heard:
         order = np.argsort(places)
         probabilities = torch.cat(logits).double().softmax(1).numpy()[order]
         return answers_about([self.clips[places[i]] for i in order], self.labels, probabilities)
-
-
-def answers_to(recognizer: Recognizer, trial: Trial, enrolment: Enrolment, voice: str = "speaker") -> Answers:
-    """What the network says of a trial's clips, all of them scored unless some are enrolled.
-
-    Raises:
-        UserError: The network knows nothing of voices, or no voice has clips enough to enrol some and score others.
-    """
-    recordings = [trial.recordings[recognizer.sample_rate][clip.name] for clip in trial.clips]
-    return Heard.of(recognizer, trial.clips, recordings, trial.labels, voice).answers(enrolment)
 
 
 def halves(clips: Sequence[Clip], seed: int = 0) -> NDArray[np.bool_]:

@@ -182,6 +182,12 @@ def summary(answers: Answers) -> dict[str, Any]:
     return _described(_confusion(answers.true, answers.predicted, len(answers.labels)), answers.speakers)
 
 
+def beside(answers: Answers) -> dict[str, Any]:
+    """What results keep of the same clips under another enrolment: ``test``, scores and loss, and ``intervals``."""
+    found = summary(answers)
+    return {"intervals": found.pop("intervals"), "test": {**found, "loss": cross_entropy(answers)}}
+
+
 def enrolment_of(results: Mapping[str, Any]) -> str:
     """What was known of the test voices when results were scored: ``none``, ``all``, or a number of clips."""
     return str((results.get("enrolment") or {}).get("scored", "none"))

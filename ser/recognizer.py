@@ -152,7 +152,8 @@ class Recognizer:
             state = checkpoint["EmotionDataModule"]
             labels = _check_labels(state, parameters)
             weights = checkpoint["state_dict"]
-            _check_tensors({"normaliser": state["normalizer"], "weights": weights}, path.stat().st_size)
+            parts = {"normaliser": state["normalizer"], "weights": weights, "voices": _tensors_of(state.get("voices"))}
+            _check_tensors(parts, path.stat().st_size)
             calibration = Calibration(**checkpoint.get("calibration", {}))
             calibration.check()
             if calibration.bias is not None and len(calibration.bias) != len(labels):
@@ -166,9 +167,6 @@ class Recognizer:
             network = kind(**parameters)
             network.load_state_dict(weights)
             _check_adapted(checkpoint.get("adapted", []))
-            if isinstance(voices := state.get("voices"), dict):
-                tensors = {name: value for name, value in voices.items() if isinstance(value, Tensor)}
-                _check_tensors({"normaliser": state["normalizer"], "voices": tensors}, path.stat().st_size)
             prior = prior_of(state)
             # An answer about silence shows whether all this goes together.
             silence = np.zeros(config.sample_rate, np.float32)
@@ -494,6 +492,12 @@ def _check_adapted(told: object) -> None:
     )
     if not whole:
         raise UserError(f"what it says of its adaptations is {str(told)[:TOLD]}, and must be a list of them")
+
+
+def _tensors_of(told: object) -> dict[str, Tensor]:
+    """What of a table is tensors; nothing of what is no table."""
+    held = told.items() if isinstance(told, dict) else ()
+    return {name: value for name, value in held if isinstance(value, Tensor)}
 
 
 def _check_tensors(parts: Mapping[str, Mapping[str, Tensor]], file_bytes: int) -> None:

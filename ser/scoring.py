@@ -46,6 +46,10 @@ class Trial:
     skipped: dict[str, str]
     left_out: dict[str, int]
 
+    def at(self, sample_rate: int) -> list[Recording]:
+        """The recordings of ``clips`` at a rate in hertz, in their order."""
+        return [self.recordings[sample_rate][clip.name] for clip in self.clips]
+
 
 def trial_of(cfg: dict[str, Any], side: str, recognizers: Sequence[Recognizer]) -> Trial:
     """Read the clips that ``recognizers`` are to be scored on, at their rates.
@@ -143,7 +147,7 @@ def answer(recognizer: Recognizer, recordings: Sequence[Recording], labels: Sequ
 
 def answer_all(recognizer: Recognizer, trial: Trial) -> NDArray[np.float64]:
     """Probabilities of the trial's clips, ``(clip, label)``, as ``answer`` gives them."""
-    heard = [trial.recordings[recognizer.sample_rate][clip.name] for clip in trial.clips]
+    heard = trial.at(recognizer.sample_rate)
     starts = track(range(0, len(heard), BATCH), console=console, disable=not console.is_terminal)
     return np.concatenate([answer(recognizer, heard[start : start + BATCH], trial.labels) for start in starts])
 

@@ -7,6 +7,7 @@ from pathlib import Path
 
 from ser.errors import UserError
 from ser.features import Voice, VoiceError
+from ser.features.voices import grouped
 from ser.recognizer import Recognizer
 
 PATH, SPEAKER = "path", "speaker"
@@ -81,16 +82,12 @@ def enrol_each(recognizer: Recognizer, paths: Sequence[Path], speakers: Sequence
     Raises:
         UserError: The network knows nothing of voices.
     """
-    own: dict[str, list[Path]] = {}
-    for path, speaker in zip(paths, speakers, strict=True):
-        if speaker is not None:
-            own.setdefault(speaker, []).append(path)
     voices: dict[str, Voice] = {}
     left_out: list[str] = []
-    for name, files in own.items():
+    for name, places in grouped(speakers).items():
         unusable: list[str] = []
         try:
-            voices[name] = recognizer.enrol(files, left_out=unusable)
+            voices[name] = recognizer.enrol([paths[i] for i in places], left_out=unusable)
         except VoiceError:
             if not unusable:
                 raise

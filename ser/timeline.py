@@ -429,8 +429,6 @@ class Listener:
             recordings = [Recording(samples) for samples in part]
             if self.own:
                 probabilities = self._answer_own(recordings)
-            elif self.given is None:
-                probabilities = self.recognizer.probabilities(recordings)
             else:
                 probabilities = self.recognizer.probabilities(recordings, self.given)
             if not self.answering:

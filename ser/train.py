@@ -51,7 +51,7 @@ from ser.corpora import read_corpora
 from ser.corpora.clip import telling
 from ser.datamodule import ENROLMENTS, EmotionDataModule
 from ser.errors import UserError
-from ser.evaluation import Answers, answers_about
+from ser.evaluation import Answers, answers_about, beside
 from ser.features import FeatureConfig
 from ser.files import file_error, remove_unfinished
 from ser.labels import Labels, refuse_lost
@@ -323,14 +323,13 @@ def _others(data: EmotionDataModule) -> list[str]:
 def _beside(network: EmotionNetwork, data: EmotionDataModule, calibration: Calibration) -> dict[str, Any]:
     """Scores of the test clips with their intervals, for ``metrics.json``, under the data module's enrolment."""
     logits, _ = answers_of(network, data, "test")
-    probabilities = (logits.double() / calibration.temperature).softmax(1)
-    found = scored(answers_about(data.side("test"), data.labels, probabilities.numpy()))
-    return {"test": found["test"], "intervals": found["intervals"]}
+    probabilities = calibration.apply(logits.double()).softmax(1)
+    return beside(answers_about(data.side("test"), data.labels, probabilities.numpy()))
 
 
 def _calibrated(data: EmotionDataModule, answers: TestAnswers, calibration: Calibration) -> tuple[Answers, Any]:
     """Test answers at the calibration's temperature, and the calibration errors for ``metrics.json``."""
-    probabilities = (answers.logits.double() / calibration.temperature).softmax(1)
+    probabilities = calibration.apply(answers.logits.double()).softmax(1)
     table = answers_about([data.clips[i] for i in answers.clips.tolist()], data.labels, probabilities.numpy())
     right = torch.from_numpy(table.true)
     return table, calibration_report(calibration, len(data.side("val")), answers.logits, right)

@@ -81,7 +81,7 @@ class ByLoudness:
     sample_rate = RATE
     seconds = 4.0
 
-    def probabilities(self, recordings: list[Recording]) -> torch.Tensor:
+    def probabilities(self, recordings: list[Recording], voices: None) -> torch.Tensor:
         loud = torch.tensor([float(np.abs(recording.samples).max()) for recording in recordings])
         return torch.stack([1 - loud, loud], dim=1)
 

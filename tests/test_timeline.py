@@ -48,7 +48,7 @@ class ByPitch:
         self.heard: list[int] = []
         self.batches: list[int] = []
 
-    def probabilities(self, recordings: Sequence[Recording]) -> torch.Tensor:
+    def probabilities(self, recordings: Sequence[Recording], voices: None) -> torch.Tensor:
         self.batches.append(len(recordings))
         rows = []
         for recording in recordings:
@@ -430,7 +430,7 @@ def test_multiples_that_binary_numbers_only_come_near_to() -> None:
 
 def test_samples_far_beyond_full_scale_have_no_answer() -> None:
     class Overflows(ByPitch):
-        def probabilities(self, recordings: Sequence[Recording]) -> torch.Tensor:
+        def probabilities(self, recordings: Sequence[Recording], voices: None) -> torch.Tensor:
             return torch.full((len(recordings), 2), torch.nan)
 
     listener = Listener(Overflows(), "loud.wav", batch_size=1)

@@ -7,7 +7,7 @@ none. ``VoicePrior`` turns each of these into the mean and the deviation to norm
 
 import json
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -248,9 +248,7 @@ class VoicePrior:
             emotions: Of each clip.
         """
         mean, std = mean.double(), std.double()
-        places: dict[str, list[int]] = {}
-        for place, voice in enumerate(voices):
-            places.setdefault(voice, []).append(place)
+        places = grouped(voices)
         shift, log_ratio, labels = _emotion_offsets(moments, places, emotions)
         prior = cls(mean, std, PRIOR_FRAMES, labels, shift, log_ratio, len(places))
         if len(places) < LEAST_SPEAKERS:
@@ -343,6 +341,15 @@ class VoicePrior:
             [None, *(Voice(1e9, prior.mean, prior.std, {label: 1.0}) for label in labels)]
         )  # refuses odd numbers
         return prior
+
+
+def grouped(names: Iterable[str | None]) -> dict[str, list[int]]:
+    """Name → the places that it has among ``names``, in the order of first places; None is nobody's."""
+    places: dict[str, list[int]] = {}
+    for place, name in enumerate(names):
+        if name is not None:
+            places.setdefault(name, []).append(place)
+    return places
 
 
 def _emotion_offsets(
