@@ -173,8 +173,8 @@ def _adapt_batch_norms(
             norm.reset_running_stats()
             norm.momentum = None  # the mean over all batches
             norm.train()
-        for part in order.tensor_split(max(len(order) // BATCH, 1)):
-            network(recognizer.frontend.arrange(normalized[part.to(normalized.device)]))
+        for part in order.to(normalized.device).tensor_split(max(len(order) // BATCH, 1)):
+            network(recognizer.frontend.arrange(normalized[part]), None if network.any_length else real[part])
     weight = len(features) / (len(features) + PRIOR_CLIPS)
     for norm, (mean, variance, momentum) in zip(norms, old, strict=True):
         assert norm.running_mean is not None

@@ -14,6 +14,7 @@ from torch.utils.data import DataLoader
 
 from ser.audio import BREAKS_OFF, CANCELS, AudioError, Recording, kind_of
 from ser.augment import Augment, SpecAugment
+from ser.augment.spectrogram import ends
 from ser.bank import WaveformBank, as_tensor, decode_clips, refuse_skipped
 from ser.cache import cached, code, digest_of, read_array
 from ser.corpora import SIDES, Clip
@@ -269,15 +270,17 @@ class EmotionDataModule(LightningDataModule):
         normalizer = self.frontend.normalizer
         voices = self._voices(clips.to(self.device), training)
         features = normalizer(features, real, voices)
-        if not training:
-            return Batch(self.frontend.arrange(features), self.targets[clips], clips)
-        spec = self.augment.train().spec
-        features = spec(features, real, 1 / (normalizer.std if voices is None else voices.std))
-        soft = None if self._soft is None else self._soft[clips]
-        if spec.mixup:
-            one_hot = torch.nn.functional.one_hot(self.targets[clips], len(self.labels)).float()
-            features, soft = spec.mix(features, one_hot if soft is None else soft)
-        return Batch(self.frontend.arrange(features), self.targets[clips], clips, soft)
+        soft = None
+        if training:
+            spec = self.augment.train().spec
+            features = spec(features, real, 1 / (normalizer.std if voices is None else voices.std))
+            soft = None if self._soft is None else self._soft[clips]
+            if spec.mixup:
+                one_hot = torch.nn.functional.one_hot(self.targets[clips], len(self.labels)).float()
+                features, soft = spec.mix(features, one_hot if soft is None else soft)
+            if spec.active:
+                real = ends(features)
+        return Batch(self.frontend.arrange(features), self.targets[clips], clips, soft, real)
 
     def _voices(self, clips: Tensor, training: bool) -> Scale | None:
         """What clips are normalised by; None for the training's statistics."""

@@ -38,10 +38,10 @@ class Ensemble(EmotionNetwork):
         self.members = nn.ModuleList(networks)
         self.temperatures = [float(member["temperature"]) for member in members]
 
-    def forward(self, inputs: Tensor) -> Tensor:
+    def forward(self, inputs: Tensor, lengths: Tensor | None = None) -> Tensor:
         """Inputs ``(batch, *input_shape)`` → logits ``(batch, class)``, whose softmax is the mean of probabilities."""
         answers = [
-            (member(inputs) / temperature).log_softmax(1)
+            (member(inputs, lengths) / temperature).log_softmax(1)
             for member, temperature in zip(self.members, self.temperatures, strict=True)
         ]
         return torch.stack(answers).logsumexp(0)

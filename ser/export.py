@@ -67,7 +67,8 @@ class Graph(nn.Module):
         starts = torch.arange(batch, device=waveforms.device) * time
         heard, lengths = gather(waveforms.flatten(), starts, lengths.clamp(0, time), self.frontend.length)
         voice = None if mean is None or deviation is None else Scale(mean.unsqueeze(1), deviation.unsqueeze(1))
-        return self.calibration.apply(self.network(self.frontend(heard, lengths, voice))).softmax(1)
+        logits = self.network(self.frontend(heard, lengths, voice), self.frontend.real_frames(lengths))
+        return self.calibration.apply(logits).softmax(1)
 
 
 def export(recognizer: Recognizer, path: Path) -> float:

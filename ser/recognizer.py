@@ -322,7 +322,7 @@ class Recognizer:
         """
         with torch.inference_mode():
             inputs = self.frontend.arrange(self.frontend.normalizer(features, real, self.scale(voices)))
-            logits = self.network(inputs)
+            logits = self.network(inputs, real)
             return self.calibration.apply(logits).cpu()
 
     def answer(self, paths: Sequence[Path], batch_size: int = 32, voices: Voices = None) -> Iterator[Answer]:

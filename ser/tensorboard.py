@@ -109,7 +109,7 @@ class TensorBoard(Callback):
         if not self.data.config.fine_tune:  # what happens there depends on the clips' lengths
             with warnings.catch_warnings():
                 warnings.simplefilter("ignore", torch.jit.TracerWarning)  # of sizes, which are what they are
-                writer.add_graph(network.layers, network.pictures(inputs))
+                writer.add_graph(network.layers, network.as_images(inputs))
 
     def on_train_epoch_start(self, trainer: Trainer, pl_module: LightningModule) -> None:  # noqa: ARG002
         """Write the learning rate that the epoch begins with, and start the clock."""
@@ -331,9 +331,10 @@ class TensorBoard(Callback):
         """Draw the gradient of each clip's largest logit by its features (Simonyan et al., 2013, arXiv 1312.6034)."""
         if self.data.frontend.features.dimensions == 3:
             return
-        inputs = self.data.make_batch(torch.tensor(clips)).inputs.clone().requires_grad_()
+        batch = self.data.make_batch(torch.tensor(clips))
+        inputs = batch.inputs.clone().requires_grad_()
         with torch.backends.cudnn.flags(enabled=False):  # cuDNN has no gradient of a recurrent layer in use
-            (gradients,) = torch.autograd.grad(network(inputs).amax(1).sum(), inputs)
+            (gradients,) = torch.autograd.grad(network(inputs, batch.lengths).amax(1).sum(), inputs)
         pairs = zip(self._rows(inputs.detach()), self._rows(gradients), strict=True)
         lines = self.data.frontend.features.dimensions == 1
         figure = saliency_figure(dict(zip(titles, pairs, strict=True)), self.seconds_per_frame, lines)

@@ -312,7 +312,7 @@ def answers_of(network: EmotionNetwork, data: EmotionDataModule, side: str) -> t
     network = network.to(data.device).eval()
     with torch.inference_mode():
         batches = [data.make_batch(torch.as_tensor(clips)) for clips in data.loader(side)]
-        logits = torch.cat([network(batch.inputs) for batch in batches])
+        logits = torch.cat([network(batch.inputs, batch.lengths) for batch in batches])
     return logits.cpu(), torch.cat([batch.targets for batch in batches]).cpu()
 
 

@@ -166,6 +166,16 @@ class SpecAugment(nn.Module):
         return shifted * inside.unsqueeze(1)
 
 
+def ends(features: Tensor) -> Tensor:
+    """Frames of augmented clips ``(batch,)`` up to the last that is not 0: what a mask takes from the end is padding.
+
+    Args:
+        features: Normalised, ``(batch, row, frame)``.
+    """
+    place = torch.arange(1, features.shape[2] + 1, device=features.device)
+    return ((features != 0).any(1) * place).amax(1)
+
+
 def _either_way(features: Tensor) -> Tensor:
     """A number between -1 and 1 for each clip, ``(batch,)``."""
     return torch.rand(len(features), device=features.device) * 2 - 1

@@ -2,6 +2,7 @@
 
 from collections.abc import Iterable
 from concurrent.futures import ThreadPoolExecutor
+from typing import Any
 
 import torch
 from torch import Tensor, nn
@@ -79,6 +80,11 @@ class Normalizer(nn.Module):
         self.std: Tensor
         self.register_buffer("mean", torch.zeros(rows, 1))
         self.register_buffer("std", torch.ones(rows, 1))
+
+    def _load_from_state_dict(self, state_dict: dict[str, Any], prefix: str, *others: Any) -> None:
+        if self.mode == "none":  # has nothing to load, and had a row more for waveforms in earlier versions
+            state_dict.update({prefix + name: value for name, value in self.state_dict().items()})
+        super()._load_from_state_dict(state_dict, prefix, *others)
 
     def fit(self, parts: Iterable[tuple[Tensor, Tensor]]) -> None:
         """Take mean and deviation of each row from training clips, in double precision.

@@ -171,8 +171,8 @@ class Pretrained(nn.Module):
 
     @property
     def rows(self) -> int:
-        """Numbers a frame: the hidden states' statistics; or a sample, and whether it is real."""
-        return 2 if self.config.fine_tune else math.prod(self.shape)
+        """Numbers per frame: the hidden states' statistics, or one sample."""
+        return 1 if self.config.fine_tune else math.prod(self.shape)
 
     def frames(self, samples: int) -> int:
         """One, for a clip's statistics are of the whole clip; or as many as samples."""
@@ -187,8 +187,8 @@ class Pretrained(nn.Module):
         return self.shape
 
     def arrange(self, features: Tensor) -> Tensor:
-        """``(batch, row, frame)`` → ``(batch, *shape)``; with ``fine_tune`` waveforms stay ``(batch, 2, time)``."""
-        return features if self.config.fine_tune else features.reshape(-1, *self.shape)
+        """``(batch, row, frame)`` → ``(batch, *shape)``; with ``fine_tune`` waveforms ``(batch, time)``."""
+        return features.squeeze(1) if self.config.fine_tune else features.reshape(-1, *self.shape)
 
     def load(self) -> FeatureConfig:
         """Read the weights, which stay frozen; nothing where the network has them, to tune.
@@ -238,12 +238,11 @@ class Pretrained(nn.Module):
     def forward(self, waveforms: Tensor, lengths: Tensor) -> Tensor:
         """Waveforms ``(batch, time)`` of ``lengths`` real samples → ``(batch, row, frame)``, unscaled.
 
-        Rows are the statistics of ``HiddenStates``, layers of a channel side by side. With ``fine_tune`` they are the
-        samples, and 1 for real ones.
+        Rows are the statistics of ``HiddenStates``, layers of a channel side by side. With ``fine_tune`` there is one,
+        the samples.
         """
         if self.states is None:
-            real = torch.arange(waveforms.shape[1], device=waveforms.device) < lengths.unsqueeze(1)
-            return torch.stack([waveforms, real.to(waveforms.dtype)], 1)
+            return waveforms.unsqueeze(1)
         with torch.no_grad():
             statistics: Tensor = self.states(waveforms, lengths)
         return statistics.flatten(1).unsqueeze(2)

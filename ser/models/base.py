@@ -2,7 +2,7 @@
 
 import math
 from collections.abc import Sequence
-from typing import Any, NamedTuple
+from typing import Any, ClassVar, NamedTuple
 
 import torch
 import torch.nn.functional as F
@@ -34,17 +34,19 @@ class Batch(NamedTuple):
     """What a network gets from the data module.
 
     Attributes:
-        inputs: ``(batch, *input_shape)``; with ``features.fine_tune`` waveforms and which samples are real,
-            ``(batch, 2, time)``.
+        inputs: ``(batch, *input_shape)``; with ``features.fine_tune`` waveforms ``(batch, time)``.
         targets: Class indices ``(batch,)``.
         clips: Indices of the clips in the data module's list, ``(batch,)``.
         soft: Probabilities to train towards in place of ``targets``, ``(batch, class)``, or None.
+        lengths: Frames of each clip that are real and not padding, ``(batch,)``; with ``features.fine_tune`` samples.
+            None where all are real.
     """
 
     inputs: Tensor
     targets: Tensor
     clips: Tensor
     soft: Tensor | None = None
+    lengths: Tensor | None = None
 
 
 class EmotionNetwork(LightningModule):
@@ -74,6 +76,9 @@ class EmotionNetwork(LightningModule):
 
     layers: nn.Sequential
     """From ``(batch, 1, row, frame)`` to logits, the last one dense; a 1D network's input is one row."""
+
+    renamed: ClassVar[dict[str, str]] = {}
+    """Parts of parameters' names in earlier versions, and what they are called now; read from any checkpoint."""
 
     started: bool = False
     """Whether the weights are those of another run, ``init_from=``."""
@@ -125,19 +130,35 @@ class EmotionNetwork(LightningModule):
                     nn.init.zeros_(layer.bias)
         return nn.Sequential(*layers).to(memory_format=torch.channels_last)  # type: ignore[call-overload]
 
-    def forward(self, inputs: Tensor) -> Tensor:
-        """Inputs ``(batch, *input_shape)`` → logits ``(batch, class)``."""
-        return self.layers(self.pictures(inputs))
+    def forward(self, inputs: Tensor, lengths: Tensor | None = None) -> Tensor:  # noqa: ARG002
+        """Inputs ``(batch, *input_shape)`` → logits ``(batch, class)``.
 
-    def pictures(self, inputs: Tensor) -> Tensor:
+        Args:
+            inputs: Features, padded.
+            lengths: Frames of each clip that are real, ``(batch,)``; None where all are. A network of one length reads
+                padding like any other frame, and ignores them.
+        """
+        return self.layers(self.as_images(inputs))
+
+    def as_images(self, inputs: Tensor) -> Tensor:
         """Inputs ``(batch, *input_shape)`` as ``layers`` read them: ``(batch, 1, row, frame)``, channels-last."""
         return (inputs if self.dimensions == 2 else inputs.unsqueeze(2)).to(memory_format=torch.channels_last)
 
+    def loss(self, batch: Batch, logits: Tensor | None = None) -> Tensor:
+        """Cross-entropy in training: against soft targets where the batch has any, with label smoothing.
+
+        Args:
+            batch: The clips.
+            logits: The network's answers to them ``(batch, class)``; None to compute them.
+        """
+        logits = self(batch.inputs, batch.lengths) if logits is None else logits
+        targets = batch.targets if batch.soft is None else batch.soft
+        return F.cross_entropy(logits, targets, label_smoothing=self.label_smoothing)
+
     def training_step(self, batch: Batch) -> Tensor:
         """Return the loss; scores are taken from the same pass, with dropout on."""
-        logits = self(batch.inputs)
-        wanted = batch.targets if batch.soft is None else batch.soft
-        loss = F.cross_entropy(logits, wanted, label_smoothing=self.label_smoothing)
+        logits = self(batch.inputs, batch.lengths)
+        loss = self.loss(batch, logits)
         self.train_measures.update(logits, batch.targets)
         self.train_loss.update(loss, len(batch.targets))
         return loss
@@ -152,7 +173,7 @@ class EmotionNetwork(LightningModule):
 
     def validation_step(self, batch: Batch) -> None:
         """Take the loss and the scores."""
-        logits = self(batch.inputs)
+        logits = self(batch.inputs, batch.lengths)
         self.val_measures.update(logits, batch.targets)
         self.val_loss.update(F.cross_entropy(logits, batch.targets), len(batch.targets))
 
@@ -170,7 +191,7 @@ class EmotionNetwork(LightningModule):
         In single precision, whatever the training's, so that a score says what prediction will answer.
         """
         with torch.autocast(self.device.type, enabled=False):
-            logits = self(batch.inputs)
+            logits = self(batch.inputs, batch.lengths)
         self.test_measures.update(logits, batch.targets)
         self.test_loss.update(F.cross_entropy(logits, batch.targets), len(batch.targets))
         return {"logits": logits, "clips": batch.clips}
@@ -189,6 +210,12 @@ class EmotionNetwork(LightningModule):
         checkpoint["format"] = CHECKPOINT_FORMAT
         checkpoint["ser_version"] = __version__
         checkpoint["max_epochs"] = self.trainer.max_epochs
+
+    def _load_from_state_dict(self, state_dict: dict[str, Any], prefix: str, *others: Any) -> None:
+        for name in [name for name in state_dict if name.startswith(prefix)]:
+            now = ".".join(self.renamed.get(part, part) for part in name.split("."))
+            state_dict[now] = state_dict.pop(name)
+        super()._load_from_state_dict(state_dict, prefix, *others)
 
     def parameter_groups(self) -> list[dict[str, Any]]:
         """What the optimiser trains, and what is not trained at ``learning_rate``; all of it alike, here."""

@@ -67,9 +67,25 @@ class Probe(EmotionNetwork):
         first = self.layers[0]
         return first.states if isinstance(first, Tuned) else None
 
-    def pictures(self, inputs: Tensor) -> Tensor:
-        """Inputs as they are: ``(batch, 1, 2, channel, layer)``, or waveforms ``(batch, 2, time)`` to fine-tune on."""
+    def as_images(self, inputs: Tensor) -> Tensor:
+        """Inputs as they are: ``layers`` read hidden states, or waveforms to fine-tune on."""
         return inputs
+
+    def forward(self, inputs: Tensor, lengths: Tensor | None = None) -> Tensor:
+        """Hidden states ``(batch, 1, 2, channel, layer)``, or waveforms to fine-tune on → logits ``(batch, class)``.
+
+        Args:
+            inputs: Waveforms ``(batch, time)`` where the pretrained network is part of this one.
+            lengths: Samples of each waveform that are real, ``(batch,)``; None where all are. What follows them is
+                ignored, and hidden states have none.
+        """
+        if self.states is None:
+            return super().forward(inputs, lengths)
+        tuned, *head = self.layers
+        hidden = tuned(inputs, lengths)
+        for layer in head:
+            hidden = layer(hidden)
+        return hidden
 
     def parameter_groups(self) -> list[dict[str, Any]]:
         """The head, and the pretrained network at its own learning rate."""
@@ -108,10 +124,9 @@ class Tuned(nn.Module):
         super().__init__()
         self.states = states
 
-    def forward(self, inputs: Tensor) -> Tensor:
-        """Samples, and 1 for real ones, ``(batch, 2, time)`` → ``(batch, 1, 2, channel, layer)``."""
-        samples, real = inputs.unbind(1)
-        place = torch.arange(1, samples.shape[1] + 1, device=samples.device)
-        states = self.states(samples, ((real > 0) * place).amax(1))
+    def forward(self, waveforms: Tensor, lengths: Tensor | None = None) -> Tensor:
+        """``(batch, time)`` of ``lengths`` real samples, or all → ``(batch, 1, 2, channel, layer)``."""
+        lengths = torch.full(waveforms.shape[:1], waveforms.shape[1]) if lengths is None else lengths
+        states = self.states(waveforms, lengths.to(waveforms.device))  # (batch, 2, channel, layer)
         channels = states.shape[2:3]
         return F.layer_norm(states.transpose(2, 3), channels).transpose(2, 3).unsqueeze(1)

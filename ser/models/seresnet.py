@@ -1,7 +1,7 @@
 """A small residual and recurrent network for log-mel spectrograms of any length."""
 
 from collections.abc import Sequence
-from typing import Any
+from typing import Any, ClassVar
 
 import torch
 import torch.nn.functional as F
@@ -22,9 +22,8 @@ class SeResNet(EmotionNetwork):
     attention (Okabe et al., 2018, arXiv 1803.10963); then dropout and a dense layer. 572,419 parameters on 64 rows and
     six emotions.
 
-    What a clip is answered does not depend on its padding: everything after a clip's end is held at 0, and left out of
-    every mean over time (but not, in training, of those that batch norms take). The end is after the last frame that is
-    not 0 throughout, as normalised features are.
+    A clip's answer does not depend on its padding: everything after its real frames is held at 0, and left out of every
+    mean over time (except, in training, of those that batch norms take).
 
     Args:
         input_shape: ``(1, row, frame)``. The weights depend on the rows alone, so any number of frames can follow.
@@ -38,6 +37,7 @@ class SeResNet(EmotionNetwork):
 
     dimensions = 2
     any_length = True
+    renamed: ClassVar[dict[str, str]] = {"past": "shortcut", "vector": "projection"}
 
     def __init__(
         self,
@@ -58,46 +58,62 @@ class SeResNet(EmotionNetwork):
         ]
         for down in (2, *(stride[0] for stride in strides)):
             rows = -(-rows // down)
-        layers: list[nn.Module] = [Columns(channels[0], blocks, nn.Linear(channels[-1] * rows, width))]
+        layers: list[nn.Module] = [Encoder(channels[0], blocks, nn.Linear(channels[-1] * rows, width))]
         if recurrent:
-            layers.append(BothWays(width, recurrent))
+            layers.append(BiGRU(width, recurrent))
             width = 2 * recurrent
         layers += [AttentiveStatistics(width), nn.BatchNorm1d(2 * width)]
         layers += [nn.Dropout(dropout), nn.Linear(2 * width, num_classes)]
         self.layers = self.build(layers)
 
+    def forward(self, inputs: Tensor, lengths: Tensor | None = None) -> Tensor:
+        """Spectrograms ``(batch, 1, row, frame)`` → logits ``(batch, class)``.
 
-class Columns(nn.Module):
+        Args:
+            inputs: Of any number of frames.
+            lengths: Frames of each clip that are real, ``(batch,)``; None where all are. What follows them is ignored.
+        """
+        encoder, *others = self.layers
+        hidden = encoder(self.as_images(inputs), lengths)  # two of (batch, column, …): vectors, and 1 for real ones
+        for layer in others:
+            hidden = layer(hidden)
+        return hidden
+
+
+class Encoder(nn.Module):
     """Spectrograms → a vector for each column of ``STRIDE`` frames.
 
     Args:
         channels: Of the first convolution.
         blocks: What follows it.
-        vector: From a column's channels and rows to its vector.
+        projection: From a column's channels and rows to its vector.
     """
 
-    def __init__(self, channels: int, blocks: Sequence[nn.Module], vector: nn.Module) -> None:
+    def __init__(self, channels: int, blocks: Sequence[nn.Module], projection: nn.Module) -> None:
         super().__init__()
         self.stem = nn.Conv2d(1, channels, 5, stride=2, padding=2, bias=False)
         self.norm = nn.BatchNorm2d(channels)
         self.blocks = nn.ModuleList(blocks)
-        self.vector = vector
+        self.projection = projection
 
-    def forward(self, pictures: Tensor) -> tuple[Tensor, Tensor]:
+    def forward(self, images: Tensor, lengths: Tensor | None = None) -> tuple[Tensor, Tensor]:
         """``(batch, 1, row, frame)`` → ``(batch, column, width)``, and 1 for real ones ``(batch, column, 1)``."""
+        if lengths is None:
+            lengths = torch.full(images.shape[:1], images.shape[3], device=images.device)
         # To whole columns, so that a clip meets the same zeros whatever follows it.
-        pictures = F.pad(pictures, (0, -pictures.shape[3] % STRIDE))
-        heard = (pictures != 0).any(2).flatten(1).int()
-        real = (heard.flip(1).cumsum(1).flip(1) > 0).to(pictures.dtype)[:, None, None, ::2]
-        hidden = F.relu(self.norm(self.stem(pictures))) * real
+        images = F.pad(images, (0, -images.shape[3] % STRIDE))
+        inside = torch.arange(images.shape[3], device=images.device) < lengths.view(-1, 1, 1, 1)
+        images = torch.where(inside, images, 0)
+        real = inside[:, :, :, ::2].to(images.dtype)  # (batch, 1, 1, frame / 2)
+        hidden = F.relu(self.norm(self.stem(images))) * real  # (batch, channel, row / 2, frame / 2)
         for block in self.blocks:
             hidden, real = block(hidden, real)
-        columns = F.relu(self.vector(hidden.permute(0, 3, 1, 2).flatten(2)))
+        columns = F.relu(self.projection(hidden.permute(0, 3, 1, 2).flatten(2)))  # (batch, column, width)
         return columns, real.flatten(1).unsqueeze(2)
 
 
 class Block(nn.Module):
-    """Two 3×3 convolutions with batch norm, squeeze-and-excitation, and a way past them."""
+    """Two 3×3 convolutions with batch norm, squeeze-and-excitation, beside a shortcut."""
 
     def __init__(self, inputs: int, outputs: int, stride: tuple[int, int]) -> None:
         super().__init__()
@@ -108,21 +124,21 @@ class Block(nn.Module):
         self.second_norm = nn.BatchNorm2d(outputs)
         self.squeeze = nn.Linear(outputs, outputs // 4)
         self.excite = nn.Linear(outputs // 4, outputs)
-        self.past = nn.Sequential(
+        self.shortcut = nn.Sequential(
             nn.AvgPool2d(stride, ceil_mode=True), nn.Conv2d(inputs, outputs, 1, bias=False), nn.BatchNorm2d(outputs)
         )
 
     def forward(self, hidden: Tensor, real: Tensor) -> tuple[Tensor, Tensor]:
         """``(batch, channel, row, frame)`` and 1 for its real frames ``(batch, 1, 1, frame)`` → the same, strided."""
-        after = real[:, :, :, :: self.frame_stride]
-        residual = F.relu(self.first_norm(self.first(hidden))) * after
+        after = real[:, :, :, :: self.frame_stride]  # (batch, 1, 1, frame')
+        residual = F.relu(self.first_norm(self.first(hidden))) * after  # (batch, channel', row', frame')
         residual = self.second_norm(self.second(residual))
-        mean = (residual.mean(2) * after[:, :, 0]).sum(2) / after.sum((2, 3)).clamp_min(1)
-        weight = self.excite(F.relu(self.squeeze(mean))).sigmoid()
-        return F.relu(weight[:, :, None, None] * residual + self.past(hidden)) * after, after
+        mean = (residual.mean(2) * after[:, :, 0]).sum(2) / after.sum((2, 3)).clamp_min(1)  # (batch, channel')
+        weight = self.excite(F.relu(self.squeeze(mean))).sigmoid()  # (batch, channel')
+        return F.relu(weight[:, :, None, None] * residual + self.shortcut(hidden)) * after, after
 
 
-class BothWays(nn.Module):
+class BiGRU(nn.Module):
     """A gated recurrent unit (GRU) forwards over the real columns, and another backwards.
 
     Args:
@@ -146,7 +162,7 @@ class BothWays(nn.Module):
             columns = columns.float()
             after = self.forwards(columns)[0]
             before = self.backwards(_at(columns, turned))[0]
-        return torch.cat([after, _at(before, turned)], 2), real
+        return torch.cat([after, _at(before, turned)], 2), real  # (batch, column, 2 * hidden)
 
 
 def _at(columns: Tensor, places: Tensor) -> Tensor:
@@ -169,10 +185,10 @@ class AttentiveStatistics(nn.Module):
     def forward(self, inputs: tuple[Tensor, Tensor]) -> Tensor:
         """``(batch, column, width)`` and 1 for real columns ``(batch, column, 1)`` → ``(batch, 2 * width)``.
 
-        A clip without a real column, which is silence in clip-wise normalised features, has all its columns weighed.
+        A clip without a real column, of which masks have left nothing, has all its columns weighed.
         """
         columns, real = inputs[0].float(), inputs[1].float()
-        weight = (self.score(columns).float() - 1e4 * (1 - real)).softmax(1)
-        mean = (weight * columns).sum(1)
+        weight = (self.score(columns).float() - 1e4 * (1 - real)).softmax(1)  # (batch, column, 1)
+        mean = (weight * columns).sum(1)  # (batch, width)
         variance = (weight * (columns - mean.unsqueeze(1)).square()).sum(1)
         return torch.cat([mean, variance.clamp_min(1e-5).sqrt()], 1)

@@ -142,8 +142,10 @@ def test_a_frontend_to_fine_tune_gives_waveforms_and_reads_no_weights(tmp_path: 
     frontend = Frontend(config(tmp_path / "gone.pt", fine_tune=True, normalize="none"), 9_000)
     waveforms, lengths = clips(9_000, 5_000)
     inputs = frontend(waveforms, lengths)
-    assert torch.equal(inputs[:, 0], waveforms)
-    assert torch.equal(inputs[:, 1].sum(1).long(), lengths)
+    assert torch.equal(inputs, waveforms)
+    assert torch.equal(frontend.real_frames(lengths), lengths)
+    two_rows = {"mean": torch.zeros(2, 1), "std": torch.ones(2, 1)}  # as in checkpoints of earlier versions
+    frontend.normalizer.load_state_dict(two_rows)
     assert not list(frontend.parameters())
 
 

@@ -320,10 +320,22 @@ def test_label_smoothing_raises_the_training_loss_of_sure_answers_and_leaves_val
 ) -> None:
     network = make("cnn1d", classes=3, label_smoothing=0.3).eval()
     logits = torch.tensor([[4.0, 0.0, 0.0], [0.0, 4.0, 0.0]])
-    monkeypatch.setattr(network, "forward", lambda logits: logits)
+    monkeypatch.setattr(network, "forward", lambda logits, lengths: logits)
     batch = Batch(logits, torch.tensor([0, 1]), torch.arange(2))
     plain = -torch.tensor([4.0, 0.0, 0.0]).log_softmax(0)
     assert network.training_step(batch).item() == pytest.approx((0.7 * plain[0] + 0.3 * plain.mean()).item(), rel=1e-6)
     network.validation_step(batch)
     network.test_step(batch)
     assert network.val_loss.compute() == network.test_loss.compute() == pytest.approx(plain[0].item(), rel=1e-6)
+
+
+def test_the_loss_is_against_soft_targets_where_there_are_any_and_reads_real_frames() -> None:
+    network = make("cnn1d", classes=3, label_smoothing=0.3).eval()
+    inputs, targets, lengths = torch.randn(2, *least_shape("cnn1d")), torch.tensor([0, 1]), torch.tensor([3, 4])
+    soft = torch.tensor([[0.5, 0.5, 0.0], [0.0, 0.0, 1.0]])
+    logits = network(inputs)
+    for given, wanted in ((None, targets), (soft, soft)):
+        batch = Batch(inputs, targets, torch.arange(2), given, lengths)
+        expected = F.cross_entropy(logits, wanted, label_smoothing=0.3)
+        assert torch.equal(network.loss(batch), expected)
+        assert torch.equal(network.loss(batch, logits), expected)

@@ -7,8 +7,10 @@ from torch import Tensor, nn
 
 from ser.callbacks import read_checkpoint
 from ser.config import compose_words
+from ser.ensemble import Ensemble
 from ser.evaluation import read_answers
-from ser.models.seresnet import AttentiveStatistics, BothWays, SeResNet
+from ser.features import FeatureConfig, Frontend
+from ser.models.seresnet import AttentiveStatistics, BiGRU, SeResNet
 from ser.recognizer import Recognizer
 from ser.train import run
 from tests.helpers import DEVICES, struck_down
@@ -42,11 +44,13 @@ def test_the_weights_do_not_depend_on_the_frames() -> None:
 @pytest.mark.parametrize("frames", [1, 7, 8, 9, 63, 100])
 def test_padding_changes_no_answer(frames: int, recurrent: int) -> None:
     network = moved(make(recurrent=recurrent))
-    inputs = torch.randn(3, 1, 64, frames)
+    inputs, lengths = torch.randn(3, 1, 64, frames), torch.full((3,), frames)
     with torch.no_grad():
         alone = network(inputs)
         for padding in (1, 5, 8, 90):
-            torch.testing.assert_close(network(F.pad(inputs, (0, padding))), alone, rtol=1e-4, atol=1e-5)
+            for value in (0.0, -80.0):
+                padded = F.pad(inputs, (0, padding), value=value)
+                torch.testing.assert_close(network(padded, lengths), alone, rtol=1e-4, atol=1e-5)
 
 
 def test_clips_of_several_lengths_in_a_batch_are_answered_as_alone() -> None:
@@ -54,7 +58,7 @@ def test_clips_of_several_lengths_in_a_batch_are_answered_as_alone() -> None:
     lengths = [100, 37, 8, 1]
     inputs = torch.randn(4, 1, 64, 100) * (torch.arange(100) < torch.tensor(lengths).view(-1, 1, 1, 1))
     with torch.no_grad():
-        together = network(inputs)
+        together = network(inputs, torch.tensor(lengths))
         for row, length in enumerate(lengths):
             alone = network(inputs[row : row + 1, :, :, :length])
             torch.testing.assert_close(together[row : row + 1], alone, rtol=1e-4, atol=1e-5)
@@ -92,6 +96,39 @@ def test_a_clip_of_nothing_but_zeros_is_answered() -> None:
         assert moved(make())(torch.zeros(2, 1, 64, 50)).isfinite().all()
 
 
+def test_features_that_are_not_normalised_are_answered_whatever_their_padding() -> None:
+    config = FeatureConfig(n_mels=64, normalize="none")
+    network, samples = moved(make()), 0.1 * torch.randn(2, 16_000)
+    lengths = torch.tensor([9_000, 16_000])
+    samples[0, 9_000:] = 0
+    with torch.no_grad():
+        answers = []
+        for length in (16_000, 40_000):
+            frontend = Frontend(config, length)
+            inputs = frontend(F.pad(samples, (0, length - 16_000)), lengths)
+            answers.append(network(inputs, frontend.real_frames(lengths)))
+            assert inputs[0, 0, :, -1].eq(-80).all(), "padding is not 0"
+    torch.testing.assert_close(*answers, rtol=1e-4, atol=1e-5)
+
+
+def test_weights_of_earlier_versions_are_read_with_an_ensembles_too() -> None:
+    network = make()
+    old = {
+        name.replace(".shortcut.", ".past.").replace(".projection.", ".vector."): value
+        for name, value in network.state_dict().items()
+    }
+    assert sum(name not in network.state_dict() for name in old) == 4 * 6 + 2
+    other = SeResNet((1, 64, 100), 6)
+    other.load_state_dict(old)
+    inputs = torch.randn(2, 1, 64, 50)
+    with torch.no_grad():
+        assert torch.equal(other.eval()(inputs), network(inputs))
+        member = {"network": "SeResNet", "hyper_parameters": dict(network.hparams), "temperature": 1.0}
+        ensemble = Ensemble((1, 64, 100), 6, [member]).eval()
+        ensemble.load_state_dict({f"members.0.{name}": value for name, value in old.items()})
+        torch.testing.assert_close(ensemble(inputs).softmax(1), network(inputs).softmax(1))
+
+
 @pytest.mark.parametrize("rows", [1, 2, 13, 128])
 def test_any_number_of_rows_will_do(rows: int) -> None:
     with torch.no_grad():
@@ -114,7 +151,7 @@ def test_attention_weighs_mean_and_deviation() -> None:
 
 def test_the_recurrent_layer_is_torchs_own_over_the_real_columns() -> None:
     torch.manual_seed(0)
-    ours, oracle = BothWays(4, 3), nn.GRU(4, 3, batch_first=True, bidirectional=True)
+    ours, oracle = BiGRU(4, 3), nn.GRU(4, 3, batch_first=True, bidirectional=True)
     state = dict(ours.forwards.state_dict().items())
     state |= {f"{name}_reverse": value for name, value in ours.backwards.state_dict().items()}
     oracle.load_state_dict(state)
