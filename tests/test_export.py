@@ -32,6 +32,7 @@ RECIPES = [
     ("paper2d", "mel features.normalize=clip features.mel_reference=one"),
     ("paper2d_original", "mel"),
     ("seresnet", "logmel"),
+    ("seresnet", "logmel model.speeds=[0.9,1.0,1.1]"),
 ]
 
 ALONE = """

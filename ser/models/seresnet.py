@@ -7,6 +7,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from ser.errors import UserError
 from ser.models.base import EmotionNetwork
 
 STRIDE = 8
@@ -32,7 +33,12 @@ class SeResNet(EmotionNetwork):
         width: Numbers of a column's vector.
         recurrent: Hidden units of the recurrent layer each way; 0 for none.
         dropout: Probability, 0 to 1.
+        speeds: In use a clip is read at each of these speeds, pitch kept, and the mean of the log-probabilities is the
+            answer; training reads it once, as it is.
         **training: What every network takes, see ``EmotionNetwork``.
+
+    Raises:
+        UserError: A speed is not between 0.5 and 2, or there is none.
     """
 
     dimensions = 2
@@ -47,9 +53,13 @@ class SeResNet(EmotionNetwork):
         width: int = 192,
         recurrent: int = 64,
         dropout: float = 0.4,
+        speeds: Sequence[float] = (1.0,),
         **training: Any,
     ) -> None:
         super().__init__(input_shape, num_classes, **training)
+        if not speeds or not all(0.5 <= speed <= 2 for speed in speeds):
+            raise UserError(f"model.speeds={list(speeds)} must be one or more numbers between 0.5 and 2, such as 1.0")
+        self.speeds = tuple(speeds)
         rows = input_shape[1]
         strides = [(1, 1), (2, 2), (2, 2), (2, 1)]
         blocks = [
@@ -73,11 +83,48 @@ class SeResNet(EmotionNetwork):
             inputs: Of any number of frames.
             lengths: Frames of each clip that are real, ``(batch,)``; None where all are. What follows them is ignored.
         """
+        images = self.as_images(inputs)
+        if self.training or self.speeds == (1.0,):
+            return self._logits(images, lengths)
+        if lengths is None:
+            lengths = torch.full(images.shape[:1], images.shape[3], device=images.device)
+        answers = [self._logits(*at_speed(images, lengths, speed)).log_softmax(1) for speed in self.speeds]
+        return torch.stack(answers).mean(0)
+
+    def _logits(self, images: Tensor, lengths: Tensor | None) -> Tensor:
         encoder, *others = self.layers
-        hidden = encoder(self.as_images(inputs), lengths)  # two of (batch, column, …): vectors, and 1 for real ones
+        hidden = encoder(images, lengths)  # two of (batch, column, …): vectors, and 1 for real ones
         for layer in others:
             hidden = layer(hidden)
         return hidden
+
+
+def at_speed(images: Tensor, lengths: Tensor, speed: float) -> tuple[Tensor, Tensor]:
+    """Play spectrograms faster or slower, pitch kept, with linear interpolation between frames.
+
+    Args:
+        images: ``(batch, 1, row, frame)``.
+        lengths: Frames of each clip that are real, ``(batch,)``.
+        speed: 1 for no change, 2 for half as many frames; rounded to a hundredth.
+
+    Returns:
+        Spectrograms of ``frame / speed`` frames, 0 after each clip's end, and their real frames ``(batch,)``.
+    """
+    percent = round(100 * speed)
+    if percent == 100:
+        return images, lengths
+    frames = (100 * images.shape[3] + percent - 1) // percent
+    # In hundredths of a frame, whole numbers, so that a clip's end falls on the same frame in any batch.
+    places = percent * torch.arange(frames, device=images.device)
+    last = (lengths - 1).clamp_min(0).view(-1, 1)
+    before = torch.minimum(places // 100, last)  # (batch, frame)
+    after = torch.minimum(before + 1, last)
+    share = (places % 100).to(images.dtype) / 100
+    index = [one[:, None, None].expand(-1, 1, images.shape[2], -1) for one in (before, after)]
+    played = torch.lerp(images.gather(3, index[0]), images.gather(3, index[1]), share)
+    lengths = torch.where(lengths > 0, 100 * (lengths - 1) // percent + 1, 0)
+    inside = torch.arange(frames, device=images.device) < lengths.view(-1, 1, 1, 1)
+    return torch.where(inside, played, 0), lengths
 
 
 class Encoder(nn.Module):

@@ -1,5 +1,7 @@
 from pathlib import Path
+from typing import Any
 
+import numpy as np
 import pytest
 import torch
 import torch.nn.functional as F
@@ -8,15 +10,16 @@ from torch import Tensor, nn
 from ser.callbacks import read_checkpoint
 from ser.config import compose_words
 from ser.ensemble import Ensemble
+from ser.errors import UserError
 from ser.evaluation import read_answers
 from ser.features import FeatureConfig, Frontend
-from ser.models.seresnet import AttentiveStatistics, BiGRU, SeResNet
+from ser.models.seresnet import AttentiveStatistics, BiGRU, SeResNet, at_speed
 from ser.recognizer import Recognizer
 from ser.train import run
 from tests.helpers import DEVICES, struck_down
 
 
-def make(rows: int = 64, frames: int = 100, **options: int) -> SeResNet:
+def make(rows: int = 64, frames: int = 100, **options: Any) -> SeResNet:
     torch.manual_seed(0)
     return SeResNet((1, rows, frames), 6, **options).eval()
 
@@ -186,3 +189,45 @@ def test_the_experiment_goes_on_where_it_was_stopped_and_answers_by_the_average_
     recognizer = Recognizer.load(tmp_path / "run/checkpoints/last.ckpt")
     for clip, expected in zip(answers.clips[:4], answers.probabilities[:4], strict=True):
         assert list(recognizer(corpus / clip).values()) == pytest.approx(expected, abs=1e-4)
+
+
+@pytest.mark.parametrize("speed", [0.7, 0.9, 1.0, 1.15, 2.0])
+def test_a_clip_is_played_at_another_speed_as_numpy_interpolates_it(speed: float) -> None:
+    lengths = torch.tensor([60, 37, 8, 1, 0])
+    images = torch.randn(5, 1, 3, 60) * (torch.arange(60) < lengths.view(-1, 1, 1, 1))
+    played, real = at_speed(images, lengths, speed)
+    for clip, length in enumerate(lengths.tolist()):
+        own = int(real[clip])
+        assert own == (int((length - 1) / speed + 1e-9) + 1 if length else 0)
+        assert not played[clip, :, :, own:].any()
+        for row in range(3):
+            expected = np.interp(np.arange(own) * speed, np.arange(60), images[clip, 0, row].numpy())
+            np.testing.assert_allclose(played[clip, 0, row, :own].numpy(), expected, rtol=1e-4, atol=1e-5)
+
+
+def test_several_speeds_answer_with_the_mean_of_their_log_probabilities_whatever_the_padding() -> None:
+    network = moved(make(speeds=[0.9, 1.0, 1.1]))
+    lengths = torch.tensor([60, 37, 9, 1])
+    inputs = torch.randn(4, 1, 64, 60) * (torch.arange(60) < lengths.view(-1, 1, 1, 1))
+    with torch.no_grad():
+        answers = network(inputs, lengths)
+        padded = network(F.pad(inputs, (0, 41)), lengths)
+        network.speeds = (1.0,)
+        each = [network(*at_speed(inputs, lengths, speed)).log_softmax(1) for speed in (0.9, 1.0, 1.1)]
+    torch.testing.assert_close(answers, torch.stack(each).mean(0))
+    torch.testing.assert_close(padded, answers, rtol=1e-4, atol=1e-5)
+
+
+def test_training_reads_a_clip_once_and_as_it_is() -> None:
+    inputs, lengths = torch.randn(4, 1, 64, 60), torch.tensor([60, 37, 9, 1])
+    found = []
+    for speeds in ([1.0], [0.9, 1.1]):
+        network = make(speeds=speeds, dropout=0.0).train()
+        found.append(network(inputs, lengths))
+    assert found[0].equal(found[1])
+
+
+@pytest.mark.parametrize("speeds", [[], [0.0], [1.0, float("nan")], [3.0]])
+def test_speeds_that_cannot_be_played_are_refused(speeds: list[float]) -> None:
+    with pytest.raises(UserError, match=r"model\.speeds=.*between 0\.5 and 2"):
+        make(speeds=speeds)
