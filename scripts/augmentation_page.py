@@ -103,7 +103,7 @@ def read(path: Path, samples: int | None = None) -> Sounds:
     Raises:
         AudioError: It can't be used.
     """
-    bank = WaveformBank([read_audio(path, RATE).samples[: PLAYED_SECONDS * RATE]])
+    bank = WaveformBank.of([read_audio(path, RATE).samples[: PLAYED_SECONDS * RATE]])
     return bank.gather(torch.tensor([0]), samples or int(bank.lengths[0]))
 
 

@@ -28,6 +28,7 @@ from torch import Tensor
 from ser.audio import Recording
 from ser.augment import Augment, SpecAugment, WaveAugment
 from ser.augment.waveform import ORDER
+from ser.bank import WaveformBank
 from ser.cli import suit_terminal
 from ser.config import compose_words, network_settings
 from ser.corpora import Clip
@@ -235,14 +236,13 @@ def training_step(words: list[str], device: torch.device) -> Work:
     """One step on one batch: features, augmentation, network, gradients, optimizer."""
     cfg = compose_words(words)
     waveforms, lengths = clips()
-    recordings = {
-        f"{i:03}": Recording(row[:size].numpy())
-        for i, (row, size) in enumerate(zip(waveforms, lengths.tolist(), strict=True))
-    }
+    sounds = [row[:size].numpy() for row, size in zip(waveforms, lengths.tolist(), strict=True)]
+    recordings = {f"{i:03}": Recording(sound) for i, sound in enumerate(sounds)}
     listed = [Clip(name, Path(name), LABELS[i % len(LABELS)]) for i, name in enumerate(recordings)]
     data = EmotionDataModule(
         Split(listed, listed[:6], listed[:6]), FeatureConfig(**cfg["features"]), Augment(RATE, **cfg["augment"]),
-        batch_size=BATCH, device=device, keep_features=cfg["datamodule"]["keep_features"], recordings=recordings,
+        batch_size=BATCH, device=device, keep_features=cfg["datamodule"]["keep_features"],
+        recordings=WaveformBank.of(sounds, recordings),
     )  # fmt: skip
     data.setup()
     network = NETWORKS[cfg["model"]["name"]](data.input_shape, len(LABELS), **network_settings(cfg))

@@ -25,6 +25,7 @@ from torch.profiler import ProfilerActivity, profile
 
 from ser.audio import Recording
 from ser.augment import Augment
+from ser.bank import WaveformBank
 from ser.callbacks import EpochSeed
 from ser.cli import suit_terminal
 from ser.config import compose_words, network_settings
@@ -84,14 +85,13 @@ def seconds_of(work: Callable[[], object], device: torch.device) -> float:
     return time.perf_counter() - start
 
 
-def noise(clips: int) -> dict[str, Recording]:
-    """Recordings by name, of the lengths that CREMA-D's clips have."""
+def noise(clips: int) -> WaveformBank:
+    """Recordings, of the lengths that CREMA-D's clips have."""
     rng = np.random.default_rng(0)
     seconds = rng.normal(2.54, 0.5, clips).clip(1.3, LONGEST / RATE)
     lengths = [LONGEST, *(seconds[1:] * RATE).astype(int)]
-    return {
-        f"{i:06}": Recording(rng.integers(-3000, 3000, n, np.int16), seconds=n / RATE) for i, n in enumerate(lengths)
-    }
+    sounds = [rng.integers(-3000, 3000, n, np.int16) for n in lengths]
+    return WaveformBank.of(sounds, {f"{i:06}": Recording(sound) for i, sound in enumerate(sounds)})
 
 
 def features(clips: int, device: torch.device, rounds: int) -> Iterator[Speed]:
@@ -115,7 +115,7 @@ def features(clips: int, device: torch.device, rounds: int) -> Iterator[Speed]:
 def training(clips: int, device: torch.device, rounds: int) -> Iterator[Speed]:
     """Epochs of each recipe, and of a bare loop over the same batches."""
     recordings = noise(clips)
-    listed = [Clip(name, Path(name), LABELS[i % len(LABELS)]) for i, name in enumerate(recordings)]
+    listed = [Clip(name, Path(name), LABELS[i % len(LABELS)]) for i, name in enumerate(recordings.found)]
     held = max(len(LABELS), clips // 20)
     split = Split(listed[2 * held :], listed[:held], listed[held : 2 * held])
     for model, words in RECIPES.items():
@@ -203,7 +203,7 @@ def idle(clips: int, device: torch.device) -> str:
     Time in which several kernels ran at once counts once.
     """
     recordings = noise(clips)
-    listed = [Clip(name, Path(name), LABELS[i % len(LABELS)]) for i, name in enumerate(recordings)]
+    listed = [Clip(name, Path(name), LABELS[i % len(LABELS)]) for i, name in enumerate(recordings.found)]
     split = Split(listed[12:], listed[:6], listed[6:12])
     data = EmotionDataModule(split, FeatureConfig(), device=device, keep_features=False, recordings=recordings)
     data.setup()

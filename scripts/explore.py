@@ -66,7 +66,7 @@ def explore(cfg: dict[str, Any], out: Path, emotion: str | None = None, place: i
     with telling(tell_corpus):
         read = read_corpora(cfg["dataset"])
     clips, left_out = Labels(**cfg["labels"]).apply(read)
-    recordings = decode_clips(clips, cfg["features"]["sample_rate"])
+    recordings = decode_clips(clips, cfg["features"]["sample_rate"]).found
     found = survey(clips, recordings)
     out.mkdir(parents=True, exist_ok=True)
     tell(found, left_out)
@@ -149,7 +149,7 @@ def draw(found: Survey, cfg: dict[str, Any], out: Path) -> None:
     counts_figure({emotion: count for emotion, (count, _) in found.classes().items()}).savefig(out / "labels.png")
     lengths_figure(found.seconds).savefig(out / "lengths.png")
     first = {clip.emotion: recording for clip, recording in reversed(found.usable) if not recording.silent}
-    bank = WaveformBank([first[emotion].samples for emotion in sorted(first)])
+    bank = WaveformBank.of([first[emotion].samples for emotion in sorted(first)])
     sounds = {
         emotion: bank.gather(torch.tensor([i]), int(bank.lengths[i]))[0] for i, emotion in enumerate(sorted(first))
     }

@@ -129,7 +129,7 @@ def run(name: str, cfg: dict[str, Any], folder: Path, command: list[str]) -> dic
     clips, left_out = Labels(**cfg["labels"]).apply(read)
     cache = cfg["datamodule"]["cache"]
     keep = None if cache is None else Path(cache).expanduser()
-    outcomes = decode_clips(clips, SAMPLE_RATE, keep)
+    outcomes = decode_clips(clips, SAMPLE_RATE, keep).found
     skipped = reasons(outcomes)
     refuse_skipped(list(skipped.values()), cfg["dataset"]["strict"])
     refuse_lost(clips, skipped)

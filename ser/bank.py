@@ -6,10 +6,10 @@ import warnings
 from collections import deque
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
-from dataclasses import replace
+from dataclasses import dataclass, field, replace
 from functools import partial
 from pathlib import Path
-from typing import Any, BinaryIO
+from typing import Any, BinaryIO, Self
 
 import numpy as np
 import torch
@@ -33,30 +33,37 @@ class BankError(UserError):
     """Waveforms that memory does not hold; the message gives the remedy."""
 
 
+@dataclass
 class WaveformBank:
     """Clips of any lengths end to end, with no padding kept.
-
-    Waveforms that are slices of one array, as those of ``decode_clips`` are, stay where they are; others are copied.
 
     Attributes:
         samples: ``(total time,)``, int16 where every clip is exact in it, else float32 with full scale at ±1.
         starts: Where each clip begins, ``(clips,)`` int64.
         lengths: Samples of each clip, ``(clips,)`` int64.
+        found: What decoding found, by clip's name: a recording, whose samples are a slice of ``samples``, or why the
+            clip can't be used. The bank's clips are the recordings, in this order. Empty for waveforms without names.
     """
 
-    def __init__(self, waveforms: Sequence[np.ndarray]) -> None:
-        lengths = np.array([len(waveform) for waveform in waveforms], np.int64)
-        samples = _shared(waveforms)
-        if samples is not None:
-            starts = np.array([_address(waveform) for waveform in waveforms]) - _address(samples)
-            starts //= samples.itemsize
-        else:
-            packer = Packer(_in_memory)
-            starts = np.array([packer.add(waveform) for waveform in waveforms], np.int64)
-            samples = packer.samples()
-        self.samples = as_tensor(samples)
-        self.starts = torch.from_numpy(starts)
-        self.lengths = torch.from_numpy(lengths)
+    samples: Tensor
+    starts: Tensor
+    lengths: Tensor
+    found: Mapping[str, Recording | AudioError] = field(default_factory=dict)
+
+    @classmethod
+    def of(cls, waveforms: Sequence[np.ndarray], found: Mapping[str, Recording | AudioError] | None = None) -> Self:
+        """Copy ``waveforms`` into a bank; ``found`` tells the names of those that have any."""
+        packer = Packer(_in_memory)
+        starts = torch.tensor([packer.add(waveform) for waveform in waveforms], dtype=torch.int64)
+        lengths = torch.tensor([len(waveform) for waveform in waveforms], dtype=torch.int64)
+        return cls(as_tensor(packer.samples()), starts, lengths, found or {})
+
+    def take(self, names: Sequence[str]) -> "WaveformBank":
+        """A bank of the clips of some names, in their order, over the same samples; it has nothing in ``found``."""
+        usable = [name for name, found in self.found.items() if isinstance(found, Recording)]
+        row = {name: i for i, name in enumerate(usable)}
+        rows = torch.tensor([row[name] for name in names], dtype=torch.int64)
+        return WaveformBank(self.samples, self.starts[rows], self.lengths[rows])
 
     def __len__(self) -> int:
         return len(self.lengths)
@@ -94,19 +101,6 @@ def as_tensor(array: np.ndarray) -> Tensor:
     with warnings.catch_warnings():
         warnings.filterwarnings("ignore", "The given NumPy array is not writable")
         return torch.from_numpy(array)
-
-
-def _shared(waveforms: Sequence[np.ndarray]) -> np.ndarray | None:
-    """The array that all of ``waveforms`` are slices of, if they are."""
-    whole = waveforms[0].base if len(waveforms) else None
-    if not isinstance(whole, np.ndarray) or whole.ndim != 1 or not whole.flags.c_contiguous:
-        return None
-    alike = all(w.base is whole and w.dtype == whole.dtype and w.flags.c_contiguous for w in waveforms)
-    return whole if alike else None
-
-
-def _address(array: np.ndarray) -> int:
-    return int(array.__array_interface__["data"][0])
 
 
 class Packer:
@@ -213,8 +207,8 @@ def _in_memory(dtype: str) -> io.BytesIO:  # noqa: ARG001
 
 def decode_clips(
     clips: Sequence[Clip], sample_rate: int, cache: Path | None = None, mapped: bool = False
-) -> dict[str, Recording | AudioError]:
-    """Read the files of clips, at most ``DECODED_AT_ONCE`` apart from the one array that holds all their samples.
+) -> WaveformBank:
+    """Read the files of clips into a bank on the host, at most ``DECODED_AT_ONCE`` of them beside it.
 
     Args:
         clips: With names of their own.
@@ -223,7 +217,7 @@ def decode_clips(
         mapped: Leave them there, for the system to read as they are wanted, rather than bring them into memory.
 
     Returns:
-        By clip's name its recording, whose samples are a slice of that array, or why it can't be used.
+        The clips that can be used, and in ``found`` all of them.
 
     Raises:
         CacheError: The cache can't be written to, or an entry is damaged.
@@ -248,9 +242,7 @@ def refuse_skipped(reasons: Sequence[str], strict: bool) -> None:
         raise UserError(f"{len(reasons)} clips can't be used, and dataset.strict=true:", *reasons)
 
 
-def _decode_clips(
-    clips: Sequence[Clip], sample_rate: int, cache: Path | None, mapped: bool
-) -> dict[str, Recording | AudioError]:
+def _decode_clips(clips: Sequence[Clip], sample_rate: int, cache: Path | None, mapped: bool) -> WaveformBank:
     paths = [clip.path for clip in clips]
     if cache is None:
         digests: Sequence[str | None] = [None] * len(clips)
@@ -268,6 +260,7 @@ def _decode_clips(
         entry = cached(cache, "waveforms", depends_on, partial(_write, paths=paths, sample_rate=sample_rate), mapped)
         packed, samples = _read(entry, mapped)
     outcomes: dict[str, Recording | AudioError] = {}
+    rows: list[tuple[int, int]] = []
     for i, (clip, found) in enumerate(zip(clips, packed, strict=True)):
         if isinstance(found, AudioError):
             outcomes[clip.name] = found
@@ -278,7 +271,12 @@ def _decode_clips(
             start, length, about = found
             about = {**about, "remarks": tuple(about["remarks"]), "content": digests[i]}
             outcomes[clip.name] = Recording(samples[start : start + length], **about)
-    return outcomes
+            rows.append((start, length))
+    usable = [found.samples for found in outcomes.values() if isinstance(found, Recording)]
+    if len(rows) < len(usable):  # one that can be read by now is beside the others
+        return WaveformBank.of(usable, outcomes)
+    starts, lengths = torch.tensor(rows, dtype=torch.int64).view(-1, 2).unbind(1)
+    return WaveformBank(as_tensor(samples), starts, lengths, outcomes)
 
 
 Packed = tuple[int, int, dict[str, Any]]

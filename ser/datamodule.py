@@ -1,7 +1,7 @@
 """Clips → batches of network input, on the device that trains."""
 
 import warnings
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Collection, Sequence
 from copy import copy
 from dataclasses import replace
 from pathlib import Path
@@ -70,8 +70,8 @@ class EmotionDataModule(LightningDataModule):
             statistics of all training clips, so that the network can also read clips of unknown voices.
         target: What training clips are trained towards: their ``emotion``, or the shares of the raters' ``votes``.
             Scores are always about the emotion.
-        recordings: Clip's name → what ``decode_clips`` gave at the features' rate, with the same cache; None to decode
-            in ``setup``, which also lets go of them.
+        recordings: What ``decode_clips`` gave at the features' rate, with the same cache; None to decode in ``setup``.
+            It lets go of what is not its own.
         cache: A folder where decoded waveforms and kept features stay from run to run, ``ser.cache``; None for none.
         keep_features: Compute features that don't change from epoch to epoch once, and keep them.
         strict: Make a clip that can't be used an error, rather than leave it out and list it.
@@ -106,7 +106,7 @@ class EmotionDataModule(LightningDataModule):
         voice_dropout: float = 0.0,
         voice: str = "speaker",
         target: str = "emotion",
-        recordings: Mapping[str, Recording | AudioError] | None = None,
+        recordings: WaveformBank | None = None,
     ) -> None:
         super().__init__()
         if bank not in BANKS:
@@ -167,21 +167,20 @@ class EmotionDataModule(LightningDataModule):
 
     def _set_up(self) -> None:
         self.augment.wave.read()
-        recordings = self._decode()
+        contents = self._decode()
         self.labels = sorted({clip.emotion for clip in self.clips})
         lost = set(self.labels) - {self.clips[i].emotion for i in self._positions["train"]}
         if lost:
             raise DataError(f"no training clip shows {', '.join(sorted(lost))}: record more, or drop these clips")
         self.targets = torch.tensor([self.labels.index(clip.emotion) for clip in self.clips], device=self.device)
         self._soft = self._votes() if self.target == "votes" else None
-        self.bank = WaveformBank([recording.samples for recording in recordings]).to(self.home)
         self.frontend = Frontend(self.config, self._length()).to(self.device)
         self.config = self.frontend.config
         training = self._indices(self._positions["train"])
         self._random_crop = int(self.bank.lengths[training].max()) > self.frontend.length
         self._features: Tensor | None = None
         if self.keep_features and not self.config.fine_tune:
-            self._features = self._keep(recordings)
+            self._features = self._keep(contents)
         if self.config.normalize in ("standard", "speaker"):
             self.frontend.normalizer.fit(self._extract(part) for part in training.split(CHUNK))
             self.fitted_on = self.side("train")
@@ -365,18 +364,17 @@ class EmotionDataModule(LightningDataModule):
             if not torch.allclose(value, here["normalizer"][name], rtol=1e-4):
                 raise DataError("the checkpoint's features were normalised on other training clips than this run's")
 
-    def _decode(self) -> list[Recording]:
+    def _decode(self) -> list[str | None]:
+        """Fill the bank; returns the digest of each clip's file, where a cache is in use."""
         self.skipped.clear()
         ordered: Sequence[tuple[str, Clip]] = [(side, clip) for side in SIDES for clip in getattr(self.split, side)]
-        if self._recordings is None:
+        decoded, self._recordings = self._recordings, None
+        if decoded is None:
             decoded = decode_clips([clip for _, clip in ordered], self.config.sample_rate, self.cache, self.mapped)
-            outcomes = list(decoded.values())
-        else:
-            outcomes = [self._recordings[clip.name] for _, clip in ordered]
-            self._recordings = None
         recordings: list[Recording] = []
         positions: dict[str, list[int]] = {side: [] for side in SIDES}
-        for (side, clip), outcome in zip(ordered, outcomes, strict=True):
+        for side, clip in ordered:
+            outcome = decoded.found[clip.name]
             if isinstance(outcome, AudioError):
                 self.skipped.append((clip, str(outcome)))
                 continue
@@ -399,7 +397,8 @@ class EmotionDataModule(LightningDataModule):
             if odd:
                 warnings.warn(f"{kind}: {len(odd)} clips, which are kept, such as {visible(odd[0])}", stacklevel=2)
         self._positions = positions
-        return recordings
+        self.bank = decoded.take([clip.name for clip in self.clips]).to(self.home)
+        return [recording.content for recording in recordings]
 
     def _place(self) -> tuple[int, int]:
         """Which process this is, and of how many."""
@@ -454,7 +453,7 @@ class EmotionDataModule(LightningDataModule):
         waveforms, lengths = self.waveforms(clips, training)
         return self.frontend.extract(waveforms, lengths), self.frontend.real_frames(lengths)
 
-    def _keep(self, recordings: Sequence[Recording]) -> Tensor:
+    def _keep(self, contents: Sequence[str | None]) -> Tensor:
         """Unscaled features of all clips, cropped about their middle; ``(clip, row, frame)``, where the bank is.
 
         They are in the order of the clips' names, so that all folds of a corpus share a cache's entry.
@@ -468,7 +467,7 @@ class EmotionDataModule(LightningDataModule):
             for part, into in zip(parts, features.split(CHUNK), strict=True):
                 into.copy_(part)
             return features
-        if any(recording.content is None for recording in recordings):
+        if None in contents:
             raise DataError(
                 "recordings= were decoded without the cache, which can't tell them from others: decode_clips"
             )
@@ -478,7 +477,7 @@ class EmotionDataModule(LightningDataModule):
             "length": self.frontend.length,
             "device": self.device.type,
             "clips": len(order),
-            "contents": digest_of([recordings[i].content for i in order]),
+            "contents": digest_of([contents[i] for i in order]),
             "code": code("audio.py", "bank.py", "features"),
         }
 

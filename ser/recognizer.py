@@ -306,7 +306,7 @@ class Recognizer:
 
         Both are on the network's device. Of longer recordings the middle is taken.
         """
-        bank = WaveformBank([recording.samples for recording in recordings])
+        bank = WaveformBank.of([recording.samples for recording in recordings])
         waveforms, lengths = bank.gather(torch.arange(len(bank)), self.frontend.length)
         with torch.inference_mode():
             lengths = lengths.to(self.network.device)

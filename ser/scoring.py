@@ -68,14 +68,14 @@ def trial_of(cfg: dict[str, Any], side: str, recognizers: Sequence[Recognizer]) 
     clips, dropped = Labels(**cfg["labels"]).apply(read)
     labels = _shared(clips, recognizers)
     first, *others = dict.fromkeys(recognizer.sample_rate for recognizer in recognizers)
-    decoded = {first: decode_clips(clips, first)}
+    decoded = {first: decode_clips(clips, first).found}
     if any(isinstance(found, Recording) for found in decoded[first].values()):
         refuse_lost([clip for clip in clips if clip.emotion in labels], reasons(decoded[first]))
     split = Split([], [], clips)
     if side != "all":
         split = split_clips(clips, fingerprints=fingerprints(decoded[first]), **cfg["split"])
         clips = getattr(split, side)
-    decoded |= {rate: decode_clips(clips, rate) for rate in others}
+    decoded |= {rate: decode_clips(clips, rate).found for rate in others}
     skipped = {
         name: str(found)
         for recordings in decoded.values()

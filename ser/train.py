@@ -288,9 +288,9 @@ def load_data(cfg: dict[str, Any], device: torch.device) -> tuple[EmotionDataMod
     cache, mapped = cfg["datamodule"]["cache"], cfg["datamodule"]["bank"] == "mmap"
     folder = None if cache is None else Path(cache).expanduser()
     recordings = decode_clips(clips, cfg["features"]["sample_rate"], folder, mapped)
-    refuse_lost(clips, reasons(recordings))
+    refuse_lost(clips, reasons(recordings.found))
     data = EmotionDataModule(
-        split_clips(clips, fingerprints=fingerprints(recordings), **cfg["split"]),
+        split_clips(clips, fingerprints=fingerprints(recordings.found), **cfg["split"]),
         FeatureConfig(**cfg["features"]),
         Augment(cfg["features"]["sample_rate"], **cfg["augment"]),
         strict=dataset["strict"],
@@ -301,7 +301,6 @@ def load_data(cfg: dict[str, Any], device: torch.device) -> tuple[EmotionDataMod
         recordings=recordings,
         **cfg["datamodule"],
     )
-    del recordings  # the data module lets go of them once they are in its bank
     with telling(tell_corpus):  # of folders of noise and rooms
         data.setup()
     return data, left_out

@@ -35,7 +35,7 @@ def padded(waveform: NDArray, length: int) -> NDArray[np.float32]:
 
 def test_16_bit_clips_stay_16_bit() -> None:
     waveforms = [noise(5), noise(3), noise(9)]
-    bank = WaveformBank(waveforms)
+    bank = WaveformBank.of(waveforms)
     assert bank.samples.dtype == torch.int16
     np.testing.assert_array_equal(bank.samples.numpy(), np.concatenate(waveforms))
     assert bank.starts.tolist() == [0, 5, 8]
@@ -46,7 +46,7 @@ def test_16_bit_clips_stay_16_bit() -> None:
 @pytest.mark.parametrize("place", [0, 1, 2])
 def test_one_float_clip_makes_the_bank_float32_exactly(place: int) -> None:
     waveforms = [noise(50, np.float32 if i == place else np.int16, i) for i in range(3)]
-    bank = WaveformBank(waveforms)
+    bank = WaveformBank.of(waveforms)
     assert bank.samples.dtype == torch.float32
     for i, waveform in enumerate(waveforms):
         kept = bank.samples[50 * i : 50 * i + 50].numpy()
@@ -56,14 +56,14 @@ def test_one_float_clip_makes_the_bank_float32_exactly(place: int) -> None:
 
 def test_a_clip_sounds_the_same_in_a_mixed_bank() -> None:
     clip = np.array([-32768, -1, 0, 1, 32767], np.int16)
-    alone, _ = WaveformBank([clip]).gather(torch.tensor([0]), 7)
-    mixed, _ = WaveformBank([noise(4, np.float32), clip]).gather(torch.tensor([1]), 7)
+    alone, _ = WaveformBank.of([clip]).gather(torch.tensor([0]), 7)
+    mixed, _ = WaveformBank.of([noise(4, np.float32), clip]).gather(torch.tensor([1]), 7)
     assert torch.equal(alone, mixed)
     assert alone[0].tolist() == [-1, -1 / 32768, 0, 1 / 32768, 32767 / 32768, 0, 0]
 
 
 def test_short_clips_are_padded_with_zeros_at_their_end() -> None:
-    waveforms, lengths = WaveformBank([noise(3), noise(5), noise(4)]).gather(torch.tensor([2, 0, 1, 0]), 6)
+    waveforms, lengths = WaveformBank.of([noise(3), noise(5), noise(4)]).gather(torch.tensor([2, 0, 1, 0]), 6)
     assert lengths.tolist() == [4, 3, 5, 3]
     assert waveforms.dtype == torch.float32
     for row, real in zip(waveforms, lengths.tolist(), strict=True):
@@ -75,7 +75,7 @@ def test_short_clips_are_padded_with_zeros_at_their_end() -> None:
 def test_the_padding_of_the_last_clip_reads_nothing_beyond_the_end(dtype: type) -> None:
     last = noise(2, dtype, 1)
     last[:] = 1
-    waveforms, lengths = WaveformBank([noise(3, dtype), last]).gather(torch.tensor([1]), 1000)
+    waveforms, lengths = WaveformBank.of([noise(3, dtype), last]).gather(torch.tensor([1]), 1000)
     assert lengths.tolist() == [2]
     assert waveforms.shape == (1, 1000)
     np.testing.assert_array_equal(waveforms[0].numpy(), padded(last, 1000))
@@ -84,14 +84,14 @@ def test_the_padding_of_the_last_clip_reads_nothing_beyond_the_end(dtype: type) 
 @pytest.mark.parametrize(("samples", "length", "first"), [(10, 4, 3), (11, 4, 3), (9, 8, 0), (8, 8, 0), (100, 1, 49)])
 def test_a_longer_clip_is_cropped_about_its_middle(samples: int, length: int, first: int) -> None:
     ramp = np.arange(samples, dtype=np.float32) / 128
-    waveforms, lengths = WaveformBank([noise(6, np.float32), ramp]).gather(torch.tensor([1]), length)
+    waveforms, lengths = WaveformBank.of([noise(6, np.float32), ramp]).gather(torch.tensor([1]), length)
     assert lengths.tolist() == [length]
     assert (waveforms[0] * 128).tolist() == list(range(first, first + length))
 
 
 def test_a_random_crop_starts_everywhere_and_never_leaves_the_clip() -> None:
     ramp = np.arange(10, dtype=np.float32) / 16
-    bank = WaveformBank([-np.ones(20, np.float32), ramp, -np.ones(20, np.float32)])
+    bank = WaveformBank.of([-np.ones(20, np.float32), ramp, -np.ones(20, np.float32)])
     torch.manual_seed(0)
     waveforms, lengths = bank.gather(torch.ones(500, dtype=torch.int64), 7, random_crop=True)
     starts = (waveforms[:, 0] * 16).long()
@@ -102,7 +102,7 @@ def test_a_random_crop_starts_everywhere_and_never_leaves_the_clip() -> None:
 
 
 def test_a_random_crop_follows_torchs_seed() -> None:
-    bank = WaveformBank([noise(1000)])
+    bank = WaveformBank.of([noise(1000)])
     clips = torch.zeros(8, dtype=torch.int64)
     torch.manual_seed(3)
     first, _ = bank.gather(clips, 10, random_crop=True)
@@ -114,7 +114,7 @@ def test_a_random_crop_follows_torchs_seed() -> None:
 
 
 def test_a_random_crop_leaves_clips_that_fit_alone() -> None:
-    bank = WaveformBank([noise(3), noise(10), noise(7)])
+    bank = WaveformBank.of([noise(3), noise(10), noise(7)])
     clips = torch.tensor([0, 1, 2])
     cropped, lengths = bank.gather(clips, 10, random_crop=True)
     still, same = bank.gather(clips, 10)
@@ -133,7 +133,7 @@ def test_gather_equals_a_plain_loop(lengths: list[int], floats: list[bool], leng
     kinds = [np.float32 if one else np.int16 for one in floats]
     originals = [noise(n, kinds[i], i) for i, n in enumerate(lengths)]
     clips = [pick % len(lengths) for pick in picks]
-    waveforms, real = WaveformBank(originals).gather(torch.tensor(clips), length)
+    waveforms, real = WaveformBank.of(originals).gather(torch.tensor(clips), length)
     np.testing.assert_array_equal(waveforms.numpy(), np.stack([padded(originals[i], length) for i in clips]))
     assert real.tolist() == [min(lengths[i], length) for i in clips]
 
@@ -143,7 +143,7 @@ def test_gather_equals_a_plain_loop(lengths: list[int], floats: list[bool], leng
 def test_every_random_crop_is_a_piece_of_its_clip(lengths: list[int], length: int, seed: int) -> None:
     originals = [noise(n, np.float32, i) for i, n in enumerate(lengths)]
     torch.manual_seed(seed)
-    waveforms, _ = WaveformBank(originals).gather(torch.arange(len(lengths)), length, random_crop=True)
+    waveforms, _ = WaveformBank.of(originals).gather(torch.arange(len(lengths)), length, random_crop=True)
     for row, original in zip(waveforms.numpy(), originals, strict=True):
         spare = max(len(original) - length, 0)
         pieces = [padded(original[start : start + length], length) for start in range(spare + 1)]
@@ -151,7 +151,7 @@ def test_every_random_crop_is_a_piece_of_its_clip(lengths: list[int], length: in
 
 
 def test_to_moves_in_place_and_says_where_it_is() -> None:
-    bank = WaveformBank([noise(3)])
+    bank = WaveformBank.of([noise(3)])
     assert bank.to(torch.device("cpu")) is bank
     assert bank.device == torch.device("cpu")
     assert bank.to(torch.device("meta")).device.type == "meta"
@@ -226,7 +226,7 @@ def test_real_clips_gather_to_what_their_files_hold(real_clips: list[Clip]) -> N
     outcomes = decode([clip.path for clip in real_clips[::40]], 16_000)
     originals = [outcome.samples for outcome in outcomes if isinstance(outcome, Recording)]
     assert len(originals) == len(outcomes)
-    bank = WaveformBank(originals)
+    bank = WaveformBank.of(originals)
     assert bank.samples.dtype == torch.int16
     waveforms, lengths = bank.gather(torch.arange(len(bank)), 80_080)
     for row, real, original in zip(waveforms.numpy(), lengths.tolist(), originals, strict=True):

@@ -235,9 +235,9 @@ def clips(write_wav: Write, tmp_path: Path) -> list[Clip]:
     return [Clip(str(i), path, emotions[i % 2]) for i, path in enumerate(paths)]
 
 
-def alike(one: dict[str, Recording | AudioError], other: dict[str, Recording | AudioError]) -> None:
-    assert list(one) == list(other)
-    for found, expected in zip(one.values(), other.values(), strict=True):
+def alike(one: WaveformBank, other: WaveformBank) -> None:
+    assert list(one.found) == list(other.found)
+    for found, expected in zip(one.found.values(), other.found.values(), strict=True):
         assert type(found) is type(expected)
         if isinstance(found, Recording) and isinstance(expected, Recording):
             np.testing.assert_array_equal(found.samples, expected.samples)
@@ -245,6 +245,11 @@ def alike(one: dict[str, Recording | AudioError], other: dict[str, Recording | A
             assert without[0] == without[1]
         else:
             assert str(found) == str(expected)
+    for found in (one, other):
+        recordings = [recording.samples for recording in found.found.values() if isinstance(recording, Recording)]
+        assert found.lengths.tolist() == [len(samples) for samples in recordings]
+        for samples, start in zip(recordings, found.starts.tolist(), strict=True):
+            np.testing.assert_array_equal(found.samples[start : start + len(samples)].numpy(), samples)
 
 
 @pytest.mark.parametrize("mapped", [False, True])
@@ -266,11 +271,11 @@ def test_clips_from_a_cache_are_those_that_are_decoded(
     again = decode_clips(some, RATE, tmp_path / "cache", mapped)
     for found in (first, again):
         alike(found, expected)
-        recordings = [recording for recording in found.values() if isinstance(recording, Recording)]
-        bank = WaveformBank([recording.samples for recording in recordings])
-        assert bank.samples.dtype == (torch.float32 if floats else torch.int16)
-        assert bank.samples.data_ptr() == recordings[0].samples.__array_interface__["data"][0], "not copied"
-    assert isinstance(again["9"], AudioError)
+        recordings = [recording for recording in found.found.values() if isinstance(recording, Recording)]
+        assert found.samples.dtype == (torch.float32 if floats else torch.int16)
+        assert found.samples.data_ptr() == recordings[0].samples.__array_interface__["data"][0], "not copied"
+        assert found.take(["3", "0"]).samples is found.samples
+    assert isinstance(again.found["9"], AudioError)
 
 
 def test_a_clip_that_changes_is_decoded_anew(clips: list[Clip], tmp_path: Path, write_wav: Write) -> None:
@@ -285,7 +290,7 @@ def test_a_clip_that_changes_is_decoded_anew(clips: list[Clip], tmp_path: Path, 
 
 def test_a_clip_that_could_not_be_read_is_tried_again(clips: list[Clip], tmp_path: Path, write_wav: Write) -> None:
     broken = decode_clips(clips, RATE, tmp_path / "cache")
-    assert "9.wav: can't be read" in str(broken["9"])
+    assert "9.wav: can't be read" in str(broken.found["9"])
     write_wav("9.wav", 0.4, seed=9)
     alike(decode_clips(clips, RATE, tmp_path / "cache"), decode_clips(clips, RATE))
 
@@ -297,7 +302,7 @@ def test_pipes_and_devices_are_left_out_with_the_reason(
     os.mkfifo(tmp_path / "pipe.wav")
     odd = [Clip("pipe", tmp_path / "pipe.wav", "sad"), Clip("zero", Path("/dev/zero"), "sad")]
     for _ in range(2):
-        found = decode_clips([*clips[:2], *odd], RATE, cache and tmp_path / cache)
+        found = decode_clips([*clips[:2], *odd], RATE, cache and tmp_path / cache).found
         assert isinstance(found["0"], Recording)
         assert "pipe.wav: can't be read: is a pipe or a device" in str(found["pipe"])
         assert "/dev/zero: can't be read: is a pipe or a device" in str(found["zero"])
@@ -396,7 +401,7 @@ def test_silence_and_remarks_come_back_from_a_cache(tmp_path: Path) -> None:
     soundfile.write(tmp_path / "a.wav", np.zeros((8000, 2)), 16_000)
     clip = Clip("a", tmp_path / "a.wav", "sad")
     decode_clips([clip], RATE, tmp_path / "cache")
-    found = decode_clips([clip], RATE, tmp_path / "cache")["a"]
+    found = decode_clips([clip], RATE, tmp_path / "cache").found["a"]
     assert isinstance(found, Recording)
     assert found.silent
     assert found.remarks == ("2 channels averaged", "silent")

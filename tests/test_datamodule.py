@@ -1,6 +1,5 @@
 import csv
 import weakref
-from collections import UserDict
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import replace
 from pathlib import Path
@@ -16,7 +15,7 @@ from torch import Tensor
 
 import ser.datamodule
 from ser.augment import Augment
-from ser.bank import decode
+from ser.bank import WaveformBank, decode_clips
 from ser.corpora import SIDES, Clip, read_corpora
 from ser.datamodule import DataError, EmotionDataModule
 from ser.errors import UserError
@@ -629,14 +628,9 @@ def test_setup_decodes_once_whatever_the_stage(corpus: Corpus) -> None:
     assert torch.equal(everything(data).inputs, before)
 
 
-class Held(UserDict[str, Any]):
-    """A mapping that a weak reference can point at."""
-
-
-def heard(split: Split, rate: int = 16_000) -> Held:
+def heard(split: Split, rate: int = 16_000) -> WaveformBank:
     """What decoding gives of each clip."""
-    clips = [*split.train, *split.val, *split.test]
-    return Held(zip([clip.name for clip in clips], decode([clip.path for clip in clips], rate), strict=True))
+    return decode_clips([*split.train, *split.val, *split.test], rate)
 
 
 @pytest.mark.parametrize("rate", [16_000, 8_000])

@@ -80,7 +80,7 @@ def test_conditions_are_all_there_clean_first_and_no_two_of_one_name() -> None:
 def test_a_clean_clip_is_what_the_recognizer_hears_anyway(kind: type) -> None:
     sound = speech_like(0.5)
     samples = (sound * 32767).astype(np.int16) if kind is np.int16 else sound
-    expected, _ = WaveformBank([samples]).gather(torch.tensor([0]), len(samples))
+    expected, _ = WaveformBank.of([samples]).gather(torch.tensor([0]), len(samples))
     before = samples.copy()
     after = apply(CLEAN, Recording(samples), RATE, "a.wav")
     np.testing.assert_array_equal(after.samples, expected[0].numpy())

@@ -258,7 +258,7 @@ def _read(option: str, files: Sequence[Path], sample_rate: int) -> WaveformBank:
         if outcome.silent:
             raise UserError(f"augment.wave.{option}: {path} is silent; take it away")
         recordings.append(outcome)
-    return WaveformBank([recording.samples for recording in recordings])
+    return WaveformBank.of([recording.samples for recording in recordings])
 
 
 def _fitted(waveforms: Tensor, lengths: Tensor, samples: int) -> tuple[Tensor, Tensor]:

@@ -276,7 +276,7 @@ def test_full_is_wave_and_spec() -> None:
 
 def test_real_clips_stay_sound_at_every_rate(real_clips: list[Clip]) -> None:
     for rate in (8_000, RATE, 22_050):
-        bank = WaveformBank([read_audio(clip.path, rate).samples for clip in real_clips[:6]])
+        bank = WaveformBank.of([read_audio(clip.path, rate).samples for clip in real_clips[:6]])
         waveforms, lengths = bank.gather(torch.arange(6), int(bank.lengths.max()))
         torch.manual_seed(0)
         changed, ends = WaveAugment(rate, **{**EVERYTHING, "gain": 0.0}).train()(waveforms, lengths)

@@ -62,7 +62,7 @@ def real_waveforms(real_clips: list[Clip]) -> Waveforms:
     some = real_clips[::10]
     assert len(some) >= 100
     assert len({clip.emotion for clip in some}) == 6
-    bank = WaveformBank([read_audio(clip.path, RATE).samples for clip in some])
+    bank = WaveformBank.of([read_audio(clip.path, RATE).samples for clip in some])
     return bank.gather(torch.arange(len(some)), LENGTH)[0].numpy()
 
 
