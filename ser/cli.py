@@ -1,6 +1,6 @@
 """The command ``ser``: ``ser train …`` is ``python train.py …``, and ``ser NAME …`` is ``python scripts/NAME.py …``.
 
-In an installed package, ``conf/`` is ``ser/conf`` and ``scripts/`` is ``ser/commands``.
+Each other command is the module of its name in ``ser.commands``. In an installed package, ``conf/`` is ``ser/conf``.
 """
 
 import ast

@@ -13,17 +13,17 @@ import soundfile
 import torch
 
 import ser.results
-from scripts import adapt as adapt_script
-from scripts import compare as compare_script
-from scripts import enrolment as enrolment_script
-from scripts import ensemble as ensemble_script
-from scripts import evaluate as evaluate_script
-from scripts import leaderboard as leaderboard_script
-from scripts import predict as predict_script
-from scripts import transfer as transfer_script
 from ser.adapt import LEAST_CLIPS, adapt, adapted_checkpoint
 from ser.audio import AudioError, Recording, read_audio
 from ser.callbacks import read_checkpoint
+from ser.commands import adapt as adapt_script
+from ser.commands import compare as compare_script
+from ser.commands import enrolment as enrolment_script
+from ser.commands import ensemble as ensemble_script
+from ser.commands import evaluate as evaluate_script
+from ser.commands import leaderboard as leaderboard_script
+from ser.commands import predict as predict_script
+from ser.commands import transfer as transfer_script
 from ser.corpora import Clip, read_corpora
 from ser.datamodule import DataError, EmotionDataModule
 from ser.enrolment import Enrolment, Heard, adapted_answers, halves

@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 import soundfile
 
-from scripts.augmentation_page import DRAWS, EXAMPLES, SPEC_EXAMPLES, drawn, log_mel, main, read
+from benchmarks.augmentation_page import DRAWS, EXAMPLES, SPEC_EXAMPLES, drawn, log_mel, main, read
 from ser.augment.spectrogram import OFF
 from ser.augment.waveform import ORDER
 

@@ -8,8 +8,8 @@ import numpy as np
 import pytest
 import soundfile
 
-from scripts import growth
-from scripts.growth import Cost, figure_of, main, measure
+from benchmarks import growth
+from benchmarks.growth import Cost, figure_of, main, measure
 from ser.errors import UserError
 
 

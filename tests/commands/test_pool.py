@@ -9,7 +9,7 @@ import pytest
 from omegaconf import OmegaConf
 from sklearn.metrics import accuracy_score, balanced_accuracy_score, f1_score
 
-from scripts.pool import pool, recipes
+from ser.commands.pool import pool, recipes
 from ser.errors import UserError
 from ser.evaluation import Answers, read_answers, write_answers
 from ser.results import find_runs

@@ -10,8 +10,8 @@ from typing import Any
 import pytest
 import torch
 
-from scripts import networks
-from scripts.networks import ROWS, SVM, TRAINING_CLIPS, Measured, Training, lines, measure, of_svm, results, uar
+from benchmarks import networks
+from benchmarks.networks import ROWS, SVM, TRAINING_CLIPS, Measured, Training, lines, measure, of_svm, results, uar
 from ser.errors import UserError
 
 RESULTS = Path(__file__).parents[2] / "docs/results/crema_d"

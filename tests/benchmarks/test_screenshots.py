@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 from lightning.pytorch.loggers import TensorBoardLogger
 
-from scripts import screenshots
+from benchmarks import screenshots
 from ser.errors import UserError
 
 FOUND = next(filter(None, map(shutil.which, screenshots.BROWSERS)), None)

@@ -1,4 +1,4 @@
-"""What does augmentation cost? ``python scripts/benchmark_augment.py --json augment.json``.
+"""What does augmentation cost? ``python benchmarks/benchmark_augment.py --json augment.json``.
 
 On noise as long as CREMA-D's clips, in one process: each effect and the chains of ``augment=wave`` and ``spec``, a
 clip, as a share of a training step with ``augment=none``; those of waveforms beside audiomentations and

@@ -1,4 +1,4 @@
-"""How cost grows with a corpus: ``python scripts/growth.py --figure growth.png``.
+"""How cost grows with a corpus: ``python benchmarks/growth.py --figure growth.png``.
 
 Each line is a process of its own, which decodes clips of noise, computes log-mel spectrograms, keeps them and trains
 ``paper2d`` for a few steps: more and more clips of 2.5 s, then longer and longer ones. Time (the processor's, which

@@ -1,4 +1,4 @@
-"""Train and test openSMILE functionals with an SVM: ``python scripts/opensmile_svm.py dataset=crema_d split.fold=0``.
+"""openSMILE functionals with an SVM: ``python benchmarks/opensmile_svm.py dataset=crema_d split.fold=0``.
 
 What many would use in place of a network, on the same clips of the same split, with the results in the same files, so
 that scripts/pool.py, compare.py and leaderboard.py take them. Takes the words of train.py for the corpus (dataset=,
@@ -241,7 +241,7 @@ def main() -> None:
     options = parser.parse_args()
     try:
         cfg = compose_words(options.words)
-        command = [*started_as("scripts/opensmile_svm.py"), *sys.argv[1:]]
+        command = [*started_as("benchmarks/opensmile_svm.py"), *sys.argv[1:]]
         results = run(options.functionals, cfg, options.out, command)
     except PackageNotFoundError as error:
         sys.exit(f'error: {error}: openSMILE comes with pip install -e ".[bench]"')

@@ -7,8 +7,8 @@ from typing import Any
 
 import pytest
 
-from scripts import leaderboard
-from scripts.leaderboard import APART, PUBLISHED, REPORT, find_jobs, gather, markdown, shown, table
+from ser.commands import leaderboard
+from ser.commands.leaderboard import APART, PUBLISHED, REPORT, find_jobs, gather, markdown, shown, table
 from ser.errors import UserError
 from ser.results import find_runs
 from ser.sweeps import ERROR, PLAN, Job

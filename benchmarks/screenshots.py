@@ -1,4 +1,4 @@
-"""Pictures of TensorBoard's tabs: ``python scripts/screenshots.py outputs/RUN --out docs/tensorboard``.
+"""Pictures of TensorBoard's tabs: ``python benchmarks/screenshots.py outputs/RUN --out docs/tensorboard``.
 
 Starts TensorBoard on a free port of this machine and a Chromium or Chrome without a window, opens each tab, writes a
 PNG of it, and ends what it started. What a picture shows of paths is what was typed: a relative path stays one.

@@ -12,8 +12,8 @@ from omegaconf import OmegaConf
 from optuna.distributions import CategoricalDistribution, FloatDistribution, IntDistribution
 from optuna.trial import TrialState
 
-from scripts import search
-from scripts.search import distribution, next_trial, open_study, read_space
+from ser.commands import search
+from ser.commands.search import distribution, next_trial, open_study, read_space
 from ser.config import CONF, ConfigError, check_choices, compose_words
 from ser.models import NETWORKS
 from ser.sweeps import ERROR

@@ -6,8 +6,8 @@ from pathlib import Path
 
 import pytest
 
-from scripts import benchmark_device
-from scripts.benchmark_device import LONGEST, main, noise, waiting
+from benchmarks import benchmark_device
+from benchmarks.benchmark_device import LONGEST, main, noise, waiting
 from ser.models import EmotionNetwork
 
 

@@ -10,10 +10,10 @@ import numpy as np
 import pytest
 from sklearn.metrics import recall_score
 
-from scripts import opensmile_svm
-from scripts.opensmile_svm import fit, functionals, run
-from scripts.pool import pool, recipes
+from benchmarks import opensmile_svm
+from benchmarks.opensmile_svm import fit, functionals, run
 from ser.audio import Recording, read_audio
+from ser.commands.pool import pool, recipes
 from ser.config import compose_words
 from ser.errors import UserError
 from ser.results import find_runs

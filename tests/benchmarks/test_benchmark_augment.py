@@ -9,8 +9,8 @@ from types import SimpleNamespace
 import pytest
 import torch
 
-from scripts import benchmark_augment
-from scripts.benchmark_augment import clips, contenders, main
+from benchmarks import benchmark_augment
+from benchmarks.benchmark_augment import clips, contenders, main
 from ser.augment.spectrogram import OFF
 from ser.augment.waveform import ORDER
 

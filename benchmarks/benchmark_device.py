@@ -1,4 +1,4 @@
-"""How fast is it on this device? ``python scripts/benchmark_device.py --device cuda --json device.json``.
+"""How fast is it on this device? ``python benchmarks/benchmark_device.py --device cuda --json device.json``.
 
 Clips a second of noise as long as CREMA-D's clips: features from waveforms, with the share of the memory's speed that
 they reach, and training with features computed on the fly or kept, augmented, through the whole Lightning stack and in

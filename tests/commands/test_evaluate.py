@@ -13,9 +13,9 @@ import pytest
 import soundfile
 import torch
 
-import scripts.evaluate
-from scripts.evaluate import evaluate, main
+import ser.commands.evaluate
 from ser.audio import Recording
+from ser.commands.evaluate import evaluate, main
 from ser.corpora import Clip
 from ser.errors import UserError
 from ser.evaluation import SCORES, Answers, read_answers
@@ -51,7 +51,9 @@ def score(trained: Trained, tmp_path_factory: pytest.TempPathFactory) -> Score:
         cfg["dataset"]["root"] = str(root)
         written: list[Answers] = []
         with pytest.MonkeyPatch.context() as patch:
-            patch.setattr(scripts.evaluate, "write", lambda folder, cfg, results, answers, **_: written.append(answers))
+            patch.setattr(
+                ser.commands.evaluate, "write", lambda folder, cfg, results, answers, **_: written.append(answers)
+            )
             results = evaluate(checkpoint, cfg, side, tmp_path_factory.mktemp("scored"), [])
         return Scored(results, *written)
 

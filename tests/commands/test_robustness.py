@@ -11,10 +11,10 @@ import pytest
 import soundfile
 import torch
 
-import scripts.evaluate
-from scripts import robustness
-from scripts.robustness import CAUTION, main, measure, short_names
+import ser.commands.evaluate
 from ser.audio import read_audio
+from ser.commands import robustness
+from ser.commands.robustness import CAUTION, main, measure, short_names
 from ser.errors import UserError
 from ser.recognizer import Recognizer
 from ser.robustness import CONDITIONS, apply
@@ -70,9 +70,9 @@ def both(trained: Trained, turned: Path, people: Path, tmp_path_factory: pytest.
 def test_clean_clips_get_the_scores_of_an_evaluation(
     both: Measured, trained: Trained, turned: Path, people: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(scripts.evaluate, "write", lambda *_, **__: None)
+    monkeypatch.setattr(ser.commands.evaluate, "write", lambda *_, **__: None)
     for number, checkpoint in enumerate((trained.checkpoint, turned)):
-        expected = scripts.evaluate.evaluate(checkpoint, choices(people, *SPLIT), "test", tmp_path, [])
+        expected = ser.commands.evaluate.evaluate(checkpoint, choices(people, *SPLIT), "test", tmp_path, [])
         told = both.conditions(number)["clean"]
         for name in ("accuracy", "uar"):
             assert told[name] == pytest.approx(expected["test"][name], abs=1e-6)

@@ -1,4 +1,4 @@
-"""See and hear augmentation: ``python scripts/augmentation_page.py CLIP OTHER --out page.html``.
+"""See and hear augmentation: ``python benchmarks/augmentation_page.py CLIP OTHER --out page.html``.
 
 The page is one file: a clip before and after each effect of ``augment.wave`` as waveform, log-mel and sound, and its
 log-mel before and after what ``augment.spec`` draws. The other clip is for mixup.

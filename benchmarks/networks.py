@@ -1,9 +1,9 @@
-"""What each network costs and gives: ``python scripts/networks.py docs/results/crema_d dataset=crema_d``.
+"""What each network costs and gives: ``python benchmarks/networks.py docs/results/crema_d dataset=crema_d``.
 
 Trains a few steps of each network in turn, in one process, on the clips of a corpus, and answers one of its clips, and
 puts parameters, the time of a whole training and of an answer beside the UAR that the results below a folder tell. The
 time of a training is that of its steps: features that are kept, validation and the test are not in it. What is said of
-openSMILE with an SVM is from its results there (scripts/opensmile_svm.py), and its time is the mean of the folds, from
+openSMILE with an SVM is from its results there (opensmile_svm.py), and its time is the mean of the folds, from
 decoding to the test; with datamodule.cache= the first fold made the functionals of all. Networks of pretrained features
 are left out, for their weights are not at hand.
 """

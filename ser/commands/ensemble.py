@@ -2,7 +2,7 @@
 
 Takes the runs below the folders. Those that differ in nothing but their seed are joined: the model's probabilities are
 the mean of theirs. It is calibrated on their validation clips, tested on their test clips, and left as a folder like a
-run's, which all other scripts take. Several sets of such runs, as the folds of a sweep, get a folder each.
+run's, which all other commands take. Several sets of such runs, as the folds of a sweep, get a folder each.
 """
 
 import argparse

@@ -7,8 +7,8 @@ from pathlib import Path
 
 import pytest
 
-from scripts import benchmark
-from scripts.benchmark import Kept, build, clips, compare, eager_network, lightning_epoch, main
+from benchmarks import benchmark
+from benchmarks.benchmark import Kept, build, clips, compare, eager_network, lightning_epoch, main
 
 
 def test_ratio_is_the_contenders_time_by_ours() -> None:

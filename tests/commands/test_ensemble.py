@@ -12,9 +12,9 @@ import torch
 from torch import Tensor
 
 import ser.results
-from scripts import ensemble, pool
-from scripts.leaderboard import gather, table
 from ser.callbacks import find_checkpoint, read_checkpoint, write_checkpoint
+from ser.commands import ensemble, pool
+from ser.commands.leaderboard import gather, table
 from ser.ensemble import Ensemble, join_checkpoints
 from ser.errors import UserError
 from ser.evaluation import read_answers

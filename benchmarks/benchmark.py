@@ -1,4 +1,4 @@
-"""How fast is it beside what people use now? ``python scripts/benchmark.py --json benchmark.json``.
+"""How fast is it beside what people use now? ``python benchmarks/benchmark.py --json benchmark.json``.
 
 Each part runs this project and a contender in turn, several rounds in one process, and prints the median of the rounds'
 ratios: 2 means that this project takes half the time. A contender that is not installed is left out and named;
