@@ -1,0 +1,6 @@
+"""What ``ser enrolment`` does, from a checkout."""
+
+from ser.commands.enrolment import main
+
+if __name__ == "__main__":
+    main()
