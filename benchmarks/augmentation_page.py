@@ -4,10 +4,8 @@ The page is one file: a clip before and after each effect of ``augment.wave`` as
 log-mel before and after what ``augment.spec`` draws. The other clip is for mixup.
 """
 
-import argparse
 import base64
 import io
-import sys
 from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
@@ -23,8 +21,7 @@ from ser import effects
 from ser.audio import read_audio
 from ser.augment import SpecAugment
 from ser.bank import WaveformBank
-from ser.cli import suit_terminal
-from ser.errors import UserError
+from ser.cli import command_parser, errors_in_words
 from ser.features import FeatureConfig, Frontend
 from ser.figures import effect_figure, effects_figure
 from ser.report import PLAYED_SECONDS, pages
@@ -190,27 +187,20 @@ def page(name: str, sound: Sounds, other: Sounds) -> str:
 
 def main() -> None:
     """Write the page, and the picture where asked to."""
-    suit_terminal()
-    parser = argparse.ArgumentParser(
-        description=__doc__,
-        formatter_class=argparse.RawDescriptionHelpFormatter,
-        epilog="example: %(prog)s clip.wav other.wav --out page.html --figure augmentation.png",
-    )
+    parser = command_parser(__doc__, "clip.wav other.wav --out page.html --figure augmentation.png")
     parser.add_argument("clip", type=Path, help=f"a sound file; its first {PLAYED_SECONDS} s are used")
     parser.add_argument("other", type=Path, help="another, which mixup mixes it with")
-    parser.add_argument("--out", type=Path, default=Path("augmentation.html"), help="%(default)s by default")
+    parser.add_argument("--out", type=Path, default=Path("augmentation.html"), help="the page to write")
     parser.add_argument("--figure", type=Path, metavar="FILE", help="draw a log-mel of each effect there, too")
     options = parser.parse_args()
     if options.figure and options.figure.suffix.lower() not in (".png", ".pdf", ".svg"):
         parser.error(f"--figure={options.figure} must end in .png, .pdf or .svg")
-    try:
+    with errors_in_words():
         sound = read(options.clip)
         other = read(options.other, sound[0].shape[1])
         options.out.write_text(page(options.clip.name, sound, other), encoding="utf-8")
         if options.figure:
             overview(sound, other).savefig(options.figure, dpi=DPI)
-    except (UserError, OSError) as error:
-        sys.exit(f"error: {error}")
     console.print(
         escape(f"{options.out} has {len(EXAMPLES) + len(SPEC_EXAMPLES)} effects on {options.clip}"),
         highlight=False,

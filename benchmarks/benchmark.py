@@ -32,7 +32,7 @@ from torch.utils.data import DataLoader
 from torchaudio.transforms import MelSpectrogram
 
 from ser.callbacks import EpochSeed
-from ser.cli import suit_terminal
+from ser.cli import command_parser
 from ser.config import compose_words, network_settings
 from ser.corpora import find_root
 from ser.errors import UserError
@@ -405,14 +405,9 @@ def installed(*names: str) -> bool:
 
 def main() -> None:
     """Measure, print, and write where asked to."""
-    suit_terminal()
-    parser = argparse.ArgumentParser(
-        description=__doc__,
-        formatter_class=argparse.RawDescriptionHelpFormatter,
-        epilog="example: %(prog)s features_mel latency_clip --rounds 9",
-    )
+    parser = command_parser(__doc__, "features_mel latency_clip --rounds 9")
     parser.add_argument("parts", nargs="*", metavar="PART", help=f"out of {', '.join(PARTS)}; by default all")
-    parser.add_argument("--rounds", type=int, default=5, help="of each part, %(default)s by default")
+    parser.add_argument("--rounds", type=int, default=5, help="of each part")
     parser.add_argument("--json", type=Path, metavar="FILE", help="write the rows there, too")
     parser.add_argument("--as-the-report", type=Path, help=argparse.SUPPRESS)
     options = parser.parse_args()

@@ -7,7 +7,6 @@ in every round, and what is printed are medians over the rounds of each round's 
 half the time. A contender that is not installed is named and left out; ``pip install -e ".[bench]"`` has both.
 """
 
-import argparse
 import importlib.util
 import json
 import sys
@@ -28,7 +27,7 @@ from torch import Tensor
 from ser.audio import Recording
 from ser.augment import Augment, SpecAugment, WaveAugment
 from ser.augment.waveform import ORDER
-from ser.cli import suit_terminal
+from ser.cli import command_parser
 from ser.config import compose_words, network_settings
 from ser.corpora import Clip
 from ser.datamodule import EmotionDataModule
@@ -333,14 +332,9 @@ def show(costs: list[Cost], steps: Mapping[str, Mapping[str, float]]) -> None:
 
 def main() -> None:
     """Measure, print, and write where asked to."""
-    suit_terminal()
-    parser = argparse.ArgumentParser(
-        description=__doc__,
-        formatter_class=argparse.RawDescriptionHelpFormatter,
-        epilog="example: %(prog)s --rounds 9 --device cuda",
-    )
-    parser.add_argument("--device", default="cpu", choices=("cpu", "cuda"), help="%(default)s by default")
-    parser.add_argument("--rounds", type=int, default=7, help="%(default)s by default")
+    parser = command_parser(__doc__, "--rounds 9 --device cuda")
+    parser.add_argument("--device", default="cpu", choices=("cpu", "cuda"), help="where it is measured")
+    parser.add_argument("--rounds", type=int, default=7, help="of each")
     parser.add_argument("--json", type=Path, metavar="FILE", help="write the figures there, too")
     options = parser.parse_args()
     if options.rounds < 1:

@@ -5,7 +5,6 @@ they reach, and training with features computed on the fly or kept, augmented, t
 a bare torch loop, eager and compiled, in single precision and bfloat16. ``--profile`` adds how long the device waits.
 """
 
-import argparse
 import json
 import sys
 import time
@@ -26,7 +25,7 @@ from torch.profiler import ProfilerActivity, profile
 from ser.audio import Recording
 from ser.augment import Augment
 from ser.callbacks import EpochSeed
-from ser.cli import suit_terminal
+from ser.cli import command_parser
 from ser.config import compose_words, network_settings
 from ser.corpora import Clip
 from ser.datamodule import EmotionDataModule
@@ -231,15 +230,10 @@ def waiting(spans: list[tuple[float, float]]) -> float:
 
 def main() -> None:
     """Measure, print, and write where asked to."""
-    suit_terminal()
-    parser = argparse.ArgumentParser(
-        description=__doc__,
-        formatter_class=argparse.RawDescriptionHelpFormatter,
-        epilog="example: %(prog)s --device cuda --profile --json h200.json",
-    )
-    parser.add_argument("--device", default="cpu", help="cpu, cuda or mps; %(default)s by default")
+    parser = command_parser(__doc__, "--device cuda --profile --json h200.json")
+    parser.add_argument("--device", default="cpu", help="cpu, cuda or mps")
     parser.add_argument("--clips", type=int, default=7442, help="as many as CREMA-D has by default")
-    parser.add_argument("--rounds", type=int, default=5, help="of each, %(default)s by default")
+    parser.add_argument("--rounds", type=int, default=5, help="of each")
     parser.add_argument("--profile", action="store_true", help="tell how long the device waits, too; CUDA alone")
     parser.add_argument("--json", type=Path, metavar="FILE", help="write the speeds there, too")
     options = parser.parse_args()

@@ -23,7 +23,7 @@ from matplotlib.figure import Figure
 from rich.table import Table
 
 from ser.bank import decode_clips
-from ser.cli import suit_terminal
+from ser.cli import command_parser, errors_in_words
 from ser.corpora import Clip
 from ser.datamodule import EmotionDataModule
 from ser.errors import UserError
@@ -151,13 +151,8 @@ def figure_of(more: Sequence[Cost], longer: Sequence[Cost]) -> Figure:
 
 def main() -> None:
     """Measure, print, and write where asked to."""
-    suit_terminal()
-    parser = argparse.ArgumentParser(
-        description=__doc__,
-        formatter_class=argparse.RawDescriptionHelpFormatter,
-        epilog="example: %(prog)s --clips 500 --json growth.json",
-    )
-    parser.add_argument("--clips", type=int, default=1000, help="of the smallest corpus, %(default)s by default")
+    parser = command_parser(__doc__, "--clips 500 --json growth.json")
+    parser.add_argument("--clips", type=int, default=1000, help="of the smallest corpus")
     parser.add_argument("--json", type=Path, metavar="FILE", help="write the costs there, too")
     parser.add_argument("--figure", type=Path, metavar="FILE", help="draw them")
     parser.add_argument("--measure", nargs=3, metavar=("FOLDER", "CLIPS", "SECONDS"), help=argparse.SUPPRESS)
@@ -168,10 +163,8 @@ def main() -> None:
         return
     if options.clips < 400:
         parser.error(f"--clips={options.clips}: 400 or more, so that both emotions are in training")
-    try:
+    with errors_in_words():
         more, longer = grow(options.clips)
-    except (UserError, OSError) as error:
-        sys.exit(f"error: {error}")
     table = Table("clips", "of s", "prepare, s", "step, ms", "MB", "prepare, a second", "step", "memory")
     for costs in (more, longer):
         for cost in costs:

@@ -8,11 +8,9 @@ decoding to the test; with datamodule.cache= the first fold made the functionals
 are left out, for their weights are not at hand.
 """
 
-import argparse
 import contextlib
 import json
 import math
-import sys
 import time
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
@@ -21,10 +19,9 @@ from statistics import mean, median
 from typing import Any
 
 import torch
-from hydra.errors import HydraException
 from rich.table import Column, Table
 
-from ser.cli import suit_terminal
+from ser.cli import command_parser, errors_in_words
 from ser.config import compose_words, network_settings
 from ser.errors import UserError
 from ser.files import refuse_overwriting, replacing
@@ -222,25 +219,20 @@ def lines(measured: dict[str, Measured], found: dict[str, list[dict[str, Any]]])
 
 def main() -> None:
     """Measure and print."""
-    suit_terminal()
-    parser = argparse.ArgumentParser(
-        description=__doc__,
-        formatter_class=argparse.RawDescriptionHelpFormatter,
-        epilog="example: %(prog)s docs/results/crema_d dataset=crema_d",
-    )
+    parser = command_parser(__doc__, "docs/results/crema_d dataset=crema_d")
     parser.add_argument("results", type=Path, help="folder of results: SPLIT/ROW/SEED/metrics.json")
     parser.add_argument("words", nargs="+", help="as train.py takes them, for the corpus: dataset=NAME, dataset.root=…")
     parser.add_argument(
         "--train", type=int, default=TRAINING_CLIPS,
-        help="clips of a whole training, by default %(default)s, as in a fold of CREMA-D by speakers",
+        help="clips of a whole training, as in a fold of CREMA-D by speakers",
     )  # fmt: skip
-    parser.add_argument("--rounds", type=int, default=20, help="steps and answers to time, by default %(default)s")
+    parser.add_argument("--rounds", type=int, default=20, help="steps and answers to time")
     parser.add_argument("--json", type=Path, metavar="FILE", help="write what was measured there, too")
     options = parser.parse_args()
     for option in ("train", "rounds"):
         if getattr(options, option) < 1:
             parser.error(f"--{option}={getattr(options, option)} must be 1 or more")
-    try:
+    with errors_in_words():
         found = {name: results(options.results, name) for name in (*ROWS, SVM)}
         if not any(found.values()):
             raise UserError(
@@ -256,8 +248,6 @@ def main() -> None:
             told = {name: vars(row) for name, row in measured.items()}
             with replacing(options.json) as file:
                 file.write_text(json.dumps(told, indent=1) + "\n", encoding="utf-8")
-    except (UserError, HydraException, OSError) as error:
-        sys.exit(f"error: {error}")
     words = Column("words of train.py", overflow="fold")
     shown = Table(words, "parameters", "training, min", "UAR, speakers apart", "answer, ms")
     for line in lines(measured, found):

@@ -6,7 +6,6 @@ labels=, split=); datamodule.cache= keeps the functionals. C is chosen, and the 
 clips. Needs ``pip install -e ".[bench]"``; openSMILE's licence is for research and personal use.
 """
 
-import argparse
 import sys
 import time
 from collections.abc import Sequence
@@ -17,7 +16,6 @@ from typing import Any
 
 import numpy as np
 import torch
-from hydra.errors import HydraException
 from joblib import Parallel, cpu_count, delayed
 from numpy.typing import NDArray
 from sklearn.impute import SimpleImputer
@@ -31,7 +29,7 @@ from ser.audio import Recording, read_audio
 from ser.bank import INT16_SCALE, decode_clips, fingerprints, reasons, refuse_skipped
 from ser.cache import cached, code, digest_of
 from ser.calibration import calibrate, calibration_report
-from ser.cli import suit_terminal
+from ser.cli import command_parser, errors_in_words
 from ser.config import compose_words
 from ser.corpora import SIDES, read_corpora
 from ser.corpora.clip import telling
@@ -229,24 +227,18 @@ def _kept(name: str, recordings: Sequence[Recording], keep: Path | None) -> NDAr
 
 def main() -> None:
     """Read the options, run and print."""
-    suit_terminal()
-    parser = argparse.ArgumentParser(
-        description=__doc__,
-        formatter_class=argparse.RawDescriptionHelpFormatter,
-        epilog="example: %(prog)s --functionals eGeMAPSv02 dataset=crema_d split=kfold split.fold=0",
-    )
+    parser = command_parser(__doc__, "--functionals eGeMAPSv02 dataset=crema_d split=kfold split.fold=0")
     parser.add_argument("words", nargs="+", help="as train.py takes them: dataset=NAME, split=…, datamodule.cache=…")
-    parser.add_argument("--functionals", choices=FUNCTIONALS, default=FUNCTIONALS[0], help="by default %(default)s")
+    parser.add_argument("--functionals", choices=FUNCTIONALS, default=FUNCTIONALS[0], help="set of functionals")
     parser.add_argument("--out", type=Path, default=Path("outputs/opensmile_svm"), help="folder for the results")
     options = parser.parse_args()
-    try:
+    with errors_in_words():
         cfg = compose_words(options.words)
         command = [*started_as("benchmarks/opensmile_svm.py"), *sys.argv[1:]]
-        results = run(options.functionals, cfg, options.out, command)
-    except PackageNotFoundError as error:
-        sys.exit(f'error: {error}: openSMILE comes with pip install -e ".[bench]"')
-    except (UserError, HydraException, OSError) as error:
-        sys.exit(f"error: {error}")
+        try:
+            results = run(options.functionals, cfg, options.out, command)
+        except PackageNotFoundError as error:
+            raise UserError(f'{error}: openSMILE comes with pip install -e ".[bench]"') from error
     show(results, options.out)
 
 

@@ -4,7 +4,6 @@ Starts TensorBoard on a free port of this machine and a Chromium or Chrome witho
 PNG of it, and ends what it started. What a picture shows of paths is what was typed: a relative path stays one.
 """
 
-import argparse
 import base64
 import itertools
 import json
@@ -23,7 +22,7 @@ from urllib.parse import quote
 
 import requests
 
-from ser.cli import suit_terminal
+from ser.cli import command_parser, errors_in_words
 from ser.errors import UserError
 from ser.screen import Screen, escape
 
@@ -289,12 +288,7 @@ def _place(tab: str, shown: str | None) -> str:
 
 def main() -> None:
     """Read the options and write the pictures."""
-    suit_terminal()
-    parser = argparse.ArgumentParser(
-        description=__doc__,
-        formatter_class=argparse.RawDescriptionHelpFormatter,
-        epilog="example: %(prog)s outputs/RUN --tabs images --tags confusion",
-    )
+    parser = command_parser(__doc__, "outputs/RUN --tabs images --tags confusion")
     parser.add_argument("logdir", type=Path, help="a run folder, or a folder of several")
     parser.add_argument("--out", type=Path, default=Path("outputs/screenshots"), help="folder for the pictures")
     parser.add_argument("--tabs", nargs="+", choices=TABS, default=list(TABS), metavar="TAB", help=", ".join(TABS))
@@ -302,12 +296,10 @@ def main() -> None:
     parser.add_argument("--size", nargs=2, type=int, default=SIZE, metavar=("WIDTH", "HEIGHT"), help="in pixels")
     parser.add_argument("--browser", metavar="PATH", help="Chromium or Chrome; looked for on PATH by default")
     options = parser.parse_args()
-    try:
+    with errors_in_words():
         program = find_browser(options.browser)
         for path in photograph(options.logdir, options.out, options.tabs, program, options.size, options.tags):
             Screen().print(f"{escape(path)}: {path.stat().st_size / 1000:.0f} kB", soft_wrap=True, highlight=False)
-    except UserError as error:
-        sys.exit(f"error: {error}")
 
 
 if __name__ == "__main__":

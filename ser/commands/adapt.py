@@ -5,7 +5,6 @@ recordings enough; docs/voices.md tells how. Nothing is trained and no label is 
 checkpoint, which the other commands take, and a card that says to what it was adapted.
 """
 
-import argparse
 import sys
 from collections.abc import Sequence
 from pathlib import Path
@@ -16,7 +15,7 @@ from ser.audio import AudioError, Recording
 from ser.bank import decode
 from ser.callbacks import find_checkpoint, read_checkpoint, write_checkpoint
 from ser.cards import adapted_card
-from ser.cli import suit_terminal
+from ser.cli import command_parser, errors_in_words
 from ser.errors import UserError
 from ser.files import check_writable, replacing
 from ser.recognizer import Recognizer
@@ -83,12 +82,7 @@ def adapt_run(
 
 def main() -> None:
     """Read the options, adapt and print."""
-    suit_terminal()
-    parser = argparse.ArgumentParser(
-        description=__doc__,
-        formatter_class=argparse.RawDescriptionHelpFormatter,
-        epilog="example: %(prog)s outputs/RUN my_clips/ --voices folder --out outputs/ADAPTED",
-    )
+    parser = command_parser(__doc__, "outputs/RUN my_clips/ --voices folder --out outputs/ADAPTED")
     parser.add_argument("checkpoint", type=Path, help="a run's folder, for the checkpoint it tested, or a checkpoint")
     parser.add_argument("paths", nargs="+", help="recordings: files, folders, globs, or - for a list on standard input")
     parser.add_argument("--out", type=Path, required=True, help="folder for the adapted model")
@@ -101,11 +95,9 @@ def main() -> None:
         help="whose recordings they are, as in predict, for a model that will be used with voices",
     )  # fmt: skip
     options = parser.parse_args()
-    try:
+    with errors_in_words():
         paths = find(options.paths, sys.stdin)
         told = adapt_run(options.checkpoint, paths, options.out, options.balanced, options.voices)
-    except (UserError, OSError) as error:
-        sys.exit(f"error: {error}")
     assumed = "; the emotions are taken to be about equally frequent" if told["balanced"] else ""
     console.print(
         f"Adapted to {told['clips']:,} recordings, {told['seconds']:.0f} s, without labels{assumed}. Their statistics "

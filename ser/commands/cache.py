@@ -3,8 +3,6 @@
 The folder is the one that runs had as datamodule.cache=FOLDER. All in it can be had again from the clips.
 """
 
-import argparse
-import sys
 import time
 from pathlib import Path
 from typing import Any
@@ -12,8 +10,7 @@ from typing import Any
 from rich.table import Table
 
 from ser.cache import Entry, clear, entries
-from ser.cli import suit_terminal
-from ser.errors import UserError
+from ser.cli import command_parser, errors_in_words
 from ser.screen import Screen, escape
 
 console = Screen()
@@ -25,23 +22,16 @@ def main() -> None:
     Raises:
         SystemExit: With status 1, there is no such folder, or it can't be read or changed.
     """
-    suit_terminal()
-    parser = argparse.ArgumentParser(
-        description=__doc__,
-        formatter_class=argparse.RawDescriptionHelpFormatter,
-        epilog="example: %(prog)s ~/.cache/ser --clear",
-    )
+    parser = command_parser(__doc__, "~/.cache/ser --clear")
     parser.add_argument("folder", type=Path, metavar="FOLDER", help="what runs had as datamodule.cache=")
     parser.add_argument("--clear", action="store_true", help="delete all entries")
     options = parser.parse_args()
-    try:
+    with errors_in_words():
         if options.clear:
             gone = clear(options.folder.expanduser())
             console.print(f"{len(gone)} deleted, {_megabytes(sum(entry.size for entry in gone))}")
         else:
             show(entries(options.folder.expanduser()))
-    except (UserError, OSError) as error:
-        sys.exit(f"error: {error}")
 
 
 def show(found: list[Entry]) -> None:

@@ -4,15 +4,12 @@ Both must have been tested on the same clips. Prints the paired difference, B - 
 and a p-value.
 """
 
-import argparse
 import json
-import sys
 from pathlib import Path
 
 from rich.table import Table
 
-from ser.cli import suit_terminal
-from ser.errors import UserError
+from ser.cli import command_parser, errors_in_words
 from ser.evaluation import SCORES, compare, enrolment_of, read_answers
 from ser.files import refuse_overwriting, replacing
 from ser.results import WRITTEN, find_runs
@@ -34,17 +31,12 @@ def known_in(folder: Path) -> str:
 
 def main() -> None:
     """Print the comparison, and write it where asked to."""
-    suit_terminal()
-    parser = argparse.ArgumentParser(
-        description=__doc__,
-        formatter_class=argparse.RawDescriptionHelpFormatter,
-        epilog="example: %(prog)s outputs/RUN_A outputs/RUN_B",
-    )
+    parser = command_parser(__doc__, "outputs/RUN_A outputs/RUN_B")
     parser.add_argument("run_a", type=Path, help="folder of a run, or of pooled folds")
     parser.add_argument("run_b", type=Path, help="folder of another")
     parser.add_argument("--json", type=Path, metavar="FILE", help="write the figures there, too")
     options = parser.parse_args()
-    try:
+    with errors_in_words():
         found = compare(
             read_answers(options.run_a / "predictions.csv"), read_answers(options.run_b / "predictions.csv")
         )
@@ -53,8 +45,6 @@ def main() -> None:
             refuse_overwriting([("--json", options.json)], read)
             with replacing(options.json) as file:
                 file.write_text(json.dumps(found, indent=2) + "\n", encoding="utf-8")
-    except (UserError, OSError) as error:
-        sys.exit(f"error: {error}")
     console = Screen()
     first, second = (known_in(folder) for folder in (options.run_a, options.run_b))
     if first != second:

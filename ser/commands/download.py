@@ -3,14 +3,13 @@
 Every file is checked. A second run gets only what is missing or broken, and goes on with what was broken off.
 """
 
-import argparse
 import os
 import sys
 from pathlib import Path
 
 from rich.progress import BarColumn, Progress, TaskProgressColumn, TextColumn, TimeRemainingColumn
 
-from ser.cli import suit_terminal
+from ser.cli import command_parser
 from ser.corpora import FACTS, HOMES, ON_REQUEST
 from ser.corpora.sources import SOURCES
 from ser.download import download
@@ -25,15 +24,10 @@ def main() -> None:
     Raises:
         SystemExit: With status 1, something could not be had.
     """
-    suit_terminal()
-    parser = argparse.ArgumentParser(
-        description=__doc__,
-        formatter_class=argparse.RawDescriptionHelpFormatter,
-        epilog="example: %(prog)s ravdess --to data/ravdess",
-    )
+    parser = command_parser(__doc__, "ravdess --to data/ravdess")
     parser.add_argument("name", choices=sorted({*SOURCES, *ON_REQUEST}), metavar="NAME", help="%(choices)s")
     parser.add_argument("--to", type=Path, metavar="FOLDER", help="by default $SER_DATA/NAME, else data/NAME")
-    parser.add_argument("--jobs", type=int, default=8, help="files at once, %(default)s by default")
+    parser.add_argument("--jobs", type=int, default=8, help="files at once")
     options = parser.parse_args()
     if options.jobs < 1:
         parser.error(f"--jobs is {options.jobs}; it must be 1 or more")

@@ -6,18 +6,16 @@ alone, and with all of them. Labels of enrolment clips are not used, except to d
 enrolment.md and enrolment.png.
 """
 
-import argparse
 import json
 import sys
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from hydra.errors import HydraException
 from rich.table import Table
 
 from ser.callbacks import find_checkpoint
-from ser.cli import suit_terminal
+from ser.cli import command_parser, errors_in_words
 from ser.enrolment import Heard, curve
 from ser.errors import UserError
 from ser.figures import enrolment_figure
@@ -109,12 +107,7 @@ def write(folder: Path, results: dict[str, Any]) -> None:
 
 def main() -> None:
     """Read the options, score and print."""
-    suit_terminal()
-    parser = argparse.ArgumentParser(
-        description=__doc__,
-        formatter_class=argparse.RawDescriptionHelpFormatter,
-        epilog="example: %(prog)s outputs/multirun/2026-01-31/12-00-00 --out outputs/enrolment",
-    )
+    parser = command_parser(__doc__, "outputs/multirun/2026-01-31/12-00-00 --out outputs/enrolment")
     parser.add_argument("runs", nargs="+", type=Path, help="run folders, or folders that hold them")
     parser.add_argument("--side", choices=("val", "test"), default="test", help="of each run's split; val for choices")
     parser.add_argument("--draws", type=int, default=3, help="of enrolment clips; scores are means over them")
@@ -122,10 +115,8 @@ def main() -> None:
     parser.add_argument("--device", default="cpu", help="where the networks answer, as torch names it")
     options = parser.parse_args()
     command = [*started_as("scripts/enrolment.py"), *sys.argv[1:]]
-    try:
+    with errors_in_words():
         results = measure(options.runs, options.out, command, options.side, options.draws, options.device)
-    except (UserError, HydraException, OSError) as error:
-        sys.exit(f"error: {error}")
     table = Table(title=f"{results['dataset']['name']}, {options.side}: what other clips of a voice are worth")
     for column in COLUMNS:
         table.add_column(column, justify="left" if column in LEFT else "right")

@@ -5,7 +5,6 @@ the mean of theirs. It is calibrated on their validation clips, tested on their 
 run's, which all other commands take. Several sets of such runs, as the folds of a sweep, get a folder each.
 """
 
-import argparse
 import json
 import sys
 from collections import defaultdict
@@ -19,7 +18,7 @@ import torch
 
 from ser.calibration import calibrate, calibration_report
 from ser.callbacks import find_checkpoint, write_checkpoint
-from ser.cli import suit_terminal
+from ser.cli import command_parser, errors_in_words
 from ser.enrolment import Enrolment, Heard
 from ser.ensemble import join_checkpoints
 from ser.errors import UserError
@@ -144,18 +143,13 @@ def ensemble(runs: Sequence[dict[str, Any]], folder: Path, command: list[str], d
 
 def main() -> None:
     """Join, print and write each set of runs."""
-    suit_terminal()
-    parser = argparse.ArgumentParser(
-        description=__doc__,
-        formatter_class=argparse.RawDescriptionHelpFormatter,
-        epilog="example: %(prog)s outputs/RUN_A outputs/RUN_B --out outputs/BOTH",
-    )
+    parser = command_parser(__doc__, "outputs/RUN_A outputs/RUN_B --out outputs/BOTH")
     parser.add_argument("paths", nargs="+", type=Path, help="run folders, or folders that hold them, as a sweep's")
     parser.add_argument("--out", type=Path, help="folder for the results; by default ensemble/ in the first path")
     parser.add_argument("--device", default="cpu", help="where the network answers, as torch names it")
     options = parser.parse_args()
     command = [*started_as("scripts/ensemble.py"), *sys.argv[1:]]
-    try:
+    with errors_in_words():
         sets, alone = seed_sets(find_runs(options.paths))
         for run in alone:
             console.print(f"left out, for no other run has another seed alone: {escape(run['file'])}", soft_wrap=True)
@@ -166,8 +160,6 @@ def main() -> None:
             name = f"{runs[0]['dataset']['name']}_{runs[0]['features']}_{runs[0]['model']}"
             folder = place_for(out, name if fold is None else f"{name}_fold{fold}", taken) if len(sets) > 1 else out
             show(ensemble(runs, folder, command, options.device), folder)
-    except (UserError, OSError) as error:
-        sys.exit(f"error: {error}")
 
 
 if __name__ == "__main__":

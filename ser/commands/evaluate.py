@@ -15,10 +15,9 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from hydra.errors import HydraException
 
 from ser.callbacks import find_checkpoint
-from ser.cli import suit_terminal
+from ser.cli import command_parser, errors_in_words
 from ser.config import compose_words
 from ser.corpora import SIDES
 from ser.enrolment import Enrolment, Heard, adapted_answers
@@ -146,12 +145,7 @@ def knowledge_of(options: argparse.Namespace) -> Knowledge:
 
 def main() -> None:
     """Read the options, score and print."""
-    suit_terminal()
-    parser = argparse.ArgumentParser(
-        description=__doc__,
-        formatter_class=argparse.RawDescriptionHelpFormatter,
-        epilog="example: %(prog)s outputs/RUN dataset=ravdess",
-    )
+    parser = command_parser(__doc__, "outputs/RUN dataset=ravdess")
     parser.add_argument("checkpoint", type=Path, help="a run's folder, for the checkpoint it tested, or a checkpoint")
     parser.add_argument("words", nargs="+", help="as train.py takes them: dataset=NAME, dataset.root=…, labels=…")
     parser.add_argument("--side", choices=("all", *SIDES), default="all", help="all clips, or a side of split=")
@@ -168,12 +162,10 @@ def main() -> None:
     known.add_argument("--balanced", action="store_true", help="take the emotions to be equally frequent")
     options = parser.parse_args()
     command = [*started_as("scripts/evaluate.py"), *sys.argv[1:]]
-    try:
+    with errors_in_words():
         knowledge = knowledge_of(options)
         cfg = compose_words(options.words)
         results = evaluate(options.checkpoint, cfg, options.side, options.out, command, options.device, knowledge)
-    except (UserError, HydraException, OSError) as error:
-        sys.exit(f"error: {error}")
     show(results, options.out)
 
 

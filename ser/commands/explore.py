@@ -5,24 +5,20 @@ classes, rates and lengths; clips that are silent, clipped or can't be used; cop
 leaves on its sides. Writes clips.csv and pictures: label counts, lengths, a raw waveform and a log-mel of each class.
 """
 
-import argparse
-import sys
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import soundfile
 import torch
-from hydra.errors import HydraException
 from rich.table import Table
 
 from ser.audio import MOST_SAMPLES, open_sound
 from ser.bank import WaveformBank, decode_clips, fingerprints, reasons
-from ser.cli import suit_terminal
+from ser.cli import command_parser, errors_in_words
 from ser.config import compose_words
 from ser.corpora import SIDES, read_corpora
 from ser.corpora.clip import telling
-from ser.errors import UserError
 from ser.explore import Survey, first_clip, missing_classes, survey, write_clips
 from ser.features import FeatureConfig, FeatureSet
 from ser.figures import counts_figure, lengths_figure, log_mel_figure, waveforms_figure
@@ -38,22 +34,15 @@ console = Screen()
 
 def main() -> None:
     """Look through the corpus that the words name."""
-    suit_terminal()
-    parser = argparse.ArgumentParser(
-        description=__doc__,
-        formatter_class=argparse.RawDescriptionHelpFormatter,
-        epilog="example: %(prog)s dataset=folder dataset.root=my_clips split=speaker",
-    )
+    parser = command_parser(__doc__, "dataset=folder dataset.root=my_clips split=speaker")
     parser.add_argument("words", nargs="+", help="as train.py takes them: dataset=NAME, dataset.root=…, split=…")
     parser.add_argument("--out", type=Path, default=Path("outputs/explore"), help="folder for tables and pictures")
     parser.add_argument("--clip", metavar="EMOTION", help="write the first clip of this emotion as a WAV file")
     parser.add_argument("--at", type=int, default=0, metavar="PLACE", help="… at this place of the list or after it")
     options = parser.parse_args()
-    try:
+    with errors_in_words():
         cfg = compose_words(options.words)
         explore(cfg, options.out, options.clip, options.at)
-    except (UserError, HydraException, OSError) as error:
-        sys.exit(f"error: {error}")
 
 
 def explore(cfg: dict[str, Any], out: Path, emotion: str | None = None, place: int = 0) -> None:

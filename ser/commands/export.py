@@ -4,13 +4,10 @@
 features, normaliser, network and temperature are inside.
 """
 
-import argparse
-import sys
 from pathlib import Path
 
 from ser.calibration import UNCALIBRATED
-from ser.cli import suit_terminal
-from ser.errors import UserError
+from ser.cli import command_parser, errors_in_words
 from ser.export import export
 from ser.files import refuse_overwriting
 from ser.recognizer import Recognizer, checkpoints_beside
@@ -19,22 +16,15 @@ from ser.screen import Screen, escape
 
 def main() -> None:
     """Read the options, export and check."""
-    suit_terminal()
-    parser = argparse.ArgumentParser(
-        description=__doc__,
-        formatter_class=argparse.RawDescriptionHelpFormatter,
-        epilog="example: %(prog)s outputs/RUN model.onnx",
-    )
+    parser = command_parser(__doc__, "outputs/RUN model.onnx")
     parser.add_argument("checkpoint", type=Path, help="a run's folder, for the checkpoint it tested, or a checkpoint")
     parser.add_argument("file", type=Path, help="to write, .onnx or .pt2")
     options = parser.parse_args()
-    try:
+    with errors_in_words():
         refuse_overwriting([("the file to write,", options.file)], checkpoints_beside(options.checkpoint))
         recognizer = Recognizer.load(options.checkpoint)
         options.file.parent.mkdir(parents=True, exist_ok=True)
         difference = export(recognizer, options.file)
-    except (UserError, OSError) as error:
-        sys.exit(f"error: {error}")
     note = "" if recognizer.calibration.known else f"\n{UNCALIBRATED}"
     Screen().print(
         f"{escape(options.file)}: {options.file.stat().st_size / 1e6:.1f} MB, waveforms (batch, time) at "

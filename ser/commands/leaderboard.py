@@ -6,12 +6,10 @@ that differ only in seed make one row, mean ± standard deviation over seeds. Fo
 them. Jobs of a sweep that failed or are missing stand in a table of their own.
 """
 
-import argparse
 import csv
 import os
 import re
 import statistics
-import sys
 from collections import Counter
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
@@ -22,7 +20,7 @@ from urllib.parse import quote
 from rich.table import Table
 
 from ser.cards import plain
-from ser.cli import suit_terminal
+from ser.cli import command_parser, errors_in_words
 from ser.errors import UserError
 from ser.evaluation import SCORES, enrolment_of
 from ser.files import refuse_overwriting, replacing
@@ -338,18 +336,13 @@ def page(tables: Sequence[Shown], boards: Sequence[Board], out: Path) -> str:
 
 def main() -> None:
     """Print the tables, and write them as ``leaderboard.md``, ``leaderboard.csv`` and ``index.html``."""
-    suit_terminal()
-    parser = argparse.ArgumentParser(
-        description=__doc__,
-        formatter_class=argparse.RawDescriptionHelpFormatter,
-        epilog="example: %(prog)s outputs/multirun",
-    )
+    parser = command_parser(__doc__, "outputs/multirun")
     parser.add_argument("paths", nargs="+", type=Path, help="run folders, or folders that hold them")
     parser.add_argument("--out", type=Path, help="folder for the tables; by default the first path")
     options = parser.parse_args()
     first = options.paths[0]
     out = options.out or (first.parent if first.is_file() else first)
-    try:
+    with errors_in_words():
         sweeps = find_jobs(options.paths)
         ended = any(path.is_file() or any(path.rglob("metrics.json")) for path in options.paths)
         boards = gather(find_runs(options.paths) if ended or not sweeps else [])
@@ -370,8 +363,6 @@ def main() -> None:
             for board in boards:
                 head = [board.corpus, board.name, board.split["hash"]]
                 writer.writerows([*head, *line.values()] for line in table(board, boards))
-    except (UserError, OSError) as error:
-        sys.exit(f"error: {error}")
     console = Screen()
     for title, columns, lines in tables:
         screen = Table(title=escape(title))

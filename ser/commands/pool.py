@@ -5,10 +5,8 @@ together and scores them as one test set, with intervals over all its speakers. 
 ``pooled`` in the first path, with the files that a run leaves.
 """
 
-import argparse
 import hashlib
 import json
-import sys
 from collections import defaultdict
 from collections.abc import Sequence
 from pathlib import Path
@@ -16,7 +14,7 @@ from statistics import mean, median, stdev
 from types import NoneType
 from typing import Any
 
-from ser.cli import suit_terminal
+from ser.cli import command_parser, errors_in_words
 from ser.errors import UserError
 from ser.evaluation import SCORES, Answers, join, read_answers
 from ser.results import (
@@ -138,16 +136,11 @@ def pool(runs: Sequence[dict[str, Any]]) -> tuple[dict[str, Any], Answers]:
 
 def main() -> None:
     """Pool, print and write each recipe."""
-    suit_terminal()
-    parser = argparse.ArgumentParser(
-        description=__doc__,
-        formatter_class=argparse.RawDescriptionHelpFormatter,
-        epilog="example: %(prog)s outputs/folds",
-    )
+    parser = command_parser(__doc__, "outputs/folds")
     parser.add_argument("paths", nargs="+", type=Path, help="run folders, or folders that hold them, as a sweep's")
     parser.add_argument("--out", type=Path, help="folder for the results; by default pooled/ in the first path")
     options = parser.parse_args()
-    try:
+    with errors_in_words():
         taken: set[Path] = set()
         for runs in recipes(find_runs(options.paths)):
             results, answers = pool(runs)
@@ -165,8 +158,6 @@ def main() -> None:
                 values = [fold[score] for fold in results["folds"]]
                 spread = f" ± {stdev(values):.3f}" if len(values) > 1 else ""
                 console.print(f"{score} over {len(values)} folds: mean {mean(values):.3f}{spread}")
-    except (UserError, OSError) as error:
-        sys.exit(f"error: {error}")
 
 
 if __name__ == "__main__":

@@ -23,7 +23,7 @@ from rich.table import Table
 
 from ser.audio import MIN_SECONDS, AudioError, is_pipe, kind_of
 from ser.calibration import UNCALIBRATED
-from ser.cli import suit_terminal
+from ser.cli import command_parser, errors_in_words
 from ser.errors import UserError
 from ser.features import Voice
 from ser.figures import timeline_figure
@@ -383,12 +383,7 @@ def show(answers: Sequence[Answer], labels: Sequence[str], least: float, files: 
 
 def main() -> None:
     """Read the options and answer."""
-    suit_terminal()
-    parser = argparse.ArgumentParser(
-        description=__doc__,
-        formatter_class=argparse.RawDescriptionHelpFormatter,
-        epilog="example: %(prog)s outputs/RUN long.wav --timeline --csv timeline.csv --picture timeline.png",
-    )
+    parser = command_parser(__doc__, "outputs/RUN long.wav --timeline --csv timeline.csv --picture timeline.png")
     parser.add_argument("checkpoint", type=Path, help="a run's folder, for the checkpoint it tested, or a checkpoint")
     parser.add_argument("paths", nargs="*", help="files, folders, globs, or - for a list on standard input")
     parser.add_argument("--csv", type=Path, metavar="FILE", help="write path, emotion, probabilities, error and more")
@@ -428,15 +423,14 @@ def main() -> None:
     words = [f"./{w}" if w.startswith("-") and Path(w).suffix and Path(w).is_file() else w for w in sys.argv[1:]]
     options = parser.parse_intermixed_args(words)  # files after options too, though there may be none
     check(parser, options)
-    try:
-        sys.exit(predict(options) or int(console.quiet))  # 1 where nobody read to the end
-    except KeyboardInterrupt:
-        print("interrupted", file=sys.stderr)
-        sys.exit(INTERRUPTED)
-    except BrokenPipeError:  # of a table that goes to a pipe
-        sys.exit(1)
-    except (UserError, OSError) as error:
-        sys.exit(f"error: {error}")
+    with errors_in_words():
+        try:
+            sys.exit(predict(options) or int(console.quiet))  # 1 where nobody read to the end
+        except KeyboardInterrupt:
+            print("interrupted", file=sys.stderr)
+            sys.exit(INTERRUPTED)
+        except BrokenPipeError:  # of a table that goes to a pipe
+            sys.exit(1)
 
 
 def check_voices(parser: argparse.ArgumentParser, options: argparse.Namespace) -> None:

@@ -6,7 +6,6 @@ split=), which should be those of the run. ``--against`` puts other checkpoints 
 trained with augmentation. Leaves robustness.json, robustness.md and robustness.png.
 """
 
-import argparse
 import json
 import sys
 from collections import defaultdict
@@ -18,13 +17,12 @@ from typing import Any
 
 import numpy as np
 import soundfile
-from hydra.errors import HydraException
 from numpy.typing import NDArray
 from rich.progress import track
 from rich.table import Table
 
 from ser.callbacks import find_checkpoint, read_checkpoint
-from ser.cli import suit_terminal
+from ser.cli import command_parser, errors_in_words
 from ser.config import compose_words
 from ser.corpora import SIDES
 from ser.errors import UserError
@@ -299,27 +297,20 @@ def show(results: dict[str, Any], folder: Path) -> None:
 
 def main() -> None:
     """Read the options, score and print."""
-    suit_terminal()
-    parser = argparse.ArgumentParser(
-        description=__doc__,
-        formatter_class=argparse.RawDescriptionHelpFormatter,
-        epilog="example: %(prog)s outputs/RUN dataset=crema_d split=speaker",
-    )
+    parser = command_parser(__doc__, "outputs/RUN dataset=crema_d split=speaker")
     parser.add_argument("checkpoint", type=Path, help="a run's folder, for the checkpoint it tested, or a checkpoint")
     parser.add_argument("words", nargs="+", help="as train.py takes them: dataset=NAME, split=NAME, labels=…")
     parser.add_argument("--against", type=Path, action="append", default=[], help="another; can be repeated")
-    parser.add_argument("--side", choices=("all", *SIDES), default="test", help="of the split; %(default)s by default")
+    parser.add_argument("--side", choices=("all", *SIDES), default="test", help="of the split")
     parser.add_argument("--out", type=Path, default=Path("outputs/robustness"), help="folder for the results")
     parser.add_argument("--device", default="cpu", help="where the network answers, as torch names it")
     options = parser.parse_args()
     command = [*started_as("scripts/robustness.py"), *sys.argv[1:]]
-    try:
+    with errors_in_words():
         cfg = compose_words(options.words)
         results = measure(
             [options.checkpoint, *options.against], cfg, options.side, options.out, command, options.device
         )
-    except (UserError, HydraException, OSError) as error:
-        sys.exit(f"error: {error}")
     show(results, options.out)
 
 

@@ -5,7 +5,6 @@ the words, is searched for; the rest is fixed. Each trial is a run with a folder
 Macro F1 on validation is maximised, and test scores play no part. The same command goes on where it was stopped.
 """
 
-import argparse
 import shlex
 import sys
 import time
@@ -17,10 +16,9 @@ from typing import Any
 from filelock import FileLock, Timeout
 from hydra.core.override_parser.overrides_parser import OverridesParser
 from hydra.core.override_parser.types import ChoiceSweep, IntervalSweep, Override, RangeSweep
-from hydra.errors import HydraException
 from omegaconf import OmegaConf
 
-from ser.cli import suit_terminal
+from ser.cli import command_parser, errors_in_words
 from ser.config import CONF, compose_words, refuse_unreadable
 from ser.corpora import read_corpora
 from ser.corpora.clip import telling
@@ -47,12 +45,7 @@ console = Screen()
 
 def main() -> None:
     """Search, and print the best trial."""
-    suit_terminal()
-    parser = argparse.ArgumentParser(
-        description=__doc__,
-        formatter_class=argparse.RawDescriptionHelpFormatter,
-        epilog="example: %(prog)s model=cnn1d features=energy_zcr 'model.dropout=interval(0.1,0.4)' --trials 20",
-    )
+    parser = command_parser(__doc__, "model=cnn1d features=energy_zcr 'model.dropout=interval(0.1,0.4)' --trials 20")
     parser.add_argument("words", nargs="+", help="as train.py takes them; NAME=interval(…), choice(…), range(…) search")
     parser.add_argument("--trials", type=int, default=20, help="how many in all, those of earlier commands among them")
     parser.add_argument("--storage", type=Path, help="Optuna's journal; by default outputs/search/MODEL-FEATURES.log")
@@ -60,10 +53,8 @@ def main() -> None:
     options = parser.parse_intermixed_args()
     if options.trials < 1:
         parser.error(f"--trials {options.trials}: must be 1 or more")
-    try:
+    with errors_in_words():
         search(options.words, options.trials, options.storage, options.space)
-    except (UserError, HydraException, OSError) as error:
-        sys.exit(f"error: {error}")
 
 
 def search(words: Sequence[str], trials: int, storage: Path | None = None, space: Path | None = None) -> None:

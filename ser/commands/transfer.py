@@ -5,7 +5,6 @@ clips of each voice, and adapted without labels on other speakers than the score
 a file below --out, and what is there is not computed again. Leaves transfer.json and transfer.md.
 """
 
-import argparse
 import json
 import sys
 from collections.abc import Sequence
@@ -19,7 +18,7 @@ from rich.table import Table
 
 from ser.cache import contents
 from ser.callbacks import find_checkpoint
-from ser.cli import suit_terminal
+from ser.cli import command_parser
 from ser.config import compose_words
 from ser.enrolment import Enrolment, Heard, adapted_answers
 from ser.errors import UserError
@@ -130,12 +129,7 @@ def rows(results: Sequence[dict[str, Any]]) -> list[list[str]]:
 
 def main() -> None:
     """Read the options, score what is not there yet, and print all."""
-    suit_terminal()
-    parser = argparse.ArgumentParser(
-        description=__doc__,
-        formatter_class=argparse.RawDescriptionHelpFormatter,
-        epilog="example: %(prog)s outputs/RUN --to emodb ravdess --out outputs/transfer",
-    )
+    parser = command_parser(__doc__, "outputs/RUN --to emodb ravdess --out outputs/transfer")
     parser.add_argument("runs", nargs="+", type=Path, help="run folders, or checkpoints")
     parser.add_argument("--to", nargs="+", required=True, metavar="CORPUS", help="as dataset= names them")
     parser.add_argument("--words", nargs="*", default=[], metavar="WORD", help="more words: labels.drop=…")
