@@ -42,6 +42,23 @@ def command_parser(about: str | None, example: str) -> argparse.ArgumentParser:
     return argparse.ArgumentParser(description=about, formatter_class=Help, epilog=f"example: %(prog)s {example}")
 
 
+def add_checkpoint(parser: argparse.ArgumentParser) -> None:
+    """Add the argument ``checkpoint``, a path."""
+    parser.add_argument(
+        "checkpoint", type=Path, metavar="CHECKPOINT", help="a run's folder, for the checkpoint it tested, or a file"
+    )
+
+
+def add_out(parser: argparse.ArgumentParser, folder: str) -> None:
+    """Add the option ``--out``, a path, which is ``folder`` by default."""
+    parser.add_argument("--out", type=Path, default=Path(folder), metavar="FOLDER", help="for the results")
+
+
+def add_device(parser: argparse.ArgumentParser) -> None:
+    """Add the option ``--device``."""
+    parser.add_argument("--device", default="cpu", metavar="NAME", help="where networks answer, as torch names it")
+
+
 class Help(argparse.RawDescriptionHelpFormatter):
     """Help that keeps the lines of a description, and shows the default of each option that has one."""
 

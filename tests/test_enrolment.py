@@ -13,6 +13,7 @@ import soundfile
 import torch
 
 import ser.results
+import ser.transfer
 from ser.adapt import LEAST_CLIPS, adapt, adapted_checkpoint
 from ser.audio import AudioError, Recording, read_audio
 from ser.callbacks import read_checkpoint
@@ -459,7 +460,7 @@ def test_models_are_scored_on_other_corpora_once(
     assert next(iter(found["conditions"])) == "as it is"
     assert "adapted, balanced, all clips of each voice" in found["conditions"]
     assert "10 other clips of each voice" not in found["conditions"], "nobody has more than 6 clips"
-    monkeypatch.setattr(transfer_script, "measure", None)
+    monkeypatch.setattr(ser.transfer, "measure", None)
     capsys.readouterr()
     assert not command(monkeypatch, transfer_script, *words)
     assert "From corpus to corpus" in " ".join(capsys.readouterr().out.split())

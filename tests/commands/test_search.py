@@ -12,10 +12,12 @@ from omegaconf import OmegaConf
 from optuna.distributions import CategoricalDistribution, FloatDistribution, IntDistribution
 from optuna.trial import TrialState
 
-from ser.commands import search
-from ser.commands.search import distribution, next_trial, open_study, read_space
+from ser import search
+from ser.commands.search import main
 from ser.config import CONF, ConfigError, check_choices, compose_words
+from ser.errors import UserError
 from ser.models import NETWORKS
+from ser.search import distribution, next_trial, open_study, read_space
 from ser.sweeps import ERROR
 
 SPACE = {"model.dropout": FloatDistribution(0.0, 0.5), "datamodule.batch_size": CategoricalDistribution(["8", "16"])}
@@ -39,7 +41,7 @@ def typed(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -
 
     def run(*words: str) -> str:
         monkeypatch.setattr(sys, "argv", ["scripts/search.py", *words])
-        search.main()
+        main()
         return capsys.readouterr().out
 
     return run
@@ -177,7 +179,7 @@ def test_a_space_file_that_fixes_or_names_nothing_is_refused(tmp_path: Path) -> 
     for text, told in (("model.dropout: 0.3", "must be interval"), ("- a", "has no lines"), ("{}", "nothing is left")):
         file = tmp_path / "space.yaml"
         file.write_text(text)
-        with pytest.raises(search.UserError, match=told):
+        with pytest.raises(UserError, match=told):
             read_space(file, [])
 
 
