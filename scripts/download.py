@@ -1,62 +1,6 @@
-"""Get a corpus: ``python scripts/download.py crema_d``.
+"""What ``ser download`` does, from a checkout."""
 
-Every file is checked. A second run gets only what is missing or broken, and goes on with what was broken off.
-"""
-
-import argparse
-import os
-import sys
-from pathlib import Path
-
-from rich.progress import BarColumn, Progress, TaskProgressColumn, TextColumn, TimeRemainingColumn
-
-from ser.cli import suit_terminal
-from ser.corpora import FACTS, HOMES, ON_REQUEST
-from ser.corpora.sources import SOURCES
-from ser.download import download
-from ser.errors import UserError
-
-AGAIN = "The same command again gets only what is missing."
-
-
-def main() -> None:
-    """Download, or say where to ask.
-
-    Raises:
-        SystemExit: With status 1, something could not be had.
-    """
-    suit_terminal()
-    parser = argparse.ArgumentParser(
-        description=__doc__,
-        formatter_class=argparse.RawDescriptionHelpFormatter,
-        epilog="example: %(prog)s ravdess --to data/ravdess",
-    )
-    parser.add_argument("name", choices=sorted({*SOURCES, *ON_REQUEST}), metavar="NAME", help="%(choices)s")
-    parser.add_argument("--to", type=Path, metavar="FOLDER", help="by default $SER_DATA/NAME, else data/NAME")
-    parser.add_argument("--jobs", type=int, default=8, help="files at once, %(default)s by default")
-    options = parser.parse_args()
-    if options.jobs < 1:
-        parser.error(f"--jobs is {options.jobs}; it must be 1 or more")
-    name = options.name
-    to = (options.to or Path(os.environ.get("SER_DATA") or "data") / name).expanduser()
-    if name in ON_REQUEST:
-        sys.exit(
-            f"{name} may not be passed on, so there is nothing to download. Ask for it at {HOMES[name]}, put what you "
-            f"get into {to}, or point dataset.root= at it: python train.py dataset={name} dataset.root=FOLDER"
-        )
-    source = SOURCES[name]()
-    print(f"{name}: {FACTS[name].licence}; {HOMES[name]}")
-    try:
-        columns = (TextColumn("{task.description}"), BarColumn(), TaskProgressColumn(), TimeRemainingColumn())
-        with Progress(*columns) as progress:
-            new = download(source, to, jobs=options.jobs, progress=progress)
-    except KeyboardInterrupt:
-        sys.exit(f"{name} is not complete in {to}. {AGAIN}")
-    except (UserError, OSError) as error:
-        sys.exit(f"{name} is not complete in {to}: {error}\n{AGAIN}")
-    root = f" dataset.root={to}" if options.to else ""
-    print(f"{name} is complete in {to}, {new} files are new; train on it: python train.py dataset={name}{root}")
-
+from ser.commands.download import main
 
 if __name__ == "__main__":
     main()

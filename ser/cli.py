@@ -1,20 +1,23 @@
 """The command ``ser``: ``ser train …`` is ``python train.py …``, and ``ser NAME …`` is ``python scripts/NAME.py …``.
 
-In an installed package, ``conf/`` is ``ser/conf`` and ``scripts/`` is ``ser/commands``.
+Each other command is the module of its name in ``ser.commands``. In an installed package, ``conf/`` is ``ser/conf``.
 """
 
+import argparse
 import ast
 import io
 import os
 import re
 import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
 from importlib import import_module
 from importlib.util import find_spec
 from pathlib import Path
 from pkgutil import iter_modules
 
 from ser import __version__
-from ser.errors import visible
+from ser.errors import UserError, visible
 
 
 def suit_terminal() -> None:
@@ -26,6 +29,58 @@ def suit_terminal() -> None:
         if isinstance(stream, io.TextIOWrapper):  # else somebody put another object there, which has no encoding
             stream.reconfigure(errors="backslashreplace")
             os.environ["PYTHONIOENCODING"] = f"{stream.encoding}:backslashreplace"
+
+
+def command_parser(about: str | None, example: str) -> argparse.ArgumentParser:
+    """Prepare the terminal, and a parser of options.
+
+    Args:
+        about: What the command does, the docstring of its module.
+        example: Words that the command takes, for the end of its help.
+    """
+    suit_terminal()
+    return argparse.ArgumentParser(description=about, formatter_class=Help, epilog=f"example: %(prog)s {example}")
+
+
+def add_checkpoint(parser: argparse.ArgumentParser) -> None:
+    """Add the argument ``checkpoint``, a path."""
+    parser.add_argument(
+        "checkpoint", type=Path, metavar="CHECKPOINT", help="a run's folder, for the checkpoint it tested, or a file"
+    )
+
+
+def add_out(parser: argparse.ArgumentParser, folder: str) -> None:
+    """Add the option ``--out``, a path, which is ``folder`` by default."""
+    parser.add_argument("--out", type=Path, default=Path(folder), metavar="FOLDER", help="for the results")
+
+
+def add_device(parser: argparse.ArgumentParser) -> None:
+    """Add the option ``--device``."""
+    parser.add_argument("--device", default="cpu", metavar="NAME", help="where networks answer, as torch names it")
+
+
+class Help(argparse.RawDescriptionHelpFormatter):
+    """Help that keeps the lines of a description, and shows the default of each option that has one."""
+
+    def _get_help_string(self, action: argparse.Action) -> str | None:
+        default = action.default
+        shown = (
+            action.option_strings and not isinstance(default, (bool, list)) and default not in (None, argparse.SUPPRESS)
+        )
+        return f"{action.help} (default: %(default)s)" if shown else action.help
+
+
+@contextmanager
+def errors_in_words() -> Iterator[None]:
+    """End the process with ``error: …`` for what a user can mend; any other error keeps its traceback."""
+    try:
+        yield
+    except Exception as error:
+        from hydra.errors import HydraException  # only now, because commands start faster without Hydra
+
+        if isinstance(error, (UserError, OSError, HydraException)):
+            sys.exit(f"error: {error}")
+        raise
 
 
 def commands() -> dict[str, str]:

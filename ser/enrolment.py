@@ -1,7 +1,9 @@
 """What other clips of the test voices are worth: draws of them, without their labels, and scores by their number."""
 
+import json
 from collections.abc import Sequence
 from dataclasses import dataclass
+from pathlib import Path
 from statistics import mean
 from typing import Any
 
@@ -12,6 +14,7 @@ from torch import Tensor
 
 from ser.adapt import Adaptation, adapt
 from ser.audio import Recording
+from ser.callbacks import find_checkpoint
 from ser.corpora import Clip
 from ser.corpora.clip import person
 from ser.datamodule import voice_of
@@ -19,8 +22,16 @@ from ser.errors import UserError
 from ser.evaluation import SCORES, Answers, answers_about, join, summary
 from ser.features import Moments, Voice
 from ser.features.voices import NEUTRAL, grouped
+from ser.figures import enrolment_figure
+from ser.files import check_writable, replacing
 from ser.recognizer import NO_VOICES, Recognizer
-from ser.scoring import BATCH
+from ser.report import markdown_table
+from ser.results import GIT_REVISION, find_runs, read_choices, versions
+from ser.scoring import BATCH, describe_checkpoint, trial_of
+
+COLUMNS = ("enrolment clips", "of which emotions", "UAR", "95 %", "accuracy", "macro F1", "clips scored")
+
+LEFT = COLUMNS[:2]
 
 CURVE = (1, 3, 5, 10, 20)
 """Numbers of enrolment clips of a curve, beside none and all."""
@@ -258,3 +269,78 @@ def curve(heard: Sequence[Heard], draws: int, seed: int = 0) -> list[dict[str, A
             }
         )
     return found
+
+
+def measure_enrolment(
+    runs: Sequence[Path], folder: Path, command: list[str], side: str = "test", draws: int = 3, device: str = "cpu"
+) -> dict[str, Any]:
+    """Score the runs' clips under all enrolments and write the folder.
+
+    Args:
+        runs: Run folders, or folders that hold them.
+        folder: What is left goes there.
+        command: What was typed.
+        side: Of each run's split; ``val`` for choices.
+        draws: Of enrolment clips.
+        device: Where the networks answer.
+
+    Raises:
+        UserError: A run can't be used, knows nothing of voices, or two of them score the same clips.
+    """
+    if draws < 1:
+        raise UserError(f"--draws is {draws}; it must be 1 or more")
+    found = [run for run in find_runs(runs) if "history" in run]  # pooled folds and evaluations have no network
+    if not found:
+        raise UserError(f"no training below {', '.join(map(str, runs))}: give run folders, or folders that hold them")
+    try:
+        check_writable(folder)
+    except OSError as error:
+        raise UserError(f"{folder} can't be written to: {error.strerror or error}; give another --out") from error
+    heard, told = [], []
+    for run in found:
+        place = Path(run["file"]).parent
+        checkpoint, cfg = find_checkpoint(place), read_choices(place)
+        recognizer = Recognizer.load(checkpoint, device)
+        trial = trial_of(cfg, side, [recognizer])
+        recordings = trial.at(recognizer.sample_rate)
+        voice = cfg["dataset"].get("voice", "speaker")
+        heard.append(Heard.of(recognizer, trial.clips, recordings, trial.labels, voice))
+        told.append({**describe_checkpoint(checkpoint, trial.clips), "split_hash": trial.split.hash})
+    results = {
+        "dataset": {"name": found[0]["dataset"]["name"]},
+        "side": side,
+        "runs": told,
+        "draws": draws,
+        "curve": curve(heard, draws),
+        "versions": versions(),
+        "git": GIT_REVISION,
+        "command": command,
+    }
+    _write(folder, results)
+    return results
+
+
+def curve_rows(results: dict[str, Any]) -> list[list[str]]:
+    """The curve, a line per number and kind of enrolment clips."""
+    return [
+        [
+            point["enrolment"],
+            "" if point["enrolment"] == "none" else point["kind"],
+            f"{point['uar']:.3f}",
+            "{:.3f} to {:.3f}".format(*point["intervals"]["uar"]),
+            f"{point['accuracy']:.3f}",
+            f"{point['macro_f1']:.3f}",
+            f"{point['clips']:,}",
+        ]
+        for point in results["curve"]
+    ]
+
+
+def _write(folder: Path, results: dict[str, Any]) -> None:
+    """Write ``enrolment.png``, ``enrolment.md`` and ``enrolment.json``."""
+    with replacing(folder / "enrolment.png") as file:
+        enrolment_figure(results["curve"]).savefig(file, dpi=150)
+    with replacing(folder / "enrolment.md") as file:
+        file.write_text(markdown_table(COLUMNS, curve_rows(results), LEFT) + "\n", encoding="utf-8")
+    with replacing(folder / "enrolment.json") as file:
+        file.write_text(json.dumps(results, indent=2) + "\n", encoding="utf-8")

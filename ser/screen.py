@@ -3,11 +3,13 @@
 import io
 import os
 import sys
+from collections.abc import Collection, Iterable, Sequence
 from contextlib import suppress
 from typing import Any
 
 import rich.console
 import rich.markup
+from rich.table import Table
 from rich.text import Text
 
 from ser.errors import visible
@@ -22,6 +24,16 @@ class Screen(rich.console.Console):
     def render_str(self, text: str, **options: Any) -> Text:
         """What is shown of ``text``; every text that is printed comes through here, cells of tables as well."""
         return super().render_str(visible(text, lines=True), **options)
+
+
+def table_of(title: str, heads: Sequence[str], rows: Iterable[Sequence[str]], left: Collection[str] = ()) -> Table:
+    """A table of texts that strangers may have written; columns are right-justified, except those in ``left``."""
+    table = Table(title=escape(title))
+    for head in heads:
+        table.add_column(escape(head), justify="left" if head in left else "right")
+    for row in rows:
+        table.add_row(*map(escape, row))
+    return table
 
 
 class Lasting(io.TextIOWrapper):

@@ -37,13 +37,13 @@ import numpy as np
 import requests
 import soundfile
 import torch
-from ser.commands import leaderboard, pool
-from ser.commands.cache import show as list_entries
 
 from ser.audio import read_audio
 from ser.bank import decode_clips
 from ser.cache import clear, entries
 from ser.cli import suit_terminal
+from ser.commands import leaderboard, pool
+from ser.commands.cache import show as list_entries
 from ser.config import compose_words
 from ser.corpora import READERS, Clip, crema_d
 from ser.corpora.sources import Dataverse, File

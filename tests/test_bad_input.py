@@ -16,8 +16,8 @@ import pytest
 import soundfile
 from hydra.core.global_hydra import GlobalHydra
 
-import scripts.explore
-import scripts.predict
+import ser.commands.explore
+import ser.commands.predict
 import ser.results
 import ser.train
 from ser.config import compose_words
@@ -124,11 +124,11 @@ def ask(place: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capfd: pyt
 
     def do(command: str, *words: str, listed: str = "") -> Ended:
         monkeypatch.chdir(tmp_path)
-        main = ser.train.main if command == "train" else importlib.import_module(f"scripts.{command}").main
+        main = ser.train.main if command == "train" else importlib.import_module(f"ser.commands.{command}").main
         monkeypatch.setattr(sys, "argv", [f"{command}.py", *(word.replace("@", str(place)) for word in words)])
         monkeypatch.setattr(sys, "stdin", io.StringIO(listed))
         GlobalHydra.instance().clear()
-        for console in (scripts.predict.console, scripts.explore.console, ser.results.console):
+        for console in (ser.commands.predict.console, ser.commands.explore.console, ser.results.console):
             monkeypatch.setattr(console, "quiet", False)  # rich is quiet for good once nobody listens
         capfd.readouterr()
         try:

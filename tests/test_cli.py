@@ -3,6 +3,7 @@
 import io
 import json
 import os
+import runpy
 import shutil
 import subprocess
 import sys
@@ -23,6 +24,9 @@ from ser.corpora.crema_d import REPOSITORY
 ROOT = Path(__file__).parents[1]
 
 TRAIN = ROOT / "train.py"
+
+COMMANDS = [f"ser.commands.{name}" for name in sorted({*commands()} - {"train"})]
+BENCHMARKS = [f"benchmarks.{path.stem}" for path in sorted((ROOT / "benchmarks").glob("[!_]*.py"))]
 
 
 def train(folder: Path, *overrides: str, **variables: str) -> "subprocess.CompletedProcess[str]":
@@ -130,7 +134,7 @@ def test_a_list_of_splits_ends_the_command_with_the_sweep_to_type_instead(tmp_pa
 
 
 def test_ser_names_every_script(capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) -> None:
-    scripts = {path.stem for path in (ROOT / "scripts").glob("[!_]*.py")}
+    scripts = {path.stem for path in (ROOT / "scripts").glob("*.py")}
     assert set(commands()) == {"train", *scripts}
     assert all(commands().values())
     for words in ([], ["--help"]):
@@ -163,7 +167,7 @@ def test_help_of_a_command_shows_an_example_of_it(
 
 
 @pytest.mark.parametrize("encoding", ["ascii", "cp1252"])
-@pytest.mark.parametrize("name", ["ser", *sorted({*commands()} - {"train"})])
+@pytest.mark.parametrize("name", ["ser", *COMMANDS, *BENCHMARKS])
 def test_help_is_printed_on_a_terminal_of_any_encoding(
     name: str, encoding: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -171,7 +175,7 @@ def test_help_is_printed_on_a_terminal_of_any_encoding(
     monkeypatch.setattr(sys, "stdout", terminal := io.TextIOWrapper(io.BytesIO(), encoding))
     monkeypatch.setenv("PYTHONIOENCODING", encoding)
     with suppress(SystemExit):
-        (main if name == "ser" else import_module(f"scripts.{name}").main)()
+        (main if name == "ser" else import_module(name).main)()
     print("→ 愤怒 \udce9")
     terminal.seek(0)
     printed = terminal.read()
@@ -181,19 +185,24 @@ def test_help_is_printed_on_a_terminal_of_any_encoding(
 
 
 def test_commands_do_not_import_one_another() -> None:
-    """They are ``scripts.NAME`` in a checkout and ``ser.commands.NAME`` in an installed package."""
+    """What two of them need is library."""
     for name in {*commands()} - {"train"}:
-        source = (ROOT / "scripts" / f"{name}.py").read_text(encoding="utf-8")
-        assert "from scripts" not in source
-        assert "import scripts" not in source
-        assert callable(import_module(f"scripts.{name}").main)
+        source = (ROOT / "ser" / "commands" / f"{name}.py").read_text(encoding="utf-8")
+        assert "ser.commands" not in source
+        assert callable(import_module(f"ser.commands.{name}").main)
+
+
+def test_a_script_is_the_command_of_its_name() -> None:
+    for name in {*commands()} - {"train"}:
+        door = runpy.run_path(str(ROOT / "scripts" / f"{name}.py"))
+        assert door["main"] is import_module(f"ser.commands.{name}").main
 
 
 @pytest.fixture(scope="module")
 def installed(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A folder with what the wheel installs."""
     folder = tmp_path_factory.mktemp("wheel")
-    for name in ("ser", "conf", "scripts"):
+    for name in ("ser", "conf"):
         shutil.copytree(ROOT / name, folder / "source" / name, ignore=shutil.ignore_patterns("__pycache__"))
     for name in ("pyproject.toml", "README.md", "LICENSE"):
         shutil.copy(ROOT / name, folder / "source")

@@ -21,7 +21,7 @@ import requests
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from scripts import download as script
+from ser.commands import download as script
 from ser.corpora import FACTS, HOMES, sources
 from ser.corpora.sources import SOURCES, Archive, Dataverse, File, Files
 from ser.download import (

@@ -13,17 +13,18 @@ import soundfile
 import torch
 
 import ser.results
-from scripts import adapt as adapt_script
-from scripts import compare as compare_script
-from scripts import enrolment as enrolment_script
-from scripts import ensemble as ensemble_script
-from scripts import evaluate as evaluate_script
-from scripts import leaderboard as leaderboard_script
-from scripts import predict as predict_script
-from scripts import transfer as transfer_script
+import ser.transfer
 from ser.adapt import LEAST_CLIPS, adapt, adapted_checkpoint
 from ser.audio import AudioError, Recording, read_audio
 from ser.callbacks import read_checkpoint
+from ser.commands import adapt as adapt_script
+from ser.commands import compare as compare_script
+from ser.commands import enrolment as enrolment_script
+from ser.commands import ensemble as ensemble_script
+from ser.commands import evaluate as evaluate_script
+from ser.commands import leaderboard as leaderboard_script
+from ser.commands import predict as predict_script
+from ser.commands import transfer as transfer_script
 from ser.corpora import Clip, read_corpora
 from ser.datamodule import DataError, EmotionDataModule
 from ser.enrolment import Enrolment, Heard, adapted_answers, halves
@@ -459,7 +460,7 @@ def test_models_are_scored_on_other_corpora_once(
     assert next(iter(found["conditions"])) == "as it is"
     assert "adapted, balanced, all clips of each voice" in found["conditions"]
     assert "10 other clips of each voice" not in found["conditions"], "nobody has more than 6 clips"
-    monkeypatch.setattr(transfer_script, "measure", None)
+    monkeypatch.setattr(ser.transfer, "measure", None)
     capsys.readouterr()
     assert not command(monkeypatch, transfer_script, *words)
     assert "From corpus to corpus" in " ".join(capsys.readouterr().out.split())

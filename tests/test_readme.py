@@ -12,7 +12,7 @@ from pathlib import Path
 
 import pytest
 
-from scripts import leaderboard
+from ser.commands import leaderboard
 from ser.config import check_choices
 from ser.corpora import Clip, demo, emodb
 from ser.recognizer import Recognizer
@@ -39,20 +39,20 @@ ELSEWHERE = {
     "make ": "test_make_runs_commands_of_the_readme",
     "pip install ": "the setup of these tests",
     "pytest": "these tests",
-    "tensorboard --logdir": "tests/scripts/test_screenshots.py",
-    "python scripts/screenshots.py": "tests/scripts/test_screenshots.py",
+    "tensorboard --logdir": "tests/benchmarks/test_screenshots.py",
+    "python benchmarks/screenshots.py": "tests/benchmarks/test_screenshots.py",
     "python scripts/download.py": "tests/test_download.py, with a server of its own",
-    "python scripts/benchmark.py": "tests/scripts/test_benchmark.py",
-    "python scripts/benchmark_device.py": "tests/scripts/test_benchmark_device.py",
-    "python scripts/augmentation_page.py": "tests/scripts/test_augmentation_page.py",
-    "python scripts/benchmark_augment.py": "tests/scripts/test_benchmark_augment.py",
-    "python scripts/growth.py": "tests/scripts/test_growth.py, with fewer clips",
-    "python scripts/ensemble.py": "tests/scripts/test_ensemble.py",
-    "python scripts/networks.py": "tests/scripts/test_networks.py",
-    "python scripts/opensmile_svm.py": "tests/scripts/test_opensmile_svm.py, without openSMILE where it is not there",
+    "python benchmarks/benchmark.py": "tests/benchmarks/test_benchmark.py",
+    "python benchmarks/benchmark_device.py": "tests/benchmarks/test_benchmark_device.py",
+    "python benchmarks/augmentation_page.py": "tests/benchmarks/test_augmentation_page.py",
+    "python benchmarks/benchmark_augment.py": "tests/benchmarks/test_benchmark_augment.py",
+    "python benchmarks/growth.py": "tests/benchmarks/test_growth.py, with fewer clips",
+    "python scripts/ensemble.py": "tests/commands/test_ensemble.py",
+    "python benchmarks/networks.py": "tests/benchmarks/test_networks.py",
+    "python benchmarks/opensmile_svm.py": "tests/benchmarks/test_opensmile_svm.py, without openSMILE if need be",
     "prlimit ": "tests/test_cache.py, without a limit",
     "torchrun ": "tests/test_distributed.py",
-    "python scripts/search.py": "tests/scripts/test_search.py, with shorter runs",
+    "python scripts/search.py": "tests/commands/test_search.py, with shorter runs",
     "python scripts/predict.py outputs/RUN --microphone": "tests/test_microphone.py",
 }
 """What is not run here, and where it is."""
@@ -193,8 +193,9 @@ def test_pages_have_commands() -> None:
     assert DOCS_TRAINING
     assert SCRIPTS
     known = (
-        "python train.py", "python scripts/", "find my_clips -name '*.wav' | python scripts/", *ELSEWHERE
-    )  # fmt: skip
+        *("python train.py", "python scripts/", "python benchmarks/"),
+        *("find my_clips -name '*.wav' | python scripts/", *ELSEWHERE),
+    )
     assert [command for command in [*COMMANDS, *DOCS] if not command.startswith(known)] == []
 
 

@@ -10,8 +10,8 @@ import torch
 from torch import Tensor
 
 import ser.results
-from scripts.pool import pool, recipes
 from ser.cards import plain
+from ser.commands.pool import pool, recipes
 from ser.config import ConfigError
 from ser.errors import UserError
 from ser.results import find_runs

@@ -12,9 +12,9 @@ from torch import Tensor
 from torchaudio import pipelines
 from torchaudio.pipelines._wav2vec2.utils import _extend_model
 
-import scripts.predict
-from scripts.evaluate import evaluate
+import ser.commands.predict
 from ser.cache import contents, entries
+from ser.commands.evaluate import evaluate
 from ser.config import ConfigError, check_choices, compose_words
 from ser.errors import UserError
 from ser.export import export
@@ -331,7 +331,7 @@ def test_a_probe_trains_is_scored_and_answers_with_weights_that_are_not_in_its_c
     sound = next((corpus / "sad").glob("*.wav"))
     monkeypatch.setattr(sys, "argv", ["predict.py", str(checkpoint), str(sound), f"--csv={tmp_path}/answers.csv"])
     with pytest.raises(SystemExit) as ended:
-        scripts.predict.main()
+        ser.commands.predict.main()
     assert ended.value.code == 0
     assert str(sound) in (tmp_path / "answers.csv").read_text()
     recognizer = Recognizer.load(checkpoint)

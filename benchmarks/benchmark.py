@@ -1,0 +1,443 @@
+"""How fast is it beside what people use now? ``python benchmarks/benchmark.py --json benchmark.json``.
+
+Each part runs this project and a contender in turn, several rounds in one process, and prints the median of the rounds'
+ratios: 2 means that this project takes half the time. A contender that is not installed is left out and named;
+``pip install -e ".[bench]"`` has all of them. On a busy machine ratios stay, times do not.
+"""
+
+import argparse
+import importlib.util
+import json
+import multiprocessing
+import os
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from statistics import median
+from typing import Any
+
+import numpy as np
+import soundfile
+import torch
+from lightning import LightningModule, Trainer
+from lightning.pytorch.callbacks import Callback
+from numpy.typing import NDArray
+from rich.table import Table
+from torch import Tensor, nn
+from torch.utils.data import DataLoader
+from torchaudio.transforms import MelSpectrogram
+
+from ser.callbacks import EpochSeed
+from ser.cli import command_parser
+from ser.config import compose_words, network_settings
+from ser.corpora import find_root
+from ser.errors import UserError
+from ser.features import FeatureConfig, Frontend
+from ser.models import NETWORKS, Batch, EmotionNetwork
+from ser.recognizer import Recognizer
+from ser.screen import Screen, escape
+
+LENGTH = 80_080
+"""Samples of a padded clip of CREMA-D."""
+
+LABELS = ["anger", "disgust", "fear", "happy", "neutral", "sad"]
+
+REPORT_1D = FeatureConfig(names=["mfcc", "rolloff", "energy", "zcr"], n_mfcc=20, filter_rate=22_050)
+
+console = Screen()
+
+
+@dataclass(frozen=True)
+class Row:
+    """What a part gave.
+
+    Attributes:
+        part: Its name.
+        against: The contender.
+        ratio: Median over the rounds of the contender's time by this project's.
+        low: The least of them.
+        high: The largest.
+        must: What the ratio must reach.
+        stretch: What it should.
+    """
+
+    part: str
+    against: str
+    ratio: float
+    low: float
+    high: float
+    must: float
+    stretch: float
+
+
+def compare(
+    part: str, against: str, ours: Callable[[], object], theirs: Callable[[], object], goals: tuple[float, float],
+    rounds: int,
+) -> Row:  # fmt: skip
+    """Run both once to warm up, then in turn, and take the ratio of each round."""
+    ours(), theirs()
+    ratios = []
+    for _ in range(rounds):
+        mine, other = _seconds(ours), _seconds(theirs)
+        ratios.append(other / mine)
+    return Row(part, against, median(ratios), min(ratios), max(ratios), *goals)
+
+
+def _seconds(work: Callable[[], object]) -> float:
+    """How long ``work`` takes; where it returns seconds that it took itself, these."""
+    start = time.perf_counter()
+    own = work()
+    return own if isinstance(own, float) else time.perf_counter() - start
+
+
+def clips(count: int) -> tuple[Tensor, Tensor]:
+    """Noise of the lengths that clips of CREMA-D have (2.5 s on average), zero-padded: ``(clip, time)``, lengths."""
+    generator = torch.Generator().manual_seed(0)
+    seconds = (2.54 + 0.5 * torch.randn(count, generator=generator)).clamp(1.3, 5.0)
+    lengths = (seconds * 16_000).long()
+    waveforms = 0.1 * torch.randn(count, LENGTH, generator=generator)
+    return waveforms * (torch.arange(LENGTH) < lengths[:, None]), lengths
+
+
+def features_report(rounds: int) -> Iterator[Row]:
+    """The report's five features."""
+    waveforms, lengths = clips(64)
+    frontends = [Frontend(FeatureConfig(names=["mel"]), LENGTH), Frontend(REPORT_1D, LENGTH)]
+
+    def ours() -> None:
+        with torch.inference_mode():
+            for frontend in frontends:
+                frontend.extract(waveforms, lengths)
+
+    sounds = list(waveforms.numpy())
+    yield compare(
+        "features_report", "librosa, one process", ours, lambda: [librosa_features(sound) for sound in sounds], (6, 10),
+        rounds,
+    )  # fmt: skip
+    cores = os.cpu_count() or 1
+    os.environ |= dict.fromkeys(("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS"), "1")  # of the children
+    with multiprocessing.get_context("spawn").Pool(cores) as pool:
+        yield compare(
+            "features_report", f"librosa, {cores} processes", ours, lambda: pool.map(librosa_features, sounds, 4),
+            (3, 5), rounds,
+        )  # fmt: skip
+
+
+def librosa_features(sound: NDArray[np.float32]) -> list[NDArray[np.float32]]:
+    """The five as the report calls librosa: without a rate for ``mfcc`` and ``spectral_rolloff``."""
+    import librosa  # noqa: PLC0415
+
+    return [
+        librosa.power_to_db(librosa.feature.melspectrogram(y=sound, sr=16_000), ref=np.max),
+        librosa.feature.mfcc(y=sound).mean(axis=0),
+        librosa.feature.spectral_rolloff(y=sound)[0],
+        librosa.feature.rms(y=sound)[0],
+        librosa.feature.zero_crossing_rate(sound)[0],
+    ]
+
+
+def features_mel(rounds: int) -> Iterator[Row]:
+    """Log-mel of a batch, against torchaudio's mel without the logarithm."""
+    waveforms, lengths = clips(128)
+    frontend = Frontend(FeatureConfig(names=["mel"]), LENGTH)
+    transform = MelSpectrogram(16_000, n_fft=2048, hop_length=512, n_mels=128)
+
+    def ours() -> Tensor:
+        with torch.inference_mode():
+            return frontend.extract(waveforms, lengths)
+
+    def theirs() -> Tensor:
+        with torch.inference_mode():
+            return transform(waveforms)
+
+    yield compare("features_mel", "torchaudio MelSpectrogram", ours, theirs, (3, 5), rounds)
+
+
+class Stopwatch(Callback):
+    """Seconds of the last epoch, its validation included."""
+
+    seconds = 0.0
+
+    def on_train_epoch_start(self, trainer: Trainer, pl_module: LightningModule) -> None:  # noqa: ARG002
+        """Start."""
+        self.started = time.perf_counter()
+
+    def on_train_epoch_end(self, trainer: Trainer, pl_module: LightningModule) -> None:  # noqa: ARG002
+        """Stop."""
+        self.seconds = time.perf_counter() - self.started
+
+
+class Kept:
+    """Kept features and targets, as the data module keeps them."""
+
+    def __init__(self, shape: tuple[int, ...], count: int) -> None:
+        generator = torch.Generator().manual_seed(0)
+        self.inputs = torch.randn(count, *shape, generator=generator)
+        self.targets = torch.randint(len(LABELS), (count,), generator=generator)
+
+    def batch(self, clips: list[int]) -> Batch:
+        """Gathered by index."""
+        picked = torch.as_tensor(clips)
+        return Batch(self.inputs[picked], self.targets[picked], picked)
+
+    def loader(self, shuffle: bool) -> DataLoader[Batch]:
+        """Over all of them, by 128."""
+        return DataLoader(range(len(self.targets)), 128, shuffle=shuffle, collate_fn=self.batch)  # type: ignore[arg-type]
+
+
+def lightning_epoch(network: EmotionNetwork, kept: Kept, held: Kept | None, precision: Any) -> Callable[[], float]:
+    """Seconds of an epoch, after one to warm up, through the whole Lightning stack."""
+
+    def epoch() -> float:
+        watch = Stopwatch()
+        trainer = Trainer(
+            accelerator="cpu", max_epochs=2, precision=precision, logger=False, enable_checkpointing=False,
+            enable_progress_bar=False, enable_model_summary=False, num_sanity_val_steps=0,
+            callbacks=[watch, EpochSeed(0)], default_root_dir=tempfile.gettempdir(),
+        )  # fmt: skip
+        trainer.fit(network, kept.loader(True), None if held is None else held.loader(False))
+        return watch.seconds
+
+    return epoch
+
+
+def build(model: str, shape: tuple[int, ...]) -> EmotionNetwork:
+    """A network of the report's recipe."""
+    cfg = compose_words([f"model={model}", "model.schedule=constant", "model.label_smoothing=0"])
+    return NETWORKS[model](shape, len(LABELS), **network_settings(cfg))
+
+
+def train_paper2d(rounds: int) -> Iterator[Row]:
+    """Training, from kept features."""
+    shape = (1, 128, 157)
+    kept = Kept(shape, 512)
+    single = lightning_epoch(build("paper2d", shape), kept, None, "32-true")
+    half = lightning_epoch(build("paper2d", shape), kept, None, "bf16-mixed")
+    keras = keras_epoch(kept) if installed("keras", "tensorflow") else None
+    if keras:
+        yield compare("train_paper2d_fp32", "Keras 3 on TensorFlow", single, keras, (1.2, 1.5), rounds)
+    yield compare(
+        "train_paper2d_fp32", "torch, eager", single, plain_epoch(eager_network(), kept, None), (2, 2.5), rounds
+    )
+    if keras and torch.cpu._is_avx512_bf16_supported():
+        yield compare("train_paper2d_bf16", "Keras 3 on TensorFlow, fp32", half, keras, (1.8, 2.5), rounds)
+
+
+def keras_epoch(kept: Kept) -> Callable[[], object]:
+    """An epoch of the same layers in Keras."""
+    os.environ.setdefault("KERAS_BACKEND", "tensorflow")
+    os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
+    import keras  # noqa: PLC0415
+    from keras import layers  # noqa: PLC0415
+
+    model = keras.Sequential(
+        [
+            layers.Input((128, 157, 1)),
+            layers.Conv2D(16, (12, 6), activation="relu"),
+            layers.MaxPooling2D(),
+            layers.Conv2D(24, (8, 12), activation="relu"),
+            layers.MaxPooling2D(),
+            layers.Conv2D(24, (5, 7), activation="relu"),
+            layers.Flatten(),
+            layers.Dense(64, activation="relu"),
+            layers.Dropout(0.2),
+            layers.Dense(len(LABELS), activation="softmax"),
+        ]
+    )
+    model.compile(keras.optimizers.Adam(1e-3), "sparse_categorical_crossentropy", metrics=["accuracy"])
+    inputs, targets = kept.inputs.permute(0, 2, 3, 1).numpy(), kept.targets.numpy()
+    return lambda: model.fit(inputs, targets, batch_size=128, epochs=1, verbose=0)
+
+
+def eager_network() -> nn.Sequential:
+    """The same layers as one writes them in torch without a thought of speed."""
+    return nn.Sequential(
+        nn.Conv2d(1, 16, (12, 6)), nn.ReLU(), nn.MaxPool2d(2),
+        nn.Conv2d(16, 24, (8, 12)), nn.ReLU(), nn.MaxPool2d(2),
+        nn.Conv2d(24, 24, (5, 7)), nn.ReLU(),
+        nn.Flatten(), nn.Linear(13_104, 64), nn.ReLU(), nn.Dropout(0.2), nn.Linear(64, len(LABELS)),
+    )  # fmt: skip
+
+
+def plain_epoch(network: nn.Module, kept: Kept, held: Kept | None) -> Callable[[], None]:
+    """An epoch of a loop written by hand: shuffled batches by index, Adam, cross-entropy; accuracy on ``held``."""
+    optimizer = torch.optim.Adam(network.parameters(), 1e-3)
+
+    def epoch() -> None:
+        network.train()
+        for picked in torch.randperm(len(kept.targets)).split(128):
+            optimizer.zero_grad()
+            nn.functional.cross_entropy(network(kept.inputs[picked]), kept.targets[picked]).backward()
+            optimizer.step()
+        if held is not None:
+            network.eval()
+            with torch.no_grad():
+                answers = [network(part).argmax(1) for part in held.inputs.split(128)]
+            float((torch.cat(answers) == held.targets).float().mean())
+
+    return epoch
+
+
+def epoch_cnn1d(rounds: int) -> Iterator[Row]:
+    """An epoch of ``energy_zcr → cnn1d`` on as many clips as CREMA-D has, with validation and all metrics."""
+    shape = (1, 314)
+    kept, held = Kept(shape, 4948), Kept(shape, 261)
+    ours = lightning_epoch(build("cnn1d", shape), kept, held, "32-true")
+    theirs = plain_epoch(build("cnn1d", shape), kept, held)
+    yield compare("epoch_cnn1d", "torch, a loop by hand", ours, theirs, (0.85, 0.95), rounds)
+
+
+def latency_clip(rounds: int) -> Iterator[Row]:
+    """One clip, WAV to answer, model loaded: the allowed 10 ms by the median of what it takes."""
+    frontend = Frontend(FeatureConfig(names=["mel"]), LENGTH)
+    recognizer = Recognizer(build("paper2d", frontend.input_shape), frontend, LABELS, 16_000)
+    waveforms, lengths = clips(1)
+    with tempfile.TemporaryDirectory() as folder:
+        path = Path(folder) / "clip.wav"
+        soundfile.write(path, waveforms[0, : int(lengths[0])].numpy(), 16_000)
+        for _ in range(10):
+            recognizer(path)
+        taken = sorted(_seconds(lambda: recognizer(path)) for _ in range(20 * rounds))
+    ratios = [0.010 / seconds for seconds in taken]
+    yield Row("latency_clip", "10 ms", median(ratios), ratios[-len(ratios) // 20], ratios[len(ratios) // 20], 1, 2)
+
+
+def run_energy_zcr(rounds: int) -> Iterator[Row]:
+    """A whole run of the report's best row, from starting Python to the scores, and the most memory that it takes."""
+    root = find_root("crema_d").resolve()
+    with tempfile.TemporaryDirectory() as folder:
+        start = "import ser.train; ser.train.main()"
+        ours = ["-c", start, "report=energy_zcr", f"dataset.root={root}", "trainer.enable_progress_bar=false"]
+        theirs = [__file__, "--as-the-report", str(root)]
+        kept = [*ours, f"datamodule.cache={folder}/cache"]
+        _process([*kept, f"hydra.run.dir={folder}/first", "trainer.max_epochs=1"])
+        rounds_of_three = [
+            (
+                _process([*ours, f"hydra.run.dir={folder}/{number}"]),
+                _process([*kept, f"hydra.run.dir={folder}/kept{number}"]),
+                _process(theirs),
+            )
+            for number in range((rounds + 1) // 2)
+        ]
+    against = "librosa and Keras, the report's steps"
+    for part, with_kept, place, goals in (
+        ("run_energy_zcr", 0, 0, (2, 3)),
+        ("run_energy_zcr, features kept from an earlier run", 1, 0, (4, 8)),
+        ("memory_energy_zcr", 0, 1, (2, 4)),
+    ):
+        ratios = [measured[2][place] / measured[with_kept][place] for measured in rounds_of_three]
+        yield Row(part, against, median(ratios), min(ratios), max(ratios), *goals)
+
+
+def _process(words: Sequence[str]) -> tuple[float, float]:
+    """Seconds and peak memory of ``python WORDS``."""
+    start = time.perf_counter()
+    child = subprocess.Popen([sys.executable, *words], stdout=subprocess.DEVNULL)
+    _, status, usage = os.wait4(child.pid, 0)
+    if status:
+        raise UserError(f"python {' '.join(words)} ended with status {status}")
+    return time.perf_counter() - start, float(usage.ru_maxrss)
+
+
+def as_the_report(root: Path) -> None:
+    """What the report does for its best row: librosa clip by clip, scikit-learn's split, Keras, scores."""
+    os.environ.setdefault("KERAS_BACKEND", "tensorflow")
+    import keras  # noqa: PLC0415
+    import librosa  # noqa: PLC0415
+    from keras import layers  # noqa: PLC0415
+    from sklearn.metrics import classification_report, confusion_matrix  # noqa: PLC0415
+    from sklearn.model_selection import train_test_split  # noqa: PLC0415
+
+    paths = sorted(root.glob("*.wav"))
+    codes = sorted({path.stem.split("_")[2] for path in paths})
+    targets = np.array([codes.index(path.stem.split("_")[2]) for path in paths])
+    sounds = [librosa.load(path, sr=None)[0] for path in paths]
+    padded = np.array([np.pad(sound, (0, LENGTH - len(sound))) for sound in sounds])
+    energy = [librosa.feature.rms(y=sound)[0] for sound in padded]
+    crossings = [librosa.feature.zero_crossing_rate(sound)[0] for sound in padded]
+    features = np.concatenate([np.array(energy), np.array(crossings)], axis=1)[:, :, None]
+    inputs, test, answers, true = train_test_split(features, targets, test_size=0.3, random_state=42, stratify=targets)
+    inputs, held, answers, held_answers = train_test_split(
+        inputs, answers, test_size=0.05, random_state=42, stratify=answers
+    )
+    model = keras.Sequential(
+        [
+            layers.Input(features.shape[1:]),
+            *(
+                layer
+                for filters, kernel in ((16, 12), (24, 8), (24, 5))
+                for layer in (layers.Conv1D(filters, kernel, activation="relu"), layers.MaxPooling1D())
+            ),
+            layers.Flatten(),
+            layers.Dense(64, activation="relu"),
+            layers.Dropout(0.2),
+            layers.Dense(len(codes), activation="softmax"),
+        ]
+    )
+    one_hot = keras.utils.to_categorical
+    model.compile(keras.optimizers.Adam(1e-3), "categorical_crossentropy", metrics=["accuracy"])
+    model.fit(
+        inputs, one_hot(answers), batch_size=128, epochs=50, verbose=0, validation_data=(held, one_hot(held_answers))
+    )
+    predicted = model.predict(test, verbose=0).argmax(1)
+    print(classification_report(true, predicted), confusion_matrix(true, predicted))
+
+
+PARTS: dict[str, tuple[Callable[[int], Iterator[Row]], tuple[str, ...]]] = {
+    "features_report": (features_report, ("librosa",)),
+    "features_mel": (features_mel, ()),
+    "train_paper2d": (train_paper2d, ()),
+    "epoch_cnn1d": (epoch_cnn1d, ()),
+    "latency_clip": (latency_clip, ()),
+    "run_energy_zcr": (run_energy_zcr, ("librosa", "keras", "tensorflow")),
+}
+"""By name: what measures it, and the libraries without which it is left out."""
+
+
+def installed(*names: str) -> bool:
+    """Whether all of these can be imported."""
+    return all(importlib.util.find_spec(name) for name in names)
+
+
+def main() -> None:
+    """Measure, print, and write where asked to."""
+    parser = command_parser(__doc__, "features_mel latency_clip --rounds 9")
+    parser.add_argument("parts", nargs="*", metavar="PART", help=f"out of {', '.join(PARTS)}; by default all")
+    parser.add_argument("--rounds", type=int, default=5, help="of each part")
+    parser.add_argument("--json", type=Path, metavar="FILE", help="write the rows there, too")
+    parser.add_argument("--as-the-report", type=Path, help=argparse.SUPPRESS)
+    options = parser.parse_args()
+    if options.as_the_report:
+        as_the_report(options.as_the_report)
+        return
+    unknown = sorted(set(options.parts) - set(PARTS))
+    if unknown or options.rounds < 1:
+        parser.error(f"{', '.join(unknown) or options.rounds}: parts are {', '.join(PARTS)}, and rounds 1 or more")
+    rows: list[Row] = []
+    for name in options.parts or PARTS:
+        measure, needed = PARTS[name]
+        if not installed(*needed):
+            console.print(f'{name} is left out: {", ".join(needed)} not installed; pip install -e ".\\[bench]"')
+            continue
+        try:
+            for row in measure(options.rounds):
+                rows.append(row)
+                console.print(f"{row.part} against {row.against}: {row.ratio:.2f} ×", highlight=False)
+        except UserError as error:
+            console.print(f"{name} is left out: {escape(str(error))}", soft_wrap=True)
+    table = Table("part", "against", "ratio", "least to most", "must", "stretch")
+    for row in rows:
+        spread = f"{row.low:.2f} to {row.high:.2f}"
+        table.add_row(row.part, row.against, f"{row.ratio:.2f}", spread, f"{row.must:g}", f"{row.stretch:g}")
+    console.print(table)
+    if options.json:
+        options.json.write_text(json.dumps([asdict(row) for row in rows], indent=2) + "\n", encoding="utf-8")
+    sys.exit(0 if rows else "error: nothing was measured")
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,362 @@
+"""What does augmentation cost? ``python benchmarks/benchmark_augment.py --json augment.json``.
+
+On noise as long as CREMA-D's clips, in one process: each effect and the chains of ``augment=wave`` and ``spec``, a
+clip, as a share of a training step with ``augment=none``; those of waveforms beside audiomentations and
+torch-audiomentations doing the same to the same clips; and whole training steps with each ``augment=``. All take turns
+in every round, and what is printed are medians over the rounds of each round's ratios: 2 means that this project takes
+half the time. A contender that is not installed is named and left out; ``pip install -e ".[bench]"`` has both.
+"""
+
+import importlib.util
+import json
+import sys
+import tempfile
+import time
+import warnings
+from collections.abc import Callable, Mapping
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from statistics import median
+from typing import Any
+
+import soundfile
+import torch
+from rich.table import Table
+from torch import Tensor
+
+from ser.audio import Recording
+from ser.augment import Augment, SpecAugment, WaveAugment
+from ser.augment.waveform import ORDER
+from ser.bank import WaveformBank
+from ser.cli import command_parser
+from ser.config import compose_words, network_settings
+from ser.corpora import Clip
+from ser.datamodule import EmotionDataModule
+from ser.effects import impulse_responses
+from ser.features import FeatureConfig, Frontend
+from ser.models import NETWORKS
+from ser.screen import Screen, escape
+from ser.splits import Split
+from ser.train import resolve_precision
+
+RATE = 16_000
+
+LONGEST = 80_080
+"""Samples of CREMA-D's longest clip, and so of a padded batch."""
+
+BATCH = 64
+
+LABELS = ["anger", "disgust", "fear", "happy", "neutral", "sad"]
+
+RECIPES = {
+    "seresnet": ["experiment=seresnet"],
+    "cnn1d": ["model=cnn1d", "features=energy_zcr", f"datamodule.batch_size={BATCH}"],
+}
+"""What is trained, by network."""
+
+CHAIN = compose_words(["augment=wave"])["augment"]["wave"]
+
+SPEC: dict[str, dict[str, Any]] = {
+    "crop_frames": {"crop_frames": 160},
+    "time_warp": {"time_warp": 0.15},
+    "frequency_warp": {"frequency_warp": 0.06},
+    "level_db": {"level_db": 6.0},
+    "shift_share": {"shift_share": 0.125},
+    "frequency_masks": {"frequency_masks": 2},
+    "time_masks": {"time_masks": 2},
+    "mixup": {"mixup": 1.0},
+    "augment=spec": compose_words(["augment=spec"])["augment"]["spec"],
+}
+"""Effects on features, of the sizes that ``augment=spec``, ``light`` or ``experiment=seresnet`` give them."""
+
+WAYS = {
+    "none": ["augment=none"],
+    "anew": ["augment=none", "datamodule.keep_features=false"],
+    **{choice: [f"augment={choice}"] for choice in ("spec", "wave", "full")},
+}
+"""Words of whole training steps; the first is what the others are measured by."""
+
+Work = Callable[[], object]
+
+console = Screen()
+
+
+@dataclass(frozen=True)
+class Cost:
+    """What an effect costs when every clip has it, or the chain when its own probabilities are drawn.
+
+    Attributes:
+        effect: Its name.
+        milliseconds: A clip, median of the rounds.
+        shares: Of a training step with ``augment=none``, by network.
+        ratios: Time of each contender by this project's.
+    """
+
+    effect: str
+    milliseconds: float
+    shares: dict[str, float]
+    ratios: dict[str, float]
+
+
+def clips() -> tuple[Tensor, Tensor]:
+    """Noise of the lengths that clips of CREMA-D have (2.5 s on average), zero-padded: ``(clip, time)``, lengths."""
+    generator = torch.Generator().manual_seed(0)
+    seconds = (2.54 + 0.5 * torch.randn(BATCH, generator=generator)).clamp(1.3, LONGEST / RATE)
+    lengths = (seconds * RATE).long()
+    lengths[0] = LONGEST
+    waveforms = 0.1 * torch.randn(BATCH, LONGEST, generator=generator)
+    return waveforms * (torch.arange(LONGEST) < lengths[:, None]), lengths
+
+
+def write_rooms(folder: Path) -> None:
+    """Impulse responses as files, for all to read the same ones."""
+    responses = impulse_responses(torch.linspace(0.2, 0.7, 16), RATE, generator=torch.Generator().manual_seed(0))
+    for number, response in enumerate(responses):
+        soundfile.write(folder / f"{number:02}.wav", 0.5 * response.numpy(), RATE, subtype="FLOAT")
+
+
+def audiomentations(chances: Mapping[str, float], rooms: Path) -> list[Any]:
+    """Its transforms that do the same, each with its probability."""
+    import audiomentations as library  # noqa: PLC0415
+
+    def band(p: float) -> Any:
+        return library.BandPassFilter(
+            min_center_freq=1850, max_center_freq=1850, min_bandwidth_fraction=3100 / 1850,
+            max_bandwidth_fraction=3100 / 1850, min_rolloff=24, max_rolloff=24, p=p,
+        )  # fmt: skip
+
+    makes: dict[str, Callable[[float], Any]] = {
+        "speed": lambda p: library.Resample(round(RATE / 1.1), round(RATE / 0.9), p=p),
+        "stretch": lambda p: library.TimeStretch(0.9, 1.1, leave_length_unchanged=False, p=p),
+        "pitch": lambda p: library.PitchShift(-2, 2, p=p),
+        "shift": lambda p: library.Shift(-0.1, 0.1, rollover=False, p=p),
+        "reverberation": lambda p: library.ApplyImpulseResponse(str(rooms), p=p),
+        "noise": lambda p: library.AddColorNoise(5, 30, min_f_decay=-6, max_f_decay=0, p=p),
+        "clipping": lambda p: library.ClippingDistortion(p=p),
+        "telephone": band,
+        "polarity": lambda p: library.PolarityInversion(p=p),
+        "gain": lambda p: library.Gain(-6, 6, p=p),
+    }
+    return [makes[name](chance) for name, chance in chances.items()]
+
+
+def torch_audiomentations(chances: Mapping[str, float], rooms: Path) -> list[Any]:
+    """Its transforms that do the same; it has no speed, stretch and clipping."""
+    import torch_audiomentations as library  # noqa: PLC0415
+
+    options: dict[str, Any] = {"sample_rate": RATE, "output_type": "dict"}
+    edges = (1850, 1850.001, 3100 / 1850, 3100 / 1850 + 1e-6)
+    makes: dict[str, Callable[[float], Any]] = {
+        "pitch": lambda p: library.PitchShift(-2, 2, p=p, **options),
+        "shift": lambda p: library.Shift(-0.1, 0.1, rollover=False, p=p, **options),
+        "reverberation": lambda p: library.ApplyImpulseResponse(str(rooms), p=p, **options),
+        "noise": lambda p: library.AddColoredNoise(5, 30, 0, 2, p=p, **options),
+        "telephone": lambda p: library.BandPassFilter(*edges, p=p, **options),
+        "polarity": lambda p: library.PolarityInversion(p=p, **options),
+        "gain": lambda p: library.Gain(-6, 6, p=p, **options),
+    }
+    return [makes[name](chance) for name, chance in chances.items() if name in makes]
+
+
+def one_by_one(transforms: list[Any], waveforms: Tensor, lengths: Tensor) -> Work:
+    """One library on each clip without padding, as a data set would call it."""
+    sounds = [row[:size].numpy() for row, size in zip(waveforms.cpu(), lengths.tolist(), strict=True)]
+
+    def work() -> None:
+        for sound in sounds:
+            changed = sound
+            for transform in transforms:
+                changed = transform(changed, sample_rate=RATE)
+
+    return work
+
+
+def at_once(transforms: list[Any], waveforms: Tensor) -> Work:
+    """torch-audiomentations on the padded batch."""
+
+    def work() -> None:
+        changed = waveforms[:, None]
+        for transform in transforms:
+            changed = transform(changed, sample_rate=RATE).samples
+
+    return work
+
+
+def contenders(
+    chances: Mapping[str, float], rooms: Path, waveforms: Tensor, lengths: Tensor, left_out: dict[str, str]
+) -> dict[str, Work]:
+    """Those that are installed, have all the effects, and can do them; why others can't goes to ``left_out``."""
+    found: dict[str, Work] = {}
+    for name, make in (("audiomentations", audiomentations), ("torch_audiomentations", torch_audiomentations)):
+        if importlib.util.find_spec(name) is None:
+            left_out[name] = 'not installed; pip install -e ".[bench]"'
+            continue
+        if len(transforms := make(chances, rooms)) < len(chances):
+            continue
+        batched = name == "torch_audiomentations"
+        work = at_once(transforms, waveforms) if batched else one_by_one(transforms, waveforms, lengths)
+        try:
+            work()
+        except (AttributeError, ImportError) as error:  # of a torchaudio that it is not for
+            left_out[f"{name} {'_'.join(chances)}"] = str(error)
+        else:
+            found[name] = work
+    return found
+
+
+def seconds_of(work: Work, device: torch.device) -> float:
+    """How long ``work`` takes, its end on the device included."""
+    if device.type == "cuda":
+        torch.cuda.synchronize(device)
+    start = time.perf_counter()
+    work()
+    if device.type == "cuda":
+        torch.cuda.synchronize(device)
+    return time.perf_counter() - start
+
+
+def feature_works(device: torch.device) -> dict[str, Work]:
+    """What ``SPEC`` does to log-mels of the clips."""
+    waveforms, lengths = clips()
+    frontend = Frontend(FeatureConfig(**compose_words(["features=logmel"])["features"]), LONGEST).to(device)
+    lengths = lengths.to(device)
+    features, real = frontend.extract(waveforms.to(device), lengths), frontend.real_frames(lengths)
+    frontend.normalizer.fit([(features, real)])
+    features = frontend.normalizer(features, real)
+    targets = torch.eye(len(LABELS), device=device)[torch.arange(BATCH, device=device) % len(LABELS)]
+
+    def work_of(augment: SpecAugment) -> Work:
+        return lambda: augment.mix(augment(features, real, 1 / frontend.normalizer.std), targets)
+
+    return {name: work_of(SpecAugment(**options).train()) for name, options in SPEC.items()}
+
+
+def training_step(words: list[str], device: torch.device) -> Work:
+    """One step on one batch: features, augmentation, network, gradients, optimizer."""
+    cfg = compose_words(words)
+    waveforms, lengths = clips()
+    sounds = [row[:size].numpy() for row, size in zip(waveforms, lengths.tolist(), strict=True)]
+    recordings = {f"{i:03}": Recording(sound) for i, sound in enumerate(sounds)}
+    listed = [Clip(name, Path(name), LABELS[i % len(LABELS)]) for i, name in enumerate(recordings)]
+    data = EmotionDataModule(
+        Split(listed, listed[:6], listed[:6]), FeatureConfig(**cfg["features"]), Augment(RATE, **cfg["augment"]),
+        batch_size=BATCH, device=device, keep_features=cfg["datamodule"]["keep_features"],
+        recordings=WaveformBank.of(sounds, recordings),
+    )  # fmt: skip
+    data.setup()
+    network = NETWORKS[cfg["model"]["name"]](data.input_shape, len(LABELS), **network_settings(cfg))
+    network = network.to(device).train()
+    optimizer = torch.optim.AdamW(network.parameters(), 1e-3, fused=True)
+    half = resolve_precision("auto", device.type) == "bf16-mixed"
+    picked = torch.arange(BATCH, device=device)
+
+    def step() -> None:
+        batch = data.make_batch(picked, training=True)
+        with torch.autocast(device.type, torch.bfloat16, enabled=half):
+            targets = batch.targets if batch.soft is None else batch.soft
+            loss = torch.nn.functional.cross_entropy(network(batch.inputs), targets)
+        optimizer.zero_grad()
+        loss.backward()
+        optimizer.step()
+
+    return step
+
+
+def measure(device: torch.device, rounds: int) -> tuple[list[Cost], dict[str, Any], dict[str, str]]:
+    """Costs of the effects and the chain, those of training steps, and what was left out and why."""
+    waveforms, lengths = (tensor.to(device) for tensor in clips())
+    works: dict[tuple[str, str], Work] = {}
+    left_out: dict[str, str] = {}
+    chain = {name: CHAIN[name] for name in ORDER if CHAIN[name]}
+    wanted: dict[str, dict[str, float]] = {name: {name: 1.0} for name in ORDER}
+    wanted["augment=wave"] = chain
+    wanted["its noise, telephone, gain"] = {name: chain[name] for name in ("noise", "telephone", "gain")}
+    steps = {
+        (f"{recipe} step", way): training_step([*words, *more], device)
+        for recipe, words in RECIPES.items()
+        for way, more in WAYS.items()
+    }
+    works |= {(name, "ours"): work for name, work in feature_works(device).items()}
+    with tempfile.TemporaryDirectory() as folder:
+        rooms = Path(folder)
+        write_rooms(rooms)
+        for name, chances in wanted.items():
+            options: dict[str, Any] = {**chances, "impulse_folder": folder}
+            augment = WaveAugment(RATE, **options).train()
+            works[name, "ours"] = lambda augment=augment: augment(waveforms, lengths)  # type: ignore[misc]
+            for contender, work in contenders(chances, rooms, waveforms, lengths, left_out).items():
+                works[name, contender] = work
+        works = {**steps, **works}
+        for work in works.values():
+            work()
+        taken = [{key: seconds_of(work, device) for key, work in works.items()} for _ in range(rounds)]
+
+    def ratio(one: tuple[str, str], other: tuple[str, str]) -> float:
+        return median(each[one] / each[other] for each in taken)
+
+    costs = [
+        Cost(
+            name,
+            1000 * median(each[name, "ours"] for each in taken) / BATCH,
+            {recipe: ratio((name, "ours"), (f"{recipe} step", "none")) for recipe in RECIPES},
+            {who: ratio((name, who), (name, "ours")) for part, who in works if part == name and who != "ours"},
+        )
+        for name in (*wanted, *SPEC)
+    ]
+    whole = {
+        recipe: {
+            "milliseconds": 1000 * median(each[f"{recipe} step", "none"] for each in taken) / BATCH,
+            **{way: ratio((f"{recipe} step", way), (f"{recipe} step", "none")) for way in WAYS if way != "none"},
+        }
+        for recipe in RECIPES
+    }
+    return costs, whole, left_out
+
+
+def show(costs: list[Cost], steps: Mapping[str, Mapping[str, float]]) -> None:
+    """Print both tables."""
+    names = sorted({name for cost in costs for name in cost.ratios})
+    table = Table("effect, every clip", "ms a clip", *(f"of a {recipe} step" for recipe in RECIPES), *names)
+    for cost in costs:
+        ratios = [f"{cost.ratios[name]:.1f} ×" if name in cost.ratios else "" for name in names]
+        shares = [f"{share:.1%}" for share in cost.shares.values()]
+        table.add_row(cost.effect, f"{cost.milliseconds:.2f}", *shares, *ratios)
+    console.print(table)
+    heads = ("augment=none, ms a clip", "features computed anew", "augment=spec", "augment=wave", "augment=full")
+    table = Table("training step", *heads)
+    for recipe, step in steps.items():
+        more = (f"{step[way]:.2f} ×" for way in WAYS if way != "none")
+        table.add_row(recipe, f"{step['milliseconds']:.2f}", *more)
+    console.print(table)
+
+
+def main() -> None:
+    """Measure, print, and write where asked to."""
+    parser = command_parser(__doc__, "--rounds 9 --device cuda")
+    parser.add_argument("--device", default="cpu", choices=("cpu", "cuda"), help="where it is measured")
+    parser.add_argument("--rounds", type=int, default=7, help="of each")
+    parser.add_argument("--json", type=Path, metavar="FILE", help="write the figures there, too")
+    options = parser.parse_args()
+    if options.rounds < 1:
+        parser.error(f"--rounds={options.rounds} must be 1 or more")
+    if options.device == "cuda" and not torch.cuda.is_available():
+        sys.exit("error: --device=cuda is not there; take --device cpu")
+    device = torch.device(options.device)
+    name = torch.cuda.get_device_name() if options.device == "cuda" else f"CPU, {torch.get_num_threads()} threads"
+    console.print(f"{name}, torch {torch.__version__}, {BATCH} clips at once, {options.rounds} rounds", highlight=False)
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # of the contenders, about shapes and files
+        costs, steps, left_out = measure(device, options.rounds)
+    for contender, reason in left_out.items():
+        console.print(f"{contender} is left out: {escape(reason)}", soft_wrap=True, highlight=False)
+    show(costs, steps)
+    if options.json:
+        kept = {
+            "device": name, "torch": torch.__version__, "rounds": options.rounds, "steps": steps, "left_out": left_out,
+            "costs": [asdict(cost) for cost in costs],
+        }  # fmt: skip
+        options.json.write_text(json.dumps(kept, indent=2) + "\n", encoding="utf-8")
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,259 @@
+"""What each network costs and gives: ``python benchmarks/networks.py docs/results/crema_d dataset=crema_d``.
+
+Trains a few steps of each network in turn, in one process, on the clips of a corpus, and answers one of its clips, and
+puts parameters, the time of a whole training and of an answer beside the UAR that the results below a folder tell. The
+time of a training is that of its steps: features that are kept, validation and the test are not in it. What is said of
+openSMILE with an SVM is from its results there (opensmile_svm.py), and its time is the mean of the folds, from
+decoding to the test; with datamodule.cache= the first fold made the functionals of all. Networks of pretrained features
+are left out, for their weights are not at hand.
+"""
+
+import contextlib
+import json
+import math
+import time
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from statistics import mean, median
+from typing import Any
+
+import torch
+from rich.table import Column, Table
+
+from ser.cli import command_parser, errors_in_words
+from ser.config import compose_words, network_settings
+from ser.errors import UserError
+from ser.files import refuse_overwriting, replacing
+from ser.models import NETWORKS
+from ser.recognizer import Recognizer
+from ser.results import check_results, find_runs
+from ser.screen import Screen
+from ser.train import load_data, resolve_precision
+
+ROWS = {
+    "energy_zcr_cnn1d": "model=cnn1d features=energy_zcr trainer.max_epochs=50",
+    "energy_zcr_wide": "report=energy_zcr_wide",
+    "cnn2d": "report=cnn2d",
+    "mel_paper2d": "model=paper2d features=mel",
+    "seresnet": "experiment=seresnet",
+}
+"""Folder of the results → the words of train.py that made them."""
+
+SVM = "ComParE_2016_svm"
+"""Folder of openSMILE's results."""
+
+_HELD: dict[str, type | tuple[type, ...]] = {
+    "parameters.trainable": int,
+    "seconds": (int, float),
+    "answer_seconds": float,
+}
+"""What its ``metrics.json`` tells beside what all tell."""
+
+TRAINING_CLIPS = 5077
+"""Of CREMA-D's first fold by speakers, ``dataset=crema_d split=kfold split.fold=0``; the others have 5,001 to 5,071.
+The steps pick their clips from another split, which says nothing about how many a training hears."""
+
+WARM_UP = 3
+"""Steps and answers that are not timed."""
+
+console = Screen()
+
+
+@dataclass
+class Measured:
+    """What a row costs.
+
+    Attributes:
+        parameters: That are trained, or that an SVM keeps.
+        training: Seconds of a whole training.
+        answers: Seconds from a sound file to an answer.
+    """
+
+    parameters: int
+    training: float
+    answers: list[float]
+
+
+class Training:
+    """A network in the middle of its training.
+
+    Args:
+        words: Of train.py.
+    """
+
+    def __init__(self, words: Sequence[str]) -> None:
+        self.cfg = compose_words(words)
+        torch.manual_seed(self.cfg["seed"])
+        self.data, _ = load_data(self.cfg, torch.device("cpu"))
+        self.network = NETWORKS[self.cfg["model"]["name"]](
+            self.data.input_shape, len(self.data.labels), **network_settings(self.cfg)
+        )
+        self.optimizer = torch.optim.AdamW(self.network.parameters(), 1e-4, fused=True)
+        self.half = resolve_precision(self.cfg["trainer"]["precision"], "cpu") == "bf16-mixed"
+        self.path = self.data.clips[0].path
+        self.clips = torch.arange(len(self.data.side("train")))
+
+    def step(self) -> None:
+        """One batch, as training does it but for its logs, the learning rate's schedule and the average of weights."""
+        self.network.train()
+        picked = self.clips[torch.randint(len(self.clips), (self.cfg["datamodule"]["batch_size"],))]
+        batch = self.data.make_batch(picked, training=True)
+        with torch.autocast("cpu", torch.bfloat16) if self.half else contextlib.nullcontext():
+            soft = batch.targets if batch.soft is None else batch.soft
+            loss = torch.nn.functional.cross_entropy(self.network(batch.inputs), soft)
+        self.optimizer.zero_grad()
+        loss.backward()
+        self.optimizer.step()
+
+    def answer(self) -> Callable[[], object]:
+        """What answers one clip, from its file."""
+        recognizer = Recognizer(
+            self.network.eval(), self.data.frontend, self.data.labels, self.cfg["features"]["sample_rate"]
+        )
+        return lambda: recognizer(self.path)
+
+    def steps(self, clips: int) -> int:
+        """How many a whole training on so many clips has."""
+        return int(self.cfg["trainer"]["max_epochs"]) * math.ceil(clips / self.cfg["datamodule"]["batch_size"])
+
+
+def measure(corpus: Sequence[str], clips: int, rounds: int) -> dict[str, Measured]:
+    """Train and answer, each network in turn, ``rounds`` times.
+
+    Args:
+        corpus: Words of train.py that name it.
+        clips: That a whole training would hear.
+        rounds: Steps and answers that are timed.
+
+    Returns:
+        By row of ``ROWS``.
+
+    Raises:
+        UserError: The corpus can't be used.
+    """
+    trainings = {name: Training([*words.split(), "split=stratified", *corpus]) for name, words in ROWS.items()}
+    steps: dict[str, list[float]] = {name: [] for name in ROWS}
+    for number in range(WARM_UP + rounds):
+        for name, training in trainings.items():
+            taken = _seconds(training.step)
+            if number >= WARM_UP:
+                steps[name].append(taken)
+    answers: dict[str, Callable[[], object]] = {name: training.answer() for name, training in trainings.items()}
+    taken_by: dict[str, list[float]] = {name: [] for name in answers}
+    for number in range(WARM_UP + rounds):
+        for name, answer in answers.items():
+            taken = _seconds(answer)
+            if number >= WARM_UP:
+                taken_by[name].append(taken)
+    return {
+        name: Measured(
+            sum(parameter.numel() for parameter in training.network.parameters()),
+            median(steps[name]) * training.steps(clips),
+            taken_by[name],
+        )
+        for name, training in trainings.items()
+    }
+
+
+def _seconds(call: Callable[[], object]) -> float:
+    began = time.perf_counter()
+    call()
+    return time.perf_counter() - began
+
+
+def results(folder: Path, name: str) -> list[dict[str, Any]]:
+    """Those of a row, one a seed: of pooled folds where they are there, of one split otherwise; none if neither is.
+
+    Raises:
+        UserError: A file is broken, or of a single fold.
+    """
+    for split in ("kfold", "speaker"):
+        place = folder / split / name
+        if place.is_dir():
+            runs = find_runs([place])
+            if single := [run["file"] for run in runs if split == "kfold" and run["split"].get("fold") != "pooled"]:
+                raise UserError(f"{single[0]} is of a single fold: python scripts/pool.py makes one result of all")
+            return runs
+    return []
+
+
+def uar(runs: Sequence[dict[str, Any]]) -> str:
+    """Mean over the seeds of a row, with the split and how many seeds there are."""
+    if not runs:
+        return "–"
+    seeds = f", {len(runs)} seed{'s' if len(runs) > 1 else ''}" if runs[0]["seed"] is not None else ""
+    return f"{mean(run['test']['uar'] for run in runs):.3f} ({runs[0]['split']['name']}{seeds})"
+
+
+def of_svm(runs: Sequence[dict[str, Any]]) -> Measured:
+    """What the results of openSMILE with an SVM tell of its cost.
+
+    Raises:
+        UserError: There are several, or they are not of this version.
+    """
+    if len(runs) > 1:
+        raise UserError(f"{runs[1]['file']} is a second result of {SVM}, which has no seed: keep one")
+    (run,) = runs
+    check_results(run, run["file"], _HELD)
+    folds = run["split"].get("folds", 1)
+    return Measured(run["parameters"]["trainable"], run["seconds"] / folds, [run["answer_seconds"]])
+
+
+def lines(measured: dict[str, Measured], found: dict[str, list[dict[str, Any]]]) -> Iterator[list[str]]:
+    """Of the table.
+
+    Args:
+        measured: By row, ``SVM`` among them.
+        found: Results of each row.
+    """
+    for name, row in measured.items():
+        yield [
+            ROWS.get(name, "openSMILE ComParE_2016 → SVM"),
+            f"{row.parameters:,}",
+            f"{row.training / 60:.1f}",
+            uar(found[name]),
+            f"{1000 * median(row.answers):.1f}",
+        ]
+
+
+def main() -> None:
+    """Measure and print."""
+    parser = command_parser(__doc__, "docs/results/crema_d dataset=crema_d")
+    parser.add_argument("results", type=Path, help="folder of results: SPLIT/ROW/SEED/metrics.json")
+    parser.add_argument("words", nargs="+", help="as train.py takes them, for the corpus: dataset=NAME, dataset.root=…")
+    parser.add_argument(
+        "--train", type=int, default=TRAINING_CLIPS,
+        help="clips of a whole training, as in a fold of CREMA-D by speakers",
+    )  # fmt: skip
+    parser.add_argument("--rounds", type=int, default=20, help="steps and answers to time")
+    parser.add_argument("--json", type=Path, metavar="FILE", help="write what was measured there, too")
+    options = parser.parse_args()
+    for option in ("train", "rounds"):
+        if getattr(options, option) < 1:
+            parser.error(f"--{option}={getattr(options, option)} must be 1 or more")
+    with errors_in_words():
+        found = {name: results(options.results, name) for name in (*ROWS, SVM)}
+        if not any(found.values()):
+            raise UserError(
+                f"{options.results} has results of none of {', '.join(found)} below kfold/ or speaker/: give a folder "
+                "that has, such as docs/results/crema_d"
+            )
+        svm = {SVM: of_svm(found[SVM])} if found[SVM] else {}
+        measured = measure(options.words, options.train, options.rounds) | svm
+        if options.json:
+            refuse_overwriting(
+                [("--json", options.json)], [Path(run["file"]) for runs in found.values() for run in runs]
+            )
+            told = {name: vars(row) for name, row in measured.items()}
+            with replacing(options.json) as file:
+                file.write_text(json.dumps(told, indent=1) + "\n", encoding="utf-8")
+    words = Column("words of train.py", overflow="fold")
+    shown = Table(words, "parameters", "training, min", "UAR, speakers apart", "answer, ms")
+    for line in lines(measured, found):
+        shown.add_row(*line)
+    console.print(shown)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,75 @@
+"""Is one run better than another? ``python scripts/compare.py RUN_A RUN_B``.
+
+Both must have been tested on the same clips. Prints the paired difference, B - A, of each score with its 95 % interval
+and a p-value.
+"""
+
+import json
+from pathlib import Path
+
+from rich.table import Table
+
+from ser.cli import command_parser, errors_in_words
+from ser.evaluation import SCORES, compare, enrolment_of, read_answers
+from ser.files import refuse_overwriting, replacing
+from ser.results import WRITTEN, find_runs
+from ser.screen import Screen
+
+
+def known_in(folder: Path) -> str:
+    """What the answers of a folder knew of the test voices, by its ``metrics.json``; ``none`` where it has none."""
+    if not (folder / "metrics.json").is_file():
+        return "none"
+    (run,) = find_runs([folder / "metrics.json"])
+    known = enrolment_of(run)
+    if (kind := run.get("enrolment", {}).get("kind") or "any") != "any":
+        known += f" ({kind})"
+    if adaptation := run.get("adaptation"):
+        known += f" after adapting on {adaptation['on']}" + (" (balanced)" if adaptation["balanced"] else "")
+    return known
+
+
+def main() -> None:
+    """Print the comparison, and write it where asked to."""
+    parser = command_parser(__doc__, "outputs/RUN_A outputs/RUN_B")
+    parser.add_argument("run_a", type=Path, help="folder of a run, or of pooled folds")
+    parser.add_argument("run_b", type=Path, help="folder of another")
+    parser.add_argument("--json", type=Path, metavar="FILE", help="write the figures there, too")
+    options = parser.parse_args()
+    with errors_in_words():
+        found = compare(
+            read_answers(options.run_a / "predictions.csv"), read_answers(options.run_b / "predictions.csv")
+        )
+        if options.json:
+            read = [folder / name for folder in (options.run_a, options.run_b) for name in WRITTEN]
+            refuse_overwriting([("--json", options.json)], read)
+            with replacing(options.json) as file:
+                file.write_text(json.dumps(found, indent=2) + "\n", encoding="utf-8")
+    console = Screen()
+    first, second = (known_in(folder) for folder in (options.run_a, options.run_b))
+    if first != second:
+        console.print(
+            f"[yellow]A was scored with enrolment {first}, and B with {second}:[/yellow] they did not know the same of "
+            "the test voices, so the difference is not one of recipes alone",
+            soft_wrap=True,
+        )
+    table = Table(title="Paired difference on the same test clips, B - A")
+    for column in ("score", "A", "B", "B - A", "95 % interval", "p"):
+        table.add_column(column, justify="left" if column == "score" else "right")
+    for score in SCORES:
+        line = found[score]
+        low, high = line["interval"]
+        table.add_row(
+            score,
+            f"{line['one']:.4f}",
+            f"{line['other']:.4f}",
+            f"{line['difference']:+.4f}",
+            f"{low:+.4f} to {high:+.4f}",
+            f"{line['p']:.4f}",
+        )
+    console.print(table)
+    console.print(f"Interval by a bootstrap, p by a randomisation test, both over {found['over']}.", soft_wrap=True)
+
+
+if __name__ == "__main__":
+    main()
