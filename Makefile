@@ -1,6 +1,6 @@
 # make train: set up .venv where it is not there, and run the main job on the embedded demo corpus.
 # make test:  set up .venv where it is not there, and run linter, type checker and tests.
-# make docs:  set up .venv where it is not there, and write the pages of the Python interface to docs/api.
+# make docs:  set up .venv where it is not there, and build docs/ and the Python interface as a site in site/.
 PYTHON ?= python3
 VENV ?= .venv
 BIN := $(VENV)/bin
@@ -19,9 +19,9 @@ test: $(VENV)/installed-dev
 	$(BIN)/pytest -n auto --dist loadfile
 	$(PLAIN) $(BIN)/pytest -q tests/features tests/test_effects.py tests/models/test_seresnet.py -k "not cuda and not trains and not tuning and not tuned and not export"
 
-# A package's __all__ hides its modules from pdoc, so they are named.
 docs: $(VENV)/installed-dev
-	$(BIN)/pdoc --docformat google --output-directory docs/api ser '!ser.commands' $(subst /,.,$(basename $(wildcard ser/*/[a-z]*.py)))
+	NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs build --quiet
+	@echo "Open site/index.html"
 
 $(VENV)/installed: pyproject.toml constraints.txt
 	@echo "Setting up $(VENV): a few minutes, torch is several gigabytes"

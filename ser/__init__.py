@@ -1,3 +1,3 @@
 """Speech emotion recognition on PyTorch Lightning, Hydra, torchaudio and torchmetrics."""
 
-__version__ = "0.1.0"
+__version__ = "0.2.0"

@@ -1,14 +1,14 @@
-"""What is told of the package outside of it: its docstrings, the pages made from them, the docs and the citation."""
+"""The package as it is described: its docstrings, the site made from them and from docs/, and the citation."""
 
 import ast
+import os
 import re
 import shlex
 import subprocess
-import warnings
+import sys
 from collections.abc import Iterator
 from pathlib import Path
 
-import pdoc
 import pytest
 import yaml
 
@@ -81,21 +81,43 @@ def test_a_missing_docstring_is_found() -> None:
     ]  # fmt: skip
 
 
-def test_pages_are_made_of_the_whole_package(tmp_path: Path) -> None:
+@pytest.fixture(scope="module")
+def site(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The site that ``make docs`` builds; a link to nothing and a docstring that is not as it should be fail."""
     made = subprocess.run(["make", "-n", "docs"], cwd=ROOT, capture_output=True, text=True, check=True).stdout
-    (words,) = re.findall(r"pdoc --docformat google --output-directory docs/api (.+)", made)
-    pdoc.render.configure(docformat="google", show_source=False, search=False)
-    with warnings.catch_warnings(record=True) as caught:
-        warnings.simplefilter("always")
-        pdoc.pdoc(*shlex.split(words), output_directory=tmp_path)
-    assert [str(warning.message) for warning in caught if warning.category is UserWarning] == []
-    pages = {".".join(page.relative_to(tmp_path).with_suffix("").parts) for page in tmp_path.rglob("*.html")}
+    (words,) = re.findall(r"bin/mkdocs (.+)", made)
+    folder = tmp_path_factory.mktemp("site")
+    built = subprocess.run(
+        [sys.executable, "-m", "mkdocs", *shlex.split(words), "--strict", "--site-dir", str(folder)],
+        cwd=ROOT,
+        env=os.environ | {"NO_MKDOCS_2_WARNING": "1"},
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert (built.returncode, built.stderr) == (0, "")
+    return folder
+
+
+def test_pages_are_made_of_the_whole_package(site: Path) -> None:
+    pages = {".".join(page.relative_to(site / "api").with_suffix("").parts) for page in (site / "api").rglob("*.html")}
     assert pages == {*SOURCES, "index"}
-    page = (tmp_path / "ser/recognizer.html").read_text(encoding="utf-8")
-    assert 'id="Recognizer.load"' in page
+    page = (site / "api/ser.recognizer.html").read_text(encoding="utf-8")
+    assert 'id="ser.recognizer.Recognizer.load"' in page
     assert "A trained network with everything between a waveform and its answer." in page
-    assert "/docs/api/" in (ROOT / ".gitignore").read_text(encoding="utf-8").split()
-    assert "<h6" in page, "the Google style is not taken apart: no heading of arguments"
+    assert "/site/" in (ROOT / ".gitignore").read_text(encoding="utf-8").split()
+    assert 'class="doc-section-title">Parameters:' in page, "the Google style is not taken apart: no list of arguments"
+
+
+def test_the_site_has_all_pages_and_needs_no_network(site: Path) -> None:
+    written = {page.stem for page in (ROOT / "docs").glob("*.md")} | {"index", "contributing", "changelog"}
+    assert written <= {page.stem for page in site.glob("*.html")}
+    for page in site.rglob("*.html"):
+        text = page.read_text(encoding="utf-8")
+        assert re.findall(r"<(?:script|img|iframe)[^>]+src=.?(?:https?:)?//", text) == [], page
+        assert re.findall(r"<link[^>]+href=.?(?:https?:)?//", text) == [], page
+    for sheet in site.rglob("*.css"):
+        assert re.findall(r"url\(.?(?:https?:)?//", sheet.read_text(encoding="utf-8")) == [], sheet
 
 
 @pytest.mark.parametrize("name", [name for name, facts in FACTS.items() if facts.home])
