@@ -64,8 +64,10 @@ def on_page_markdown(markdown: str, page: Page, config: MkDocsConfig, files: Fil
         file = (folder / target).resolve()
         beside = {ROOT / name: uri for uri, name in OUTSIDE.items()}
         name = beside.get(file) or file.relative_to(ROOT).as_posix().removeprefix("docs/")
-        if files.get_file_from_path(name) is None and file.exists():
-            return f"{text} (`{file.relative_to(ROOT).as_posix()}`)"
+        found = files.get_file_from_path(name)
+        if file.exists() and (found is None or found.inclusion.is_excluded()):
+            path = f"`{file.relative_to(ROOT).as_posix()}`"
+            return path if text == target else f"{text} ({path})"
         return f"[{text}]({'../' * page.file.src_uri.count('/')}{name}{anchor})"
 
     return re.sub(r"\[([^\]]*)\]\(([^)#\s]*)(#[^)\s]*)?\)", linked, markdown)

@@ -23,37 +23,40 @@ from ser.errors import UserError
 from ser.formats import why_no_samples, why_not_sound, why_unreadable
 
 MIN_SECONDS = 0.1
-"""A shorter clip holds no syllable; it is an error."""
+"""Shortest clip in seconds. A shorter one holds no syllable, and is an error."""
 
 SILENCE_PEAK = 1e-4
-"""A clip whose largest sample is below this (-80 dB re full scale) is called silent."""
+"""Largest sample of a silent clip, -80 dB re full scale."""
 
 RATES = (1_000, 1_000_000)
-"""Lowest and highest rate in hertz; a header with another one is damaged, or the file is no sound."""
+"""Lowest and highest rate in hertz. A header with another rate is damaged, or the file is not sound."""
 
 LARGEST_KERNEL = 100_000_000
-"""Numbers in a resampling kernel, 400 MB. From 24,414 Hz, a rate of some corpora, to 16,000 Hz it has 98 million."""
+"""Most numbers in a resampling kernel, 400 MB. From 24,414 Hz, the rate of a corpus, to 16,000 Hz it has 98 million."""
 
 UNKNOWN_FRAMES = 2**62
-"""A FLAC file whose header does not tell its length has more frames than this, as libsndfile counts."""
+"""Number of frames that libsndfile exceeds for a FLAC file whose header does not give its length."""
 
 LOUDEST = 16.0
-"""Floats beyond this, 24 dB over full scale, are 16-bit samples or others kept as floats; real overs stay below."""
+"""Largest float that is accepted, 24 dB over full scale. Larger ones are integer samples that were stored as floats."""
 
 BLOCK = 16_384
-"""Samples of each channel that are decoded at once."""
+"""Number of samples of each channel that are decoded at once."""
 
 WHOLE_SAMPLES = 2**24
-"""A recording with more, 17 minutes at 16,000 Hz, is resampled in pieces, and decoded only where it is heard."""
+"""Most samples, 17 minutes at 16,000 Hz, of a recording that is decoded and resampled in one piece.
+
+Of a longer one only the wanted part is decoded, and it is resampled in pieces.
+"""
 
 MOST_SAMPLES = 2**28
-"""A clip with more, 4.7 hours at 16,000 Hz, is refused."""
+"""Most samples of a clip, 4.7 hours at 16,000 Hz. A longer one is refused."""
 
 MOST_PIPED = 2**32
-"""Bytes; a pipe that brings more is refused."""
+"""Most bytes that are read from a pipe. A pipe that brings more is refused."""
 
 PIPES = ("/dev/stdin", "/dev/fd/", "/proc/self/fd/")
-"""How the name begins of a pipe that was handed to this process on purpose."""
+"""Beginnings of the names of pipes that were handed to this process on purpose."""
 
 SILENT = "silent"
 BREAKS_OFF = "breaks off before the end that its header tells"
@@ -61,7 +64,7 @@ CANCELS = "channels cancel each other out"
 HEARD = "heard in part"
 
 LEAST_LEFT = 0.1
-"""Channels cancel where their mean has less of the power that the mean of unlike channels has."""
+"""Channels cancel each other out if the power of their mean is less than this share of what unlike channels give."""
 
 _DECLARED_BYTES = re.compile(
     r"^\s*(?:data|SSND|BODY|Data Size|riff)\s*: (?P<said>\d+) \(should be (?P<found>\d+)\)", re.MULTILINE
@@ -74,10 +77,10 @@ _ONE_AT_A_TIME = Lock()
 
 @runtime_checkable
 class Readable(Protocol):
-    """A file that is open for reading bytes, or whatever has its ``read``."""
+    """A file that is open for reading bytes, or another object with its ``read``."""
 
     def read(self, size: int, /) -> bytes:
-        """The next bytes, at most ``size``; none at the end."""
+        """Return the next bytes, at most ``size``, and none at the end."""
 
 
 class AudioError(UserError):
@@ -89,16 +92,16 @@ class Recording:
     """A decoded clip.
 
     Attributes:
-        samples: ``(time,)``; int16 where that holds the file exactly (16-bit mono at the wanted rate), else float32
-            with full scale at ±1.
-        remarks: What was odd and what was done about it, each a short phrase.
-        silent: Whether nothing in it is louder than ``SILENCE_PEAK``.
+        samples: ``(time,)``; int16 where that holds the file exactly (16-bit mono at the wanted rate), otherwise
+            float32 with full scale at ±1.
+        remarks: Short phrases that say what was odd and what was done about it.
+        silent: Whether no sample is larger than ``SILENCE_PEAK``.
         clipped: Share of the samples at full scale, 0 to 1.
         fingerprint: Equal for two files whose samples, averaged over channels, are equal, whatever their format; a
             resampled, cut or louder copy has another one. None for silence.
-        seconds: How long the file is.
-        rate: Of the file, in samples a second.
-        channels: Of the file.
+        seconds: Duration of the file.
+        rate: Sample rate of the file in hertz.
+        channels: Number of channels of the file.
         content: Digest of the file's bytes, where a cache is in use.
     """
 
@@ -114,28 +117,29 @@ class Recording:
 
 
 def kind_of(remark: str) -> str:
-    """A remark without the numbers in brackets that it ends with; remarks of one kind are counted together."""
+    """Return a remark without the numbers in brackets at its end. Remarks of one kind are counted together."""
     return remark.partition(" (")[0]
 
 
 def read_audio(path: Path, sample_rate: int, heard: int | None = None, pipes: bool = False) -> Recording:
-    """Decode ``path`` (WAV, FLAC, OGG, MP3, AIFF: whatever libsndfile reads) to mono at ``sample_rate`` hertz.
+    """Decode ``path`` (WAV, FLAC, OGG, MP3, AIFF and all else that libsndfile reads) to mono at ``sample_rate`` hertz.
 
-    Several channels are averaged, another rate is resampled as ``torchaudio.functional.resample`` does, and a clip is
-    kept that is silent, that breaks off before the end that its header tells, or whose channels cancel each other out;
-    each is told in the remarks.
+    Several channels are averaged, and another rate is resampled as ``torchaudio.functional.resample`` does. A clip is
+    kept if it is silent, if it ends before the length in its header, or if its channels cancel each other out; the
+    remarks say so.
 
     Args:
         path: A regular file.
-        sample_rate: Wanted, in hertz.
-        heard: How many samples about the middle are wanted; by default all. Others are not kept, and of a long file
-            not even decoded; ``silent`` and ``clipped`` are said of the wanted ones, and ``fingerprint`` is None.
-        pipes: Whether a pipe will do as well, if its name begins with one of ``PIPES``.
+        sample_rate: Wanted rate in hertz.
+        heard: Number of samples around the middle that are wanted; by default all. Others are not kept, and those of
+            a long file are not even decoded. ``silent`` and ``clipped`` then describe the wanted samples, and
+            ``fingerprint`` is None.
+        pipes: Whether a pipe is also accepted, if its name begins with one of ``PIPES``.
 
     Raises:
         AudioError: The file is missing or broken, has no samples, is shorter than ``MIN_SECONDS``, holds NaN or
-            infinite samples or some beyond ``LOUDEST``, or has more samples than memory or, where all are wanted,
-            ``MOST_SAMPLES`` hold; or its rate can't be used, as ``check_rate`` says.
+            infinite samples or some beyond ``LOUDEST``. Or it has more samples than memory holds or, where all are
+            wanted, than ``MOST_SAMPLES``. Or ``check_rate`` refuses its rate.
     """
     if pipes and is_pipe(path):
         with path.open("rb") as pipe:
@@ -145,12 +149,12 @@ def read_audio(path: Path, sample_rate: int, heard: int | None = None, pipes: bo
 
 
 def read_stream(stream: Readable, name: str, sample_rate: int, heard: int | None = None) -> Recording:
-    """Decode what is left of a binary stream as ``read_audio`` does a file.
+    """Decode the rest of a binary stream as ``read_audio`` decodes a file.
 
     Raises:
-        AudioError: As there, or more than ``MOST_PIPED`` bytes come.
+        AudioError: The sound can't be used, as in ``read_audio``, or has more than ``MOST_PIPED`` bytes.
     """
-    with tempfile.TemporaryFile() as copy:  # libsndfile can go back in it, which most formats want
+    with tempfile.TemporaryFile() as copy:  # libsndfile can seek in it, which most formats need
         try:
             while block := stream.read(1 << 20):
                 if isinstance(block, str):
@@ -175,12 +179,12 @@ def read_stream(stream: Readable, name: str, sample_rate: int, heard: int | None
 def from_samples(samples: NDArray[np.float32], rate: float, sample_rate: int) -> Recording:
     """Make a recording of samples in memory, ``(time,)`` or ``(channel, time)`` with full scale at ±1.
 
-    ``(time, channel)``, as soundfile has them, is understood where the other way round they would last less than
+    The order ``(time, channel)`` of soundfile is recognised if the samples would otherwise last less than
     ``MIN_SECONDS``.
 
     Raises:
-        AudioError: They have another shape, are too few, or hold NaN or infinite values or some beyond ``LOUDEST``; or
-            ``rate`` can't be used, as ``check_rate`` says.
+        AudioError: The samples have another shape, are too few, or hold NaN or infinite values or some beyond
+            ``LOUDEST``; or ``check_rate`` refuses ``rate``.
     """
     if samples.ndim not in (1, 2) or 0 in samples.shape or not 0 < rate < math.inf:
         raise AudioError(
@@ -195,11 +199,11 @@ def from_samples(samples: NDArray[np.float32], rate: float, sample_rate: int) ->
 
 
 class Mixer:
-    """Averages the channels of a recording, which may come in blocks, and watches them.
+    """Averages the channels of a recording, which may come in blocks, and checks them.
 
     Args:
-        name: Of the recording, for messages.
-        channels: How many it has.
+        name: Name of the recording for messages.
+        channels: Number of its channels.
     """
 
     def __init__(self, name: str, channels: int) -> None:
@@ -207,10 +211,10 @@ class Mixer:
         self._each, self._mean = 0.0, 0.0  # power so far
 
     def __call__(self, block: NDArray[np.int16] | NDArray[np.float32]) -> NDArray[np.int16] | NDArray[np.float32]:
-        """Mean ``(time,)`` over the channels of ``(time, channel)``; int16 must have one channel.
+        """Return the mean ``(time,)`` over the channels of ``(time, channel)``; int16 must have one channel.
 
         Raises:
-            AudioError: It holds NaN or infinite samples, or some beyond ``LOUDEST``.
+            AudioError: The block holds NaN or infinite samples, or some beyond ``LOUDEST``.
         """
         if block.dtype != np.int16 and block.size:
             largest = float(np.maximum(-block.min(), block.max()))
@@ -229,7 +233,7 @@ class Mixer:
         return mean
 
     def remarks(self) -> list[str]:
-        """What there is to say of the channels so far."""
+        """Return remarks about the channels of all blocks so far."""
         if self.channels == 1:
             return []
         cancel = self._mean * self.channels**2 < LEAST_LEFT * self._each
@@ -241,9 +245,9 @@ class _Part:
     """Which part of a recording was decoded, and which of it is wanted.
 
     Attributes:
-        frames: Of the whole recording.
-        first: The first one that was decoded.
-        heard: How many samples of the result are wanted about its middle, or None.
+        frames: Number of frames of the complete recording.
+        first: First frame that was decoded.
+        heard: Number of samples around the middle of the result that are wanted, or None for all.
     """
 
     frames: int
@@ -251,7 +255,7 @@ class _Part:
     heard: int | None
 
     def wanted(self, rate: int, sample_rate: int) -> slice:
-        """Where the wanted samples lie in the whole result."""
+        """Return the position of the wanted samples in the complete result."""
         length = math.ceil(self.frames * sample_rate / rate)
         start = 0 if self.heard is None else max(length - self.heard, 0) // 2
         return slice(start, length if self.heard is None else min(start + self.heard, length))
@@ -296,7 +300,7 @@ def _read(file: "SequentialFile", name: str, sample_rate: int, heard: int | None
 
 
 def _blocks(file: "SequentialFile", first: int, count: int, exact: bool) -> Iterator[np.ndarray]:
-    """Decode ``count`` frames from ``first`` on, ``(time, channel)`` a block; fewer where the file ends before."""
+    """Decode ``count`` frames from ``first`` in blocks ``(time, channel)``; fewer where the file ends before."""
     first -= file.skip(first)
     dtype = "int16" if exact else "float32"
     while count > 0 and len(block := file.read(min(BLOCK, first or count), dtype=dtype, always_2d=True)):
@@ -308,13 +312,13 @@ def _blocks(file: "SequentialFile", first: int, count: int, exact: bool) -> Iter
 
 
 def _true_frames(file: "SequentialFile", told: int) -> int:
-    """How many frames there are, where the header ``told`` some; a file that ends before is decoded for it."""
+    """Return the number of frames, where the header says ``told``; a file that ends before is decoded to count them."""
     last = max(told - BLOCK, 0)
     try:
         if not file.skip(last) or sum(map(len, _blocks(file, last, BLOCK, exact=False))) == told - last:
             return told
     except soundfile.SoundFileError:
-        pass  # it ends before, or is broken, which is told as it is decoded
+        pass  # it ends before, or is broken, which is reported when it is decoded
     return _count(file, told)
 
 
@@ -323,10 +327,10 @@ def _count(file: "SequentialFile", most: int) -> int:
 
 
 def _needed(wanted: slice, frames: int, rate: int, sample_rate: int) -> tuple[int, int]:
-    """The first frame and the one after the last that wanted samples of the result are made of.
+    """Return the first frame from which the wanted samples of the result are made, and the one after the last.
 
-    As ``BlockResampler`` has it: the resampler makes groups of samples out of groups of frames, and looks ``context``
-    groups to either side. The first is the start of a group.
+    As in ``BlockResampler``, the resampler makes groups of samples out of groups of frames, and uses ``context`` groups
+    to either side. The first frame is the start of a group.
     """
     blocks = BlockResampler(rate, sample_rate)
     first = max(wanted.start // blocks.made - blocks.context, 0) * blocks.taken
@@ -338,7 +342,7 @@ def _recording(
     mixer: Mixer, mono: NDArray[np.int16] | NDArray[np.float32], rate: int, sample_rate: int, part: _Part,
     broken: tuple[str, ...],
 ) -> Recording:  # fmt: skip
-    """Mono samples, int16 only where that is exact in the end → a recording at ``sample_rate``."""
+    """Make a recording at ``sample_rate`` of mono samples, which are int16 only where the result stays exact."""
     seconds = part.frames / rate
     if part.frames < MIN_SECONDS * rate:
         raise AudioError(f"{mixer.name}: lasts {seconds:.3f} s; at least {MIN_SECONDS} s is needed")
@@ -370,7 +374,7 @@ def _full_scale(samples: np.ndarray) -> float:
 
 
 def _loudness(samples: NDArray[np.int16] | NDArray[np.float32]) -> tuple[np.float32, int]:
-    """The largest size of a sample, and how many are at full scale."""
+    """Return the largest absolute sample, and the number of samples at full scale."""
     loudest, count = np.float32(0), 0
     for piece in _pieces(samples):
         sizes = np.abs(piece.astype(np.float32))
@@ -380,7 +384,7 @@ def _loudness(samples: NDArray[np.int16] | NDArray[np.float32]) -> tuple[np.floa
 
 
 def _pieces(samples: np.ndarray) -> Iterator[np.ndarray]:
-    """The samples in pieces that are small beside a long recording."""
+    """Yield the samples in pieces that are small compared with a long recording."""
     return (samples[start : start + 2**20] for start in range(0, len(samples), 2**20))
 
 
@@ -393,7 +397,7 @@ def _resampled(mono: NDArray[np.int16] | NDArray[np.float32], rate: int, sample_
 
 
 def _fingerprint(samples: NDArray[np.int16] | NDArray[np.float32]) -> str:
-    """Of samples as they are in the file; those that 16 bits hold exactly count as 16-bit ones in any format."""
+    """Return a digest of the samples in the file. Samples that 16 bits hold exactly count as 16-bit in any format."""
     digest = hashlib.blake2b(digest_size=16)
     whole = all(_fits_16_bits(piece) for piece in _pieces(samples))
     for piece in _pieces(samples):
@@ -411,14 +415,14 @@ def _fits_16_bits(samples: NDArray[np.int16] | NDArray[np.float32]) -> bool:
 
 
 class SequentialFile(soundfile.SoundFile):
-    """A sound file that is read on and on; soundfile's own seeks after each read, which alters what MP3 gives."""
+    """A sound file that is read without seeking; soundfile's own seeks after each read, which alters MP3."""
 
     def seekable(self) -> bool:
-        """No: so that ``read`` does not seek."""
+        """Return False, so that ``read`` does not seek."""
         return False
 
     def skip(self, frames: int) -> int:
-        """Go to a frame at once; returns ``frames``, or 0 where the format does not allow it, at the start still."""
+        """Seek to a frame and return ``frames``; where the format can't, stay at the start and return 0."""
         if not super().seekable():
             return 0
         self.seek(frames)
@@ -426,20 +430,20 @@ class SequentialFile(soundfile.SoundFile):
 
 
 def open_sound(path: Path, sample_rate: int, pipes: bool = False) -> SequentialFile:
-    """Open a sound file that is to be brought to ``sample_rate`` hertz.
+    """Open a sound file that will be resampled to ``sample_rate`` hertz.
 
     Args:
         path: A regular file.
-        sample_rate: Wanted, in hertz.
-        pipes: Whether a pipe will do as well, if its name begins with one of ``PIPES``.
+        sample_rate: Wanted rate in hertz.
+        pipes: Whether a pipe is also accepted, if its name begins with one of ``PIPES``.
 
     Raises:
-        AudioError: It is missing or no regular file, or its header is broken or tells a rate that can't be used, as
-            ``check_rate`` says; the message says what it is instead, and what to do.
+        AudioError: The file is missing or not a regular file, its header is broken, or ``check_rate`` refuses its rate;
+            the message says what the file is instead, and what to do.
     """
     try:
         if not stat.S_ISREG(path.stat().st_mode) and not (pipes and is_pipe(path)):
-            raise OSError("not a file")  # opening a pipe could wait for ever, and a device never end
+            raise OSError("not a file")  # opening a pipe could wait for ever, and reading a device might never end
         try:
             file = SequentialFile(path)
         except UnicodeEncodeError:  # a name that is not UTF-8
@@ -455,7 +459,7 @@ def open_sound(path: Path, sample_rate: int, pipes: bool = False) -> SequentialF
 
 
 def is_pipe(path: Path) -> bool:
-    """Whether this is a pipe that was handed to this process, as in ``… | predict.py RUN /dev/stdin``."""
+    """Return whether this is a pipe that was handed to this process, as in ``… | predict.py RUN /dev/stdin``."""
     try:
         return str(path).startswith(PIPES) and stat.S_ISFIFO(path.stat().st_mode)
     except OSError:
@@ -463,20 +467,20 @@ def is_pipe(path: Path) -> bool:
 
 
 def plain(error: soundfile.SoundFileError) -> str:
-    """What libsndfile says, without the path, which every message begins with."""
+    """Return the text of libsndfile without the path, because every message already begins with it."""
     return str(getattr(error, "error_string", error)).rstrip(". ")
 
 
 def declared_seconds(file: soundfile.SoundFile) -> float:
-    """How long a sound is by its file's header, of which libsndfile's log tells where the file is shorter.
+    """Return the duration in the file's header, which libsndfile's log contains where the file is shorter.
 
-    0 where the header does not tell.
+    It is 0 where the header does not say.
     """
     frames: int = 0 if file.frames > UNKNOWN_FRAMES else file.frames
     said: float = 0
     if declared := _DECLARED_BYTES.search(file.extra_info):
         size, found = int(declared["said"]), int(declared["found"])
-        # Recorders that don't know yet how much will come write a size close to 2 or 4 GiB.
+        # Recorders that don't know the length yet write a size close to 2 or 4 GiB.
         if found > 0 and not (size > 2**30 and (size + 2**16) % 2**31 <= 2**16):
             said = frames * size / found
     elif declared := _DECLARED_FRAMES.search(file.extra_info):
@@ -489,7 +493,7 @@ def declared_seconds(file: soundfile.SoundFile) -> float:
 
 
 def breaks_off(seconds: float, said: float) -> tuple[str, ...]:
-    """The remark that a recording breaks off after ``seconds``, if its header ``said`` more."""
+    """Return the remark that a recording ends after ``seconds``, if its header ``said`` more; otherwise nothing."""
     return (f"{BREAKS_OFF} (after {seconds:.1f} s of {said:.1f} s)",) if said - seconds > MIN_SECONDS else ()
 
 
@@ -497,8 +501,8 @@ def check_rate(name: str, rate: int, sample_rate: int) -> None:
     """Refuse a rate that can't be brought to ``sample_rate`` hertz in reasonable memory.
 
     Raises:
-        AudioError: It is not within ``RATES``, or its greatest common divisor with ``sample_rate`` is so small that the
-            kernel would have more numbers than ``LARGEST_KERNEL``.
+        AudioError: The rate is not within ``RATES``, or its greatest common divisor with ``sample_rate`` is so small
+            that the kernel would have more numbers than ``LARGEST_KERNEL``.
     """
     low, high = RATES
     if not low <= rate <= high:
@@ -512,26 +516,26 @@ def check_rate(name: str, rate: int, sample_rate: int) -> None:
 
 
 def resampler(rate: int, sample_rate: int) -> Resample:
-    """torchaudio's, from ``rate`` to ``sample_rate`` hertz, made once for all threads."""
+    """Return torchaudio's resampler from ``rate`` to ``sample_rate`` hertz, which is made once for all threads."""
     with _ONE_AT_A_TIME:
         return _make_resampler(rate, sample_rate)
 
 
 @lru_cache(maxsize=4)
 def _make_resampler(rate: int, sample_rate: int) -> Resample:
-    """Kernels of rates with a small common divisor (24,414 and 16,000 Hz) take seconds to make, and 400 MB."""
+    """Make a resampler. Rates with a small common divisor (24,414 and 16,000 Hz) take seconds and 400 MB."""
     return Resample(rate, sample_rate, dtype=torch.float32)
 
 
 class BlockResampler:
-    """Resamples a recording that comes in blocks: joined, the results are those of the recording in one piece.
+    """Resamples a recording that comes in blocks. The joined results equal those of the recording in one piece.
 
-    The resampler makes ``sample_rate / d`` samples out of every ``rate / d``, ``d`` their greatest common divisor, and
-    looks ``width`` samples to either side of these. So much is kept between blocks.
+    With ``d`` the greatest common divisor of the rates, the resampler makes ``sample_rate / d`` samples out of every
+    ``rate / d``, and uses ``width`` samples to either side of these. These are kept between blocks.
 
     Args:
-        rate: Of what comes, in hertz.
-        sample_rate: Of what is wanted, in hertz.
+        rate: Rate of the blocks in hertz.
+        sample_rate: Rate of the result in hertz.
     """
 
     def __init__(self, rate: int, sample_rate: int) -> None:
@@ -540,14 +544,14 @@ class BlockResampler:
         self.resample = resampler(rate, sample_rate)
         self.context = 0 if rate == sample_rate else math.ceil(self.resample.width / self.taken)
         self.kept = np.empty(0, np.float32)
-        self.done = 0  # groups of ``taken`` samples at the start of ``kept`` whose results were given
+        self.done = 0  # groups of ``taken`` samples at the start of ``kept`` whose results were returned
 
     def __call__(self, samples: NDArray[np.float32], last: bool = False) -> NDArray[np.float32]:
-        """The next samples at the wanted rate, ``(time,)``.
+        """Return the next samples at the wanted rate, ``(time,)``.
 
         Args:
-            samples: ``(time,)``; none will do.
-            last: Whether nothing follows.
+            samples: ``(time,)``; may be empty.
+            last: Whether this is the last block.
         """
         if self.taken == self.made:
             return samples

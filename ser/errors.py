@@ -1,20 +1,20 @@
-"""The one base of errors that a person can mend, and how what strangers wrote is shown."""
+"""The base class of errors that a user can correct, and the safe display of text from others."""
 
 import unicodedata
 
 JOINERS = "\u200c\u200d"
-"""Not seen either, but letters of Persian and of Indian languages, and emoji, are written with them."""
+"""Invisible characters that are kept, because Persian, Indian languages and emoji are written with them."""
 
 
 def visible(text: object, lines: bool = False) -> str:
-    r"""What a terminal can show of ``text``, with escapes for what would act on it: ``\x1b[2J`` clears no screen.
+    r"""Return ``text`` with escapes for characters that would act on a terminal: ``\x1b[2J`` clears no screen.
 
-    Control characters, overrides of the direction of writing, other characters that are not seen, and bytes of a file's
-    name that are no text become Python's escapes.
+    Control characters, overrides of the direction of writing, other invisible characters, and bytes of a file's name
+    that are not text become Python's escapes.
 
     Args:
-        text: Anything; names of files, labels and fields of files above all.
-        lines: Whether line breaks and tabs stay.
+        text: Any object, mostly names of files, labels and fields of files.
+        lines: Whether line breaks and tabs are kept.
     """
     kept = JOINERS + ("\n\t" if lines else "")
     return "".join(
@@ -32,5 +32,5 @@ class UserError(ValueError):
     """
 
     def __str__(self) -> str:
-        """The message, in which names and fields that strangers wrote are shown and do nothing."""
+        """Return the message, with escapes in names and fields that others wrote."""
         return "\n  ".join(map(visible, self.args))

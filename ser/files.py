@@ -1,4 +1,4 @@
-"""Files that are whole or not there, whatever ends the process that writes them; and folders of one process alone."""
+"""Files that are complete or absent, whatever ends the process that writes them, and folders locked for one process."""
 
 import errno
 import os
@@ -16,26 +16,26 @@ from filelock import FileLock, Timeout
 from ser.errors import UserError
 
 UNFINISHED = ".unfinished-"
-"""What the name of a file begins with while it is written; it lies beside the one whose place it takes."""
+"""Beginning of the name of a file while it is written; it lies beside the file that it will replace."""
 
 LOCK = ".lock"
-"""In a run's folder: locked as long as a process is at work there, and left behind afterwards."""
+"""Name of a file in a run's folder that is locked while a process works there, and remains afterwards."""
 
 HELD_FOR_US: set[Path] = set()
-"""Folders whose lock the process has that this one works for."""
+"""Folders whose lock is held by the process that started this one."""
 
 PROBE_BYTES = 1 << 16
-"""Of a try whether a folder takes files: as much as Hydra writes before a run begins, and more."""
+"""Size of the file that tests whether a folder is writable: more than Hydra writes before a run begins."""
 
 
 class WriteError(UserError):
-    """A file that can't be written; the message names it, and why. What was there before is still there."""
+    """A file that can't be written; the message names it and the reason. Its previous content is unchanged."""
 
 
 def as_path(text: str | os.PathLike[str]) -> Path:
-    """The path that a person means, who may write a ``file://`` address, ``~``, or backslashes as Windows has them.
+    """Return the path that a person means by a ``file://`` address, ``~``, or backslashes as on Windows.
 
-    A file that has that very name goes before all this.
+    A file with exactly that name has priority.
     """
     path = Path(text)
     if os.path.lexists(path):
@@ -51,10 +51,10 @@ def as_path(text: str | os.PathLike[str]) -> Path:
 
 
 def refuse_overwriting(outputs: Iterable[tuple[str, Path | None]], inputs: Iterable[Path]) -> None:
-    """Refuse files to write that are to be read, by whatever name or link, or that are the same one twice.
+    """Refuse outputs that are also inputs, by any name or link, and two outputs that are one file.
 
     Args:
-        outputs: What each is called in messages, such as ``--csv``, and its path; None if it is not wanted.
+        outputs: Name of each in messages, such as ``--csv``, and its path; None if it is not wanted.
         inputs: Files that are read.
 
     Raises:
@@ -76,7 +76,7 @@ def refuse_overwriting(outputs: Iterable[tuple[str, Path | None]], inputs: Itera
 
 
 def _identity(path: Path) -> tuple[int, int] | None:
-    """Which file on a disk this is, whatever its name; None if there is none."""
+    """Return the identity of a file on its disk, independent of its name; None if there is none."""
     try:
         found = path.stat()
     except (OSError, ValueError):
@@ -86,9 +86,9 @@ def _identity(path: Path) -> tuple[int, int] | None:
 
 @contextmanager
 def replacing(path: Path) -> Iterator[Path]:
-    """A path to write to. As the block ends, what lies there takes the place of ``path`` in one step.
+    """Yield a path to write to. At the end of the block that file replaces ``path`` in one step.
 
-    It is on the disk before that, so that neither a killed process nor a power cut nor a full disk leaves a part of it.
+    It is synced to the disk before that, so a killed process, a power cut or a full disk leaves no partial file.
 
     Raises:
         WriteError: The disk is full or gone, or the folder can't be written to; ``path`` is as it was.
@@ -102,19 +102,19 @@ def replacing(path: Path) -> Iterator[Path]:
     except OSError as error:
         raise WriteError(f"{path} can't be written: {error.strerror or error}") from error
     finally:
-        with suppress(OSError):  # it has taken its place, or the disk is gone, of which the error above tells
+        with suppress(OSError):  # it has replaced path, or the disk is gone, which the error above says
             unfinished.unlink()
 
 
 class InUseError(UserError):
-    """A folder that another process is at work in."""
+    """A folder in which another process is working."""
 
 
 def new_folder(path: Path) -> Path:
-    """Make a folder that was not there before: ``path``, or that with a number behind it where another run has it.
+    """Make a new folder: ``path``, or ``path`` with a number behind it if it exists.
 
     Raises:
-        OSError: It can't be made.
+        OSError: The folder can't be made.
     """
     path.parent.mkdir(parents=True, exist_ok=True)
     places = (path if number == 1 else path.with_name(f"{path.name}-{number}") for number in count(1))
@@ -126,16 +126,16 @@ def new_folder(path: Path) -> Path:
 
 
 def lock_of(folder: Path) -> FileLock:
-    """The lock of whoever is at work in ``folder``; a process that has it may take it again."""
+    """Return the lock of the process that works in ``folder``; a process that holds it may take it again."""
     return FileLock(folder.resolve() / LOCK, is_singleton=True, thread_local=False)
 
 
 def claim(folder: Path) -> AbstractContextManager[object]:
-    """Lock ``folder``, which is made where it is not there, until the context ends, or the process in whatever way.
+    """Lock ``folder``, which is made if it is missing, until the context or the process ends.
 
     Raises:
-        InUseError: Another process is at work there.
-        OSError: It can't be made or written to.
+        InUseError: Another process is working there.
+        OSError: The folder can't be made or written to.
     """
     if folder.resolve() in HELD_FOR_US:
         return nullcontext()
@@ -152,9 +152,9 @@ def claim(folder: Path) -> AbstractContextManager[object]:
 
 
 def remove_unfinished(folder: Path) -> None:
-    """Remove what a process that was killed left half written in the run folder ``folder``, which must be claimed.
+    """Remove files that a killed process left half written in the run folder ``folder``, which must be claimed.
 
-    Folders of other runs below it are left alone.
+    Folders of other runs below it are not touched.
 
     Raises:
         OSError: The folder can't be written to.
@@ -165,24 +165,24 @@ def remove_unfinished(folder: Path) -> None:
 
 
 def check_writable(folder: Path) -> None:
-    """Make ``folder`` where it is not there, and try whether it takes files.
+    """Make ``folder`` if it is missing, and test whether it is writable.
 
     Raises:
-        OSError: It can't be made or written to, or its disk is full.
+        OSError: The folder can't be made or written to, or its disk is full.
     """
     folder.mkdir(parents=True, exist_ok=True)
     probe = folder / f"{UNFINISHED}probe-{os.getpid()}"
     try:
         probe.write_bytes(bytes(PROBE_BYTES))
     finally:
-        with suppress(OSError):  # where it could not be written, the error above tells of it
+        with suppress(OSError):  # where it could not be written, the error above says so
             probe.unlink()
 
 
 def file_error(error: BaseException, folder: Path) -> str | None:
-    """The file and what the system says of it, if that is what ``error`` comes from; else None.
+    """Return the file and the system's message, if a file error caused ``error``; otherwise None.
 
-    Libraries that write to ``folder``, such as TensorBoard, wrap such errors, or don't say of which file they are.
+    Libraries that write to ``folder``, such as TensorBoard, wrap such errors, or don't name the file.
     """
     if not isinstance(error, Exception) or (isinstance(error, UserError) and not isinstance(error, WriteError)):
         return None
@@ -191,7 +191,7 @@ def file_error(error: BaseException, folder: Path) -> str | None:
     while link is not None:
         if isinstance(link, WriteError):
             return str(link)
-        if isinstance(link, OSError) and not isinstance(link, BrokenPipeError):  # that one is of the screen
+        if isinstance(link, OSError) and not isinstance(link, BrokenPipeError):  # that one concerns the screen
             found = found or link
         link = link.__cause__ or link.__context__
     if found is None:

@@ -8,7 +8,7 @@ from pathlib import Path
 import soundfile
 
 HEAD = 4096
-"""Bytes at the start of a file that are looked at."""
+"""Number of bytes at the start of a file that are examined."""
 
 _STARTS = {
     b"\x1aE\xdf\xa3": "is WebM or Matroska",
@@ -29,7 +29,7 @@ _STARTS = {
     b"\x0bw": "is AC-3",
     b"caff": "is CAF whose sound is coded in a way that is not read here, or breaks off",
 }
-"""What ffmpeg converts; ``_kind`` knows more."""
+"""First bytes of files that ffmpeg converts; ``_kind`` knows more."""
 
 _OTHERS = {
     b"version https://git-lfs": ("is a Git LFS pointer, not the sound itself", "git lfs pull"),
@@ -54,28 +54,28 @@ _CODECS = {
     0x0162: "WMA", 0x0163: "WMA", 0x028F: "G.722", 0x1600: "AAC", 0x1610: "AAC", 0x2000: "AC-3", 0x2001: "DTS",
     0x706D: "AAC", 0xA100: "G.723.1", 0xA106: "AAC", 0xA109: "Speex", 0xA112: "G.726",
 }  # fmt: skip
-"""What the number in a WAV header stands for, where libsndfile does not read it."""
+"""Codecs by the number in a WAV header, where libsndfile does not read them."""
 
 _HEADERLESS = {
     ".g722": "g722", ".g729": "g729", ".g723": "g723_1", ".gsm": "gsm", ".raw": "s16le", ".pcm": "s16le",
     ".sln": "s16le", ".ul": "mulaw", ".ulaw": "mulaw", ".al": "alaw", ".alaw": "alaw",
 }  # fmt: skip
-"""Endings of files without a header, and ffmpeg's name for what they hold."""
+"""Endings of files without a header, and ffmpeg's name of their format."""
 
 
 def ffmpeg(path: Path, *options: str) -> str:
-    """The command that converts a file to FLAC beside it."""
+    """Return the command that converts a file to FLAC beside it."""
     into = path.with_suffix(".flac")
     into = path.with_name(f"{path.stem}_converted.flac") if into == path else into
     return shlex.join(["ffmpeg", *options, "-i", str(path), str(into)])
 
 
 def why_unreadable(path: Path, error: Exception) -> str:  # noqa: PLR0911
-    """What a file is that can't be opened as sound, and what to do.
+    """Explain what a file is that can't be opened as sound, and what to do.
 
     Args:
-        path: As it was asked for.
-        error: What came of the try.
+        path: The path as the user gave it.
+        error: The exception of the attempt to open it.
     """
     try:
         mode = path.stat().st_mode
@@ -125,10 +125,10 @@ def _why_missing(path: Path) -> str:  # noqa: PLR0911
 
 
 def why_not_sound(path: Path, head: bytes) -> str | None:  # noqa: PLR0911
-    """What a file is by its first bytes, and the command that mends it; None where they don't tell.
+    """Explain what a file is by its first bytes, with the command that repairs it; None where they don't show it.
 
     Args:
-        path: For the command.
+        path: The file, for the command.
         head: Its first ``HEAD`` bytes, or all of them.
     """
     if not head:
@@ -153,7 +153,7 @@ def why_not_sound(path: Path, head: bytes) -> str | None:  # noqa: PLR0911
 
 
 def _kind(head: bytes) -> str | None:  # noqa: PLR0911
-    """What ffmpeg reads and libsndfile does not."""
+    """Name a format that ffmpeg reads and libsndfile does not; None for others."""
     for start, told in _STARTS.items():
         if head.startswith(start):
             return told
@@ -169,7 +169,7 @@ def _kind(head: bytes) -> str | None:  # noqa: PLR0911
         return "is AIFF-C that is broken or coded in another way"
     if head.startswith((b"RIFF", b"RF64")) and head[8:12] == b"WAVE" and (at := head.find(b"fmt ")) > 0:
         number = int.from_bytes(head[at + 8 : at + 10], "little")
-        if number == 0xFFFE and len(head) > at + 34:  # an extensible header has it further on
+        if number == 0xFFFE and len(head) > at + 34:  # an extensible header has the number further on
             number = int.from_bytes(head[at + 32 : at + 34], "little")
         if number not in (0x0001, 0x0003, 0xFFFE):
             return f"is WAV with {_CODECS.get(number, 'sound in format')} (0x{number:04X})"
@@ -185,7 +185,7 @@ def _is_text(head: bytes) -> bool:
 
 
 def why_no_samples(path: Path) -> str:
-    """What there is to say of a file whose header tells no samples."""
+    """Explain a file whose header says that it has no samples."""
     try:
         size = path.stat().st_size
         with path.open("rb") as file:

@@ -1,4 +1,4 @@
-"""Which emotions a run tells apart: classes merged, kept and dropped, over one corpus or several."""
+"""The emotions that a run distinguishes: classes merged, kept and dropped, over one corpus or several."""
 
 import json
 import re
@@ -31,13 +31,13 @@ class Labels:
     drop: Sequence[str] | None = None
 
     def apply(self, clips: Sequence[Clip]) -> tuple[list[Clip], dict[str, int]]:
-        """Clips under their classes, and how many clips of each class were left out.
+        """Return the clips with their classes, and the number of clips of each class that were left out.
 
         Votes are merged along with the classes.
 
         Raises:
-            LabelError: A name is no emotion of the clips, two classes are one name in two spellings, fewer than two are
-                left, or one that is left says that the emotion isn't known.
+            LabelError: A name is not an emotion of the clips, two classes are one name in two spellings, fewer than two
+                are left, or the name of one that is left says that the emotion isn't known.
         """
         for option in ("merge", "keep", "drop"):
             if isinstance(given := getattr(self, option), str):
@@ -70,14 +70,14 @@ class Labels:
 
 
 def refuse_lost(clips: Sequence[Clip], unusable: Mapping[str, str]) -> None:
-    """Refuse classes none of whose clips can be used.
+    """Refuse classes without a usable clip.
 
     Args:
-        clips: Of the classes that a run is to tell apart.
+        clips: Clips of all classes that a run distinguishes.
         unusable: Clip's name → why it can't be used.
 
     Raises:
-        LabelError: There are such classes; the message names them, and why.
+        LabelError: There are such classes; the message names them and gives the reason.
     """
     shown = {clip.emotion for clip in clips if clip.name not in unusable}
     lost = [clip for clip in clips if clip.emotion not in shown]
@@ -91,7 +91,7 @@ def refuse_lost(clips: Sequence[Clip], unusable: Mapping[str, str]) -> None:
 
 
 def _refuse_spellings(classes: set[str]) -> None:
-    """Refuse classes whose names differ only in spelling; a corpus has none, but several may, and merged classes."""
+    """Refuse classes whose names differ only in spelling, as those of several corpora or merged ones may."""
     first: dict[str, str] = {}
     for name in sorted(classes):
         other = first.setdefault(spelling_key(name), name)
@@ -103,7 +103,7 @@ def _refuse_spellings(classes: set[str]) -> None:
 
 
 def _typed(names: Sequence[str]) -> str:
-    """A list as it is typed on a command line."""
+    """Return a list as it is typed on a command line."""
     plain = all(re.fullmatch(r"\w+", name) for name in names)
     return f"[{','.join(names)}]" if plain else f"'{json.dumps(names, ensure_ascii=False)}'"
 

@@ -1,11 +1,11 @@
-"""Which clips of an epoch a process gets, where several train one network together.
+"""The clips of an epoch that each process gets, where several train one network together.
 
-Lightning's own samplers repeat clips until every process has as many, in tests, too. These repeat none:
+Lightning's own samplers repeat clips until every process has the same number, even in tests. These repeat none:
 
-- **Training.** ``batch_size`` clips are a step of all processes together, so the recipe stays what it is on more
-  devices: every step has the clips that one process would take, and each process an equal share of them. What is left
-  of an epoch, less than a batch, is one smaller step; clips of it that can't be dealt out evenly sit out, and others
-  do in the next epoch, since each has an order of its own.
+- **Training.** ``batch_size`` clips are a step of all processes together, so the recipe is the same on more devices:
+  every step has the clips that one process would take, and each process an equal share of them. The rest of an epoch,
+  less than a batch, is one smaller step. Clips of it that can't be divided evenly are left out; the next epoch leaves
+  out others, because each epoch has an order of its own.
 - **Validation and test.** Clip ``i`` goes to process ``i`` modulo their number, so some may have one more than others.
 """
 
@@ -18,19 +18,19 @@ from ser.errors import UserError
 
 
 class EpochSampler(Sampler[int]):
-    """A process's share of a permutation that depends on the seed and the epoch alone.
+    """A process's share of a permutation that depends only on the seed and the epoch.
 
-    So a resumed run goes on with the same order, and all processes know it without a word between them.
+    So a resumed run continues with the same order, and all processes know it without communication.
 
     Args:
-        size: Clips to order.
+        size: Number of clips to order.
         seed: 0 or more.
-        batch_size: Clips a step, of all processes together.
-        rank: This process, from 0.
-        ranks: How many there are.
+        batch_size: Clips per step, of all processes together.
+        rank: Number of this process, from 0.
+        ranks: Number of processes.
 
     Raises:
-        UserError: The batch, or the clips, can't be dealt out to so many processes.
+        UserError: The batch, or the clips, can't be divided among this many processes.
     """
 
     def __init__(self, size: int, seed: int, batch_size: int = 1, rank: int = 0, ranks: int = 1) -> None:
@@ -57,12 +57,12 @@ class EpochSampler(Sampler[int]):
         return iter([*steps.flatten().tolist(), *rest.tolist()])
 
     def set_epoch(self, epoch: int) -> None:
-        """Called by Lightning before each epoch."""
+        """Set the epoch; Lightning calls this before each one."""
         self.epoch = epoch
 
 
 def share_of(batch_size: int, ranks: int) -> int:
-    """Clips of a batch that each of ``ranks`` processes gets.
+    """Return the number of clips of a batch that each of ``ranks`` processes gets.
 
     Raises:
         UserError: ``batch_size`` is not a multiple of ``ranks``; unequal shares would weigh clips unequally.
@@ -78,7 +78,7 @@ def share_of(batch_size: int, ranks: int) -> int:
 
 
 def dealt(clips: list[int], rank: int, ranks: int) -> list[int]:
-    """This process's clips of an evaluation, in their order; all processes together have each one once.
+    """Return this process's clips of an evaluation, in order; all processes together have each clip once.
 
     Raises:
         UserError: There are fewer clips than processes; one without a clip could not take part.
