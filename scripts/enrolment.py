@@ -16,7 +16,7 @@ from typing import Any
 from hydra.errors import HydraException
 from rich.table import Table
 
-from ser.callbacks import find_checkpoint
+from ser.checkpoint import find_checkpoint
 from ser.cli import suit_terminal
 from ser.enrolment import Heard, curve
 from ser.errors import UserError

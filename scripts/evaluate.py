@@ -17,7 +17,7 @@ from typing import Any
 import numpy as np
 from hydra.errors import HydraException
 
-from ser.callbacks import find_checkpoint
+from ser.checkpoint import find_checkpoint
 from ser.cli import suit_terminal
 from ser.config import compose_words
 from ser.corpora import SIDES

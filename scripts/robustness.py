@@ -23,7 +23,7 @@ from numpy.typing import NDArray
 from rich.progress import track
 from rich.table import Table
 
-from ser.callbacks import find_checkpoint, read_checkpoint
+from ser.checkpoint import Checkpoint, find_checkpoint
 from ser.cli import suit_terminal
 from ser.config import compose_words
 from ser.corpora import SIDES
@@ -191,7 +191,7 @@ def never_heard(checkpoint: Path, about: Mapping[str, Any], trial: Trial, side: 
     speakers = about["split"]
     if speakers["test_speakers"] and speakers["test_speakers_heard_before"] == 0:
         return True
-    if read_checkpoint(checkpoint)["EmotionDataModule"].get("heard_elsewhere"):
+    if Checkpoint.read(checkpoint).seen_elsewhere:
         return False
     try:
         run = find_runs([checkpoint.parent.parent / "metrics.json"])[0]

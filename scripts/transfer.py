@@ -18,7 +18,7 @@ from numpy.typing import NDArray
 from rich.table import Table
 
 from ser.cache import contents
-from ser.callbacks import find_checkpoint
+from ser.checkpoint import find_checkpoint
 from ser.cli import suit_terminal
 from ser.config import compose_words
 from ser.enrolment import Enrolment, Heard, adapted_answers
