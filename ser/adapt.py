@@ -10,12 +10,12 @@ Neural Computation 14).
 import copy
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
-from typing import Any
 
 import torch
 from torch import Tensor, nn
 
 from ser.audio import Recording
+from ser.checkpoint import Checkpoint
 from ser.errors import UserError
 from ser.features import Moments, Pretrained, Voice
 from ser.features.voices import PRIOR_FRAMES, grouped, varies
@@ -110,7 +110,7 @@ def adapt(
     return adapted, Adaptation(len(recordings), seconds, normalizer, batch_norm, balanced)
 
 
-def adapted_checkpoint(checkpoint: dict[str, Any], adapted: Recognizer, about: Adaptation, to: str) -> dict[str, Any]:
+def adapted_checkpoint(checkpoint: Checkpoint, adapted: Recognizer, about: Adaptation, to: str) -> Checkpoint:
     """The checkpoint of an adapted recognizer.
 
     Args:
@@ -119,15 +119,13 @@ def adapted_checkpoint(checkpoint: dict[str, Any], adapted: Recognizer, about: A
         about: Likewise.
         to: What the recordings are, in words.
     """
-    state = checkpoint["EmotionDataModule"]
-    normalizer = {name: value.cpu() for name, value in adapted.frontend.normalizer.state_dict().items()}
-    return {
-        **checkpoint,
-        "state_dict": {name: value.cpu() for name, value in adapted.network.state_dict().items()},
-        "EmotionDataModule": {**state, "normalizer": normalizer},
-        "calibration": adapted.calibration.state_dict(),
-        "adapted": [*checkpoint.get("adapted", []), {"to": to, **vars(about)}],
-    }
+    return replace(
+        checkpoint,
+        weights={name: value.cpu() for name, value in adapted.network.state_dict().items()},
+        normalizer={name: value.cpu() for name, value in adapted.frontend.normalizer.state_dict().items()},
+        calibration=adapted.calibration,
+        adapted=[*checkpoint.adapted, {"to": to, **vars(about)}],
+    )
 
 
 def _adapt_normalizer(recognizer: Recognizer, moments: Moments) -> float:

@@ -1,12 +1,9 @@
 """What happens during a run beside training."""
 
-import io
 import time
 from collections.abc import Sequence
 from pathlib import Path
-from pickle import UnpicklingError
 from typing import Any
-from zipfile import BadZipFile, ZipFile, is_zipfile
 
 import torch
 from lightning import LightningModule, Trainer
@@ -17,8 +14,8 @@ from lightning.pytorch.trainer.states import TrainerFn
 from torch import Tensor
 from torch.optim.swa_utils import get_ema_multi_avg_fn
 
+from ser.checkpoint import own_parts, read_lightning, write_lightning
 from ser.errors import UserError
-from ser.files import replacing
 
 RANK_STEP = 2_654_435_761
 """Between the seeds of processes, modulo 2³², for torch reads no more of a seed on a CPU: so far apart that no epoch of
@@ -65,7 +62,7 @@ class AverageWeights(WeightAveraging):
             super().on_load_checkpoint(trainer, pl_module, checkpoint)
 
 
-class Checkpoint(ModelCheckpoint):
+class EpochCheckpoint(ModelCheckpoint):
     """One checkpoint in the run folder, written at the end of epochs.
 
     ``best`` is written before ``last``. A run that is killed between the two goes on from the older ``last``, finds the
@@ -81,6 +78,10 @@ class Checkpoint(ModelCheckpoint):
         super().__init__(
             folder, name, monitor, mode="max", save_on_train_epoch_end=True, enable_version_counter=False
         )  # fmt: skip
+
+    def on_save_checkpoint(self, trainer: Trainer, pl_module: LightningModule, checkpoint: dict[str, Any]) -> None:  # noqa: ARG002
+        """Note which network the weights are of."""
+        own_parts(checkpoint)["network"] = type(pl_module).__name__
 
     def load_state_dict(self, state_dict: dict[str, Any]) -> None:
         """Go on from the state, wherever the run folder lies by now."""
@@ -111,7 +112,7 @@ class Patience(EarlyStopping):
 
 
 class CheckpointFiles(TorchCheckpointIO):
-    """Writes checkpoints in one step; Lightning's own writes to another disk, and copies from there."""
+    """Writes and reads checkpoints in the format of ``ser.checkpoint``, in one step."""
 
     def save_checkpoint(self, checkpoint: dict[str, Any], path: str | Path, storage_options: Any = None) -> None:  # noqa: ARG002
         """Write ``checkpoint``.
@@ -119,72 +120,15 @@ class CheckpointFiles(TorchCheckpointIO):
         Raises:
             WriteError: It can't be; the checkpoint that was there is still there.
         """
-        write_checkpoint(Path(path), checkpoint)
+        write_lightning(Path(path), checkpoint)
 
+    def load_checkpoint(self, path: str | Path, map_location: Any = None, weights_only: bool | None = None) -> Any:  # noqa: ARG002
+        """Read the checkpoint at ``path``, on the host and as plain data, whatever is asked for.
 
-def write_checkpoint(path: Path, checkpoint: dict[str, Any]) -> None:
-    """Write plain data and tensors to ``path`` in one step.
-
-    Raises:
-        WriteError: It can't be written; what was there is still there.
-    """
-    into = io.BytesIO()  # torch's own writer of files has no words for a full disk
-    torch.save(checkpoint, into)
-    with replacing(path) as unfinished:
-        unfinished.parent.mkdir(parents=True, exist_ok=True)
-        unfinished.write_bytes(into.getbuffer())
-
-
-def read_checkpoint(path: Path) -> dict[str, Any]:
-    """A run's checkpoint, as plain data and tensors on the host.
-
-    Raises:
-        UserError: It is not a checkpoint of a run, or broken.
-    """
-    if path.exists() and not path.is_file():
-        raise UserError(f"{path} is not a checkpoint of a run, because it is no file")
-    try:
-        if is_zipfile(path) and any(part.compress_type for part in ZipFile(path).infolist()):
-            raise UserError(f"{path} is not a checkpoint of a run: it is packed, and may unpack to any size")
-        checkpoint = torch.load(path, map_location="cpu", weights_only=True)
-    except OSError as error:
-        raise UserError(f"{path} is not a checkpoint of a run, or broken: {error}") from error
-    except UserError:
-        raise
-    except (
-        RuntimeError, EOFError, UnpicklingError, LookupError, ValueError, AttributeError, TypeError, ArithmeticError,
-        AssertionError, MemoryError, BadZipFile,
-    ) as error:  # fmt: skip
-        # What torch says of these is long, and advises to load with pickle, which can run what is in the file.
-        raise UserError(f"{path} is not a checkpoint of a run, or broken ({type(error).__name__})") from error
-    if not isinstance(checkpoint, dict) or not {"epoch", "max_epochs"} <= set(checkpoint):
-        raise UserError(f"{path} is not a checkpoint of a run: it does not say how many epochs it has seen")
-    if type(checkpoint["epoch"]) is not int:
-        raise UserError(f"{path} is not a checkpoint of a run: its epoch is no whole number")
-    return checkpoint
-
-
-def find_checkpoint(path: str | Path) -> Path:
-    """The checkpoint that a run tested and calibrated, where ``path`` is the run's folder; else ``path`` itself.
-
-    Raises:
-        UserError: It is a folder without such a checkpoint.
-    """
-    path = Path(path)
-    if not path.is_dir():
-        return path
-    kept = sorted((path / "checkpoints").glob("[!.]*.ckpt"))
-    tested = [checkpoint for checkpoint in kept if "calibration" in read_checkpoint(checkpoint)]
-    if len(tested) == 1:
-        return tested[0]
-    if tested:
-        raise UserError(f"{path} has several tested checkpoints: give one of {', '.join(map(str, tested))}")
-    then = (
-        f"its run has not come to its test: let it end, or give {' or '.join(map(str, kept))}"
-        if kept
-        else "give a run's folder, such as outputs/DATE/TIME, or a checkpoint of one"
-    )
-    raise UserError(f"{path} has no tested checkpoint in checkpoints/: {then}")
+        Raises:
+            UserError: It is not a checkpoint of a run, is broken, or of another version.
+        """
+        return read_lightning(Path(path))
 
 
 class History(Callback):
@@ -223,7 +167,7 @@ class History(Callback):
     def on_save_checkpoint(self, trainer: Trainer, pl_module: LightningModule, checkpoint: dict[str, Any]) -> None:
         """Keep what training found, whose scores are known when checkpoints are written, and put all into this one."""
         self._keep(trainer, pl_module, "train")
-        checkpoint["history"] = {
+        own_parts(checkpoint)["history"] = {
             "command": self.command,
             "epochs": {epoch: dict(values) for epoch, values in self.epochs.items()},
             "confusion": dict(self.confusion),
@@ -234,7 +178,7 @@ class History(Callback):
         """Go on from a checkpoint. A table of Lightning's CSV logger, which it begins anew, gets the epochs before."""
         if trainer.state.fn != TrainerFn.FITTING:
             return
-        history = checkpoint["history"]
+        history = own_parts(checkpoint)["history"]
         since = [word for word in self.command[2:] if not word.startswith("ckpt_path=")]
         options = {word.partition("=")[0] for word in since}
         begun = [word for word in history["command"] if word.partition("=")[0] not in options]

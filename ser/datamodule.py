@@ -344,8 +344,8 @@ class EmotionDataModule(LightningDataModule):
             "labels": self.labels,
             "features": dict(vars(self.config)),
             "length": self.frontend.length,
-            "heard": sorted(self._heard_elsewhere | heard),
-            "heard_elsewhere": sorted(self._heard_elsewhere),
+            "seen": sorted(self._heard_elsewhere | heard),
+            "seen_elsewhere": sorted(self._heard_elsewhere),
             "normalizer": {name: value.cpu() for name, value in self.frontend.normalizer.state_dict().items()},
             **({} if self.prior is None else {"voices": self.prior.state_dict()}),
         }

@@ -14,7 +14,7 @@ from torch import Tensor
 
 from ser.adapt import Adaptation, adapt
 from ser.audio import Recording
-from ser.callbacks import find_checkpoint
+from ser.checkpoint import find_checkpoint
 from ser.corpora import Clip
 from ser.corpora.clip import person
 from ser.datamodule import voice_of

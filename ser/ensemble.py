@@ -7,11 +7,10 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from ser import __version__
 from ser.calibration import Calibration
-from ser.callbacks import read_checkpoint
+from ser.checkpoint import Checkpoint
 from ser.errors import UserError
-from ser.models import CHECKPOINT_FORMAT, KINDS, EmotionNetwork
+from ser.models import KINDS, EmotionNetwork
 
 NORMALIZER_TOLERANCE = 1e-3
 """How far apart, relatively, the statistics of the same training clips may be that two machines have taken."""
@@ -47,50 +46,45 @@ class Ensemble(EmotionNetwork):
         return torch.stack(answers).logsumexp(0)
 
 
-def join_checkpoints(paths: Sequence[Path]) -> dict[str, Any]:
+def join_checkpoints(paths: Sequence[Path]) -> Checkpoint:
     """Checkpoints of runs on the same clips with the same features → one of an ``Ensemble``, not calibrated yet.
 
     Raises:
         UserError: One is no checkpoint of a run, or differs from the first in more than its network.
     """
-    checkpoints = [read_checkpoint(path) for path in paths]
-    states = [checkpoint["EmotionDataModule"] for checkpoint in checkpoints]
-    for path, checkpoint, state in zip(paths, checkpoints, states, strict=True):
-        if checkpoint.get("format") != CHECKPOINT_FORMAT:
-            raise UserError(f"{path} is in format {checkpoint.get('format')}, and not {CHECKPOINT_FORMAT}")
-        if checkpoint.get("adapted"):
+    checkpoints = [Checkpoint.read(path) for path in paths]
+    first = checkpoints[0]
+    for path, checkpoint in zip(paths, checkpoints, strict=True):
+        if checkpoint.adapted:
             raise UserError(f"{path} was adapted to other recordings: join the runs first, and adapt what comes of it")
-        if other := [name for name in ("labels", "features", "length") if state[name] != states[0][name]]:
+        other = [name for name in ("labels", "features", "length") if getattr(checkpoint, name) != getattr(first, name)]
+        if other:
             raise UserError(f"{path} has other {' and '.join(other)} than {paths[0]}: only the seed may differ")
-        for name, value in states[0]["normalizer"].items():
-            if not torch.allclose(state["normalizer"][name].float(), value.float(), rtol=NORMALIZER_TOLERANCE):
+        for name, value in first.normalizer.items():
+            if not torch.allclose(checkpoint.normalizer[name].float(), value.float(), rtol=NORMALIZER_TOLERANCE):
                 raise UserError(f"{path} has learnt from other clips than {paths[0]}: only the seed may differ")
-    parameters = checkpoints[0]["hyper_parameters"]
     members = [
         {
-            "network": checkpoint["network"],
-            "hyper_parameters": checkpoint["hyper_parameters"],
-            "temperature": checkpoint.get("calibration", {}).get("temperature", 1.0),
+            "network": checkpoint.network,
+            "hyper_parameters": checkpoint.parameters,
+            "temperature": (checkpoint.calibration or Calibration()).temperature,
         }
         for checkpoint in checkpoints
     ]
-    return {
-        "network": Ensemble.__name__,
-        "format": CHECKPOINT_FORMAT,
-        "ser_version": __version__,
-        "epoch": max(checkpoint["epoch"] for checkpoint in checkpoints),
-        "max_epochs": max(checkpoint["max_epochs"] for checkpoint in checkpoints),
-        "hyper_parameters": {**{name: parameters[name] for name in ("input_shape", "num_classes")}, "members": members},
-        "state_dict": {
+    return Checkpoint(
+        network=Ensemble.__name__,
+        parameters={**{name: first.parameters[name] for name in ("input_shape", "num_classes")}, "members": members},
+        weights={
             f"members.{i}.{name}": value
             for i, checkpoint in enumerate(checkpoints)
-            for name, value in checkpoint["state_dict"].items()
+            for name, value in checkpoint.weights.items()
         },
-        "EmotionDataModule": {
-            **states[0],
-            **{
-                name: sorted(set().union(*(state.get(name, default) for state in states)))
-                for name, default in (("heard", [""]), ("heard_elsewhere", []))
-            },
-        },
-    }
+        labels=first.labels,
+        features=first.features,
+        length=first.length,
+        normalizer=first.normalizer,
+        epoch=max(checkpoint.epoch for checkpoint in checkpoints),
+        voices=first.voices,
+        seen=sorted(set().union(*(checkpoint.seen for checkpoint in checkpoints))),
+        seen_elsewhere=sorted(set().union(*(checkpoint.seen_elsewhere for checkpoint in checkpoints))),
+    )

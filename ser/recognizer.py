@@ -7,7 +7,7 @@ behind.
 import io
 import os
 from collections import Counter
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
@@ -20,25 +20,23 @@ from torch import Tensor
 from ser.audio import RATES, AudioError, Readable, Recording, from_samples, read_audio, read_stream
 from ser.bank import WaveformBank, decode
 from ser.calibration import Calibration
-from ser.callbacks import find_checkpoint, read_checkpoint, write_checkpoint
+from ser.checkpoint import Checkpoint, checked, find_checkpoint
 from ser.ensemble import Ensemble
 from ser.errors import UserError
 from ser.features import (
     PRETRAINED,
-    FeatureConfig,
     Frontend,
     Moments,
     Scale,
     Voice,
     VoiceError,
     VoicePrior,
-    WeightsError,
     check_length,
     features_of,
 )
 from ser.features.voices import NEUTRAL, described
 from ser.files import as_path
-from ser.models import CHECKPOINT_FORMAT, KINDS, EmotionNetwork
+from ser.models import KINDS, EmotionNetwork
 
 TOO_LOUD = "gives no finite answer: its samples are far beyond full scale"
 
@@ -55,9 +53,6 @@ NO_VOICES = (
 
 MOST_LABELS = 1_000
 """Emotions that a checkpoint can tell apart; counts of answers grow with their square."""
-
-TOLD = 80
-"""Characters of a value that messages give."""
 
 Samples = np.ndarray | Tensor | Sequence[float]
 Sound = str | Path | bytes | Readable | Samples | tuple[Samples, int]
@@ -136,59 +131,25 @@ class Recognizer:
             WeightsError: The pretrained weights that it was trained with are missing, or are others now.
         """
         path = find_checkpoint(path)
-        checkpoint = read_checkpoint(path)
-        version = checkpoint.get("format", 0)
-        if type(version) is not int or version != CHECKPOINT_FORMAT:
-            remedy = (
-                "install a newer one" if isinstance(version, int) and version > CHECKPOINT_FORMAT else "train it again"
-            )
-            raise UserError(
-                f"{path} was written by ser {checkpoint.get('ser_version')}, in format {version}; this version reads "
-                f"{CHECKPOINT_FORMAT}: {remedy}"
-            )
-        try:
-            kinds = {**KINDS, Ensemble.__name__: Ensemble}
-            kind, parameters = kinds[checkpoint["network"]], checkpoint["hyper_parameters"]
-            state = checkpoint["EmotionDataModule"]
-            labels = _check_labels(state, parameters)
-            weights = checkpoint["state_dict"]
-            parts = {"normaliser": state["normalizer"], "weights": weights, "voices": _tensors_of(state.get("voices"))}
-            _check_tensors(parts, path.stat().st_size)
-            calibration = Calibration(**checkpoint.get("calibration", {}))
-            calibration.check()
-            if calibration.bias is not None and len(calibration.bias) != len(labels):
-                raise UserError(
-                    f"the shift of its answers has {len(calibration.bias)} numbers for {len(labels)} labels"
-                )
-            config = FeatureConfig(**state["features"])
-            _check_shapes(kind, parameters, weights, config, state)
-            frontend = Frontend(config, state["length"])
-            frontend.normalizer.load_state_dict(state["normalizer"])
-            network = kind(**parameters)
-            network.load_state_dict(weights)
-            _check_adapted(checkpoint.get("adapted", []))
-            prior = prior_of(state)
+        checkpoint = Checkpoint.read(path)
+        with checked(path):
+            kind = {**KINDS, Ensemble.__name__: Ensemble}[checkpoint.network]
+            _check_labels(checkpoint)
+            _check_tensors(checkpoint, path.stat().st_size)
+            _check_shapes(kind, checkpoint)
+            frontend = Frontend(checkpoint.features, checkpoint.length)
+            frontend.normalizer.load_state_dict(checkpoint.normalizer)
+            network = kind(**checkpoint.parameters)
+            network.load_state_dict(checkpoint.weights)
+            rate = checkpoint.features.sample_rate
+            about = (checkpoint.labels, rate, checkpoint.calibration, prior_of(checkpoint))
             # An answer about silence shows whether all this goes together.
-            silence = np.zeros(config.sample_rate, np.float32)
-            cls(network, frontend, labels, config.sample_rate, calibration, prior)(silence, config.sample_rate)
-        except WeightsError as error:
-            raise WeightsError(f"{path} answers with pretrained weights, and {error}") from error
-        except (
-            LookupError,
-            TypeError,
-            RuntimeError,
-            ValueError,
-            AttributeError,
-            ArithmeticError,
-            MemoryError,
-        ) as error:
-            told = str(error) if isinstance(error, UserError) else repr(error)
-            raise UserError(f"{path} does not hold what a run's checkpoint holds: {told}") from error
+            cls(network, frontend, *about)(np.zeros(rate, np.float32), rate)
         try:
             network, frontend = network.to(device), frontend.to(device)
         except (RuntimeError, AssertionError) as error:
             raise UserError(f"device={device} can't be used: {error}; take cpu") from error
-        return cls(network, frontend, labels, config.sample_rate, calibration, prior)
+        return cls(network, frontend, *about)
 
     def __call__(self, sound: Sound, sample_rate: int | None = None, voice: Voice | None = None) -> dict[str, float]:
         """Probability of each emotion, by label.
@@ -396,17 +357,18 @@ class Recognizer:
         return dict(zip(self.labels, probabilities.tolist(), strict=True))
 
 
-def prior_of(state: Mapping[str, Any]) -> VoicePrior | None:
-    """What a checkpoint's data module knows of voices; None without ``features.normalize=speaker``.
+def prior_of(checkpoint: Checkpoint) -> VoicePrior | None:
+    """What a checkpoint knows of voices; None without ``features.normalize=speaker``.
 
     Raises:
         KeyError: It was trained with it, and does not say what it knows.
         ValueError: Its numbers can't be so.
     """
-    if state["features"].get("normalize") != "speaker":
+    if checkpoint.features.normalize != "speaker":
         return None
-    normalizer = state["normalizer"]
-    return VoicePrior.from_state(normalizer["mean"], normalizer["std"], state["voices"])
+    if checkpoint.voices is None:
+        raise KeyError("voices")
+    return VoicePrior.from_state(checkpoint.normalizer["mean"], checkpoint.normalizer["std"], checkpoint.voices)
 
 
 def _pair(sound: tuple[Any, Any], sample_rate: int | None) -> tuple[Any, int]:
@@ -457,41 +419,23 @@ def _seem_16_bit(array: np.ndarray) -> bool:
     return within and bool((array % 256).any())
 
 
-def _check_labels(state: Mapping[str, Any], parameters: Mapping[str, Any]) -> list[str]:
-    """The emotions that a checkpoint tells apart.
+def _check_labels(checkpoint: Checkpoint) -> None:
+    """Check the emotions that a checkpoint tells apart.
 
     Raises:
-        UserError: They are no emotions, or their number is not the networks'.
+        UserError: They are too many or there twice, or their number is not the networks'.
     """
-    labels = state["labels"]
-    if not isinstance(labels, list) or not all(isinstance(label, str) and label.strip() for label in labels):
-        raise UserError(f"its labels are {str(labels)[:TOLD]}, and must be a list of words")
+    labels, parameters = checkpoint.labels, checkpoint.parameters
     if twice := [label for label, count in Counter(labels).items() if count > 1]:
         raise UserError(f"its labels name {twice[0]} more than once")
     if len(labels) > MOST_LABELS:
         raise UserError(f"it has {len(labels):,} labels, and at most {MOST_LABELS:,} can be told apart")
-    for name in ("heard", "heard_elsewhere"):
-        people = state.get(name, [])
-        if not isinstance(people, list) or not all(isinstance(person, str) for person in people):
-            raise UserError(f"what it says of the people that it has {name.replace('_', ' ')} is no list of names")
     for own in [parameters, *(member["hyper_parameters"] for member in parameters.get("members", ()))]:
         if own["num_classes"] != len(labels):
             raise UserError(f"it has {len(labels)} labels and num_classes={own['num_classes']}")
-    return list(labels)
-
-
-def _check_adapted(told: object) -> None:
-    """Check what a checkpoint says of recordings that it was adapted to.
-
-    Raises:
-        UserError: It is not what an adaptation says.
-    """
-    kinds = {"to": str, "clips": int, "seconds": float, "normalizer": float, "batch_norm": float, "balanced": bool}
-    whole = isinstance(told, list) and all(
-        isinstance(one, dict) and all(type(one.get(name)) is kind for name, kind in kinds.items()) for one in told
-    )
-    if not whole:
-        raise UserError(f"what it says of its adaptations is {str(told)[:TOLD]}, and must be a list of them")
+    bias = None if checkpoint.calibration is None else checkpoint.calibration.bias
+    if bias is not None and len(bias) != len(labels):
+        raise UserError(f"the shift of its answers has {len(bias)} numbers for {len(labels)} labels")
 
 
 def _tensors_of(told: object) -> dict[str, Tensor]:
@@ -500,13 +444,15 @@ def _tensors_of(told: object) -> dict[str, Tensor]:
     return {name: value for name, value in held if isinstance(value, Tensor)}
 
 
-def _check_tensors(parts: Mapping[str, Mapping[str, Tensor]], file_bytes: int) -> None:
+def _check_tensors(checkpoint: Checkpoint, file_bytes: int) -> None:
     """Check that tensors are no larger than the file that they come from, and finite.
 
     Raises:
         UserError: They are not.
     """
     total = 0
+    voices = _tensors_of(checkpoint.voices)
+    parts = {"normaliser": checkpoint.normalizer, "weights": checkpoint.weights, "voices": voices}
     for part, tensors in parts.items():
         for name, value in tensors.items():
             if not isinstance(value, Tensor) or value.layout != torch.strided or value.device.type != "cpu":
@@ -524,15 +470,13 @@ def _check_tensors(parts: Mapping[str, Mapping[str, Tensor]], file_bytes: int) -
         raise UserError("the deviations of its normaliser must be above 0")
 
 
-def _check_shapes(
-    kind: type[EmotionNetwork], parameters: Mapping[str, Any], weights: Mapping[str, Tensor], config: FeatureConfig,
-    state: Mapping[str, Any],
-) -> None:  # fmt: skip
+def _check_shapes(kind: type[EmotionNetwork], checkpoint: Checkpoint) -> None:
     """Check the numbers that a network and features are made from, before anything is made that takes memory.
 
     Raises:
         UserError: They don't go with the tensors or with each other.
     """
+    config, parameters, weights = checkpoint.features, checkpoint.parameters, checkpoint.weights
     low, high = RATES
     if type(config.sample_rate) is not int or not low <= config.sample_rate <= high:
         raise UserError(f"its sample_rate={config.sample_rate!r} must lie between {low} and {high} Hz")
@@ -543,8 +487,8 @@ def _check_shapes(
         raise UserError("it has fewer weights than layers")
     if not set(config.names) & set(PRETRAINED):  # whose weights are not read here
         features = features_of(config)
-        check_length(features, state["length"])
-        shape = features.input_shape(features.frames(state["length"]))
+        check_length(features, checkpoint.length)
+        shape = features.input_shape(features.frames(checkpoint.length))
         if tuple(parameters["input_shape"]) != shape:
             raise UserError(f"its network reads {tuple(parameters['input_shape'])}, and its features are {shape}")
     with torch.device("meta"):
@@ -557,23 +501,3 @@ def _check_shapes(
 def checkpoints_beside(path: Path) -> list[Path]:
     """The checkpoint that ``Recognizer.load`` takes for ``path``, and all that lie beside it."""
     return list((path / "checkpoints").glob("*.ckpt")) if path.is_dir() else [path, *path.parent.glob("*.ckpt")]
-
-
-def add_calibration(path: Path, calibration: Calibration) -> None:
-    """Write ``calibration`` into a checkpoint, in one step.
-
-    Raises:
-        UserError: The checkpoint is broken, or can't be written to; it is as it was.
-    """
-    write_checkpoint(path, {**read_checkpoint(path), "calibration": calibration.state_dict()})
-
-
-def remove_calibration(path: Path) -> None:
-    """Take the calibration out of a checkpoint of a run that has tested another one since, if it has any.
-
-    Raises:
-        UserError: The checkpoint is broken, or can't be written to.
-    """
-    checkpoint = read_checkpoint(path)
-    if checkpoint.pop("calibration", None) is not None:
-        write_checkpoint(path, checkpoint)

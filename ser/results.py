@@ -25,8 +25,9 @@ from rich.table import Table
 from yaml import AliasEvent, YAMLError
 
 from ser.audio import kind_of
-from ser.callbacks import History, read_checkpoint
+from ser.callbacks import History
 from ser.cards import data_card, model_card
+from ser.checkpoint import Checkpoint
 from ser.corpora import FACTS, SIDES, SYNTHETIC, Clip
 from ser.datamodule import EmotionDataModule, voice_of
 from ser.errors import UserError
@@ -289,7 +290,7 @@ def collect(
         "precision": precision,
         "checkpoint": {
             "tested": cfg["test_checkpoint"],
-            "epoch": read_checkpoint(tested)["epoch"] + 1,
+            "epoch": Checkpoint.read(tested).epoch + 1,
             "best_val_macro_f1": best_val_macro_f1,
         },
         "last_epoch": {side: _last_epoch(history, side, data.labels) for side in ("train", "val")},

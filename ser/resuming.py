@@ -8,7 +8,7 @@ from hydra.experimental.callback import Callback
 from omegaconf import DictConfig, OmegaConf, read_write
 from torch import Tensor
 
-from ser.callbacks import read_checkpoint
+from ser.checkpoint import Checkpoint
 from ser.config import ConfigError
 from ser.errors import UserError
 from ser.results import flat, read_choices
@@ -164,14 +164,14 @@ def check_resumption(cfg: dict[str, Any], ckpt_path: str, folder: Path) -> list[
             "remove metrics.json from the copy, and go on there"
         )
     path = Path(ckpt_path)
-    checkpoint = read_checkpoint(path)
-    if "history" not in checkpoint:
+    checkpoint = Checkpoint.read(path)
+    if checkpoint.history is None:
         raise ConfigError(f"{path} was written by an older version, without what going on needs: start the run again")
-    if not is_history(checkpoint["history"]):
+    if not is_history(checkpoint.history):
         raise ConfigError(f"{path} is not a checkpoint of a run, because its history is none: start the run again")
-    if "val" in checkpoint["history"]["confusion"] and not (best := path.with_name("best.ckpt")).is_file():
+    if "val" in checkpoint.history["confusion"] and not (best := path.with_name("best.ckpt")).is_file():
         raise ConfigError(f"{best} is gone, and may have been the run's best epoch: put it back, or start a new run")
-    seen, wanted = checkpoint["epoch"] + 1, cfg["trainer"]["max_epochs"]
+    seen, wanted = checkpoint.epoch + 1, cfg["trainer"]["max_epochs"]
     laid_out = [differing[key] for key in LAYING_OUT if key in differing]
     if laid_out and cfg["model"]["schedule"] == "onecycle":
         raise ConfigError(

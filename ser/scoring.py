@@ -13,7 +13,7 @@ from rich.progress import track
 
 from ser.audio import Recording
 from ser.bank import decode_clips, fingerprints, reasons, refuse_skipped
-from ser.callbacks import read_checkpoint
+from ser.checkpoint import Checkpoint
 from ser.corpora import Clip, read_corpora
 from ser.corpora.clip import person, spelling_key, telling
 from ser.errors import UserError
@@ -194,15 +194,14 @@ def describe_checkpoint(path: Path, clips: Sequence[Clip]) -> dict[str, Any]:
     Raises:
         UserError: It is no checkpoint.
     """
-    kept = read_checkpoint(path)
-    speakers, known = _people(clips), kept["EmotionDataModule"].get("heard")
-    keys = set(map(spelling_key, known or ()))
-    heard = None if known is None or "" in keys else sum(spelling_key(name) in keys for name in speakers)
+    kept = Checkpoint.read(path)
+    speakers, keys = _people(clips), set(map(spelling_key, kept.seen))
+    heard = None if "" in keys else sum(spelling_key(name) in keys for name in speakers)
     return {
-        "features": "_".join(kept["EmotionDataModule"]["features"]["names"]),
-        "model": name_of(kept["network"]),
-        **adapted_before(kept),
-        "checkpoint": {"tested": path.name, "epoch": kept["epoch"] + 1, "path": str(path)},
+        "features": "_".join(kept.features.names),
+        "model": name_of(kept.network),
+        **adapted_before(kept.adapted),
+        "checkpoint": {"tested": path.name, "epoch": kept.epoch + 1, "path": str(path)},
         "split": {
             "test_speakers": len(speakers),
             "test_speakers_heard_before": heard,
@@ -213,9 +212,8 @@ def describe_checkpoint(path: Path, clips: Sequence[Clip]) -> dict[str, Any]:
     }
 
 
-def adapted_before(checkpoint: Mapping[str, Any]) -> dict[str, Any]:
+def adapted_before(told: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
     """What results say of a checkpoint that was adapted without labels before: ``adaptation``, or nothing."""
-    told = checkpoint.get("adapted")
     if not told:
         return {}
     to = ", then ".join(str(one["to"]) for one in told)

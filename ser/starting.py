@@ -7,7 +7,7 @@ from typing import Any
 
 import torch
 
-from ser.callbacks import find_checkpoint, read_checkpoint
+from ser.checkpoint import Checkpoint, find_checkpoint
 from ser.config import ConfigError, network_settings
 from ser.datamodule import EmotionDataModule
 from ser.features import FeatureConfig
@@ -53,7 +53,7 @@ def read_start(cfg: dict[str, Any]) -> Start:
     if differing:
         raise ConfigError(f"init_from={path} reads other features than this run: take {_words('features', differing)}")
     _check_sizes(path, theirs, network_settings(cfg))
-    return Start(path, recognizer, set(read_checkpoint(path)["EmotionDataModule"].get("heard", [""])))
+    return Start(path, recognizer, set(Checkpoint.read(path).seen))
 
 
 def start_from(start: Start, network: EmotionNetwork, data: EmotionDataModule) -> None:

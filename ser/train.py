@@ -26,14 +26,14 @@ from ser.bank import decode_clips, fingerprints, reasons
 from ser.calibration import Calibration, calibrate, calibration_report
 from ser.callbacks import (
     AverageWeights,
-    Checkpoint,
     CheckpointFiles,
+    EpochCheckpoint,
     EpochSeed,
     History,
     Patience,
     TestAnswers,
-    read_checkpoint,
 )
+from ser.checkpoint import Checkpoint
 from ser.cli import suit_terminal
 from ser.config import (
     CONF,
@@ -57,7 +57,6 @@ from ser.files import file_error, remove_unfinished
 from ser.labels import Labels, refuse_lost
 from ser.models import NETWORKS, EmotionNetwork
 from ser.ranks import LostRankError, alone_in, check_ranks, together
-from ser.recognizer import add_calibration, remove_calibration
 from ser.results import (
     announce,
     collect,
@@ -187,7 +186,7 @@ def _fit_and_test(
     cfg: dict[str, Any], folder: Path, command: Sequence[str], ckpt_path: str | None, start: Start | None
 ) -> dict[str, Any]:
     seed_everything(cfg["seed"], workers=True, verbose=False)
-    kept = {name: Checkpoint(folder / "checkpoints", name) for name in ("best", "last")}
+    kept = {name: EpochCheckpoint(folder / "checkpoints", name) for name in ("best", "last")}
     history = History(command)
     callbacks: list[Callback] = [EpochSeed(cfg["seed"]), history, *kept.values(), answers := TestAnswers()]
     if cfg["ema_decay"] is not None:
@@ -214,7 +213,7 @@ def _fit_and_test(
     data, left_out = load_data(cfg, trainer.strategy.root_device)
     data.check_deal(trainer.world_size)
     if ckpt_path is not None:
-        data.add_heard(read_checkpoint(Path(ckpt_path))["EmotionDataModule"].get("heard_elsewhere", ()))
+        data.add_heard(Checkpoint.read(Path(ckpt_path)).seen_elsewhere)
     network = NETWORKS[cfg["model"]["name"]](data.input_shape, len(data.labels), **network_settings(cfg))
     if start is not None:
         start_from(start, network, data)
@@ -240,9 +239,10 @@ def _fit_and_test(
         return {"checkpoint": {"best_val_macro_f1": best_score}}
 
     calibration = calibrate(*answers_of(network, data, "val"))
-    add_calibration(tested, calibration)
+    Checkpoint.read(tested).with_calibration(calibration).write(tested)
     for other in {Path(one.best_model_path) for one in kept.values()} - {tested}:
-        remove_calibration(other)
+        if (untested := Checkpoint.read(other)).calibration is not None:  # an earlier run's, in the same folder
+            untested.with_calibration(None).write(other)
     table, errors = _calibrated(data, answers, calibration)
     board.show_answers(network, table)
     results = {

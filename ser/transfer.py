@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ser.cache import contents
-from ser.callbacks import find_checkpoint
+from ser.checkpoint import find_checkpoint
 from ser.config import compose_words
 from ser.enrolment import Enrolment, Heard, adapted_answers
 from ser.errors import UserError

@@ -13,7 +13,7 @@ import soundfile
 from numpy.typing import NDArray
 from rich.progress import track
 
-from ser.callbacks import find_checkpoint, read_checkpoint
+from ser.checkpoint import Checkpoint, find_checkpoint
 from ser.errors import UserError
 from ser.evaluation import answers_about
 from ser.figures import robustness_figure
@@ -177,7 +177,7 @@ def never_heard(checkpoint: Path, about: Mapping[str, Any], trial: Trial, side: 
     speakers = about["split"]
     if speakers["test_speakers"] and speakers["test_speakers_heard_before"] == 0:
         return True
-    if read_checkpoint(checkpoint)["EmotionDataModule"].get("heard_elsewhere"):
+    if Checkpoint.read(checkpoint).seen_elsewhere:
         return False
     try:
         run = find_runs([checkpoint.parent.parent / "metrics.json"])[0]

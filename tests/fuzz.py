@@ -268,9 +268,10 @@ def altered_checkpoint(rng: random.Random, seeds: list[Path]) -> tuple[bytes, st
     if rng.random() < 0.3:
         return damaged(rng, seeds)
     checkpoint = torch.load(rng.choice(seeds), weights_only=True)
-    keys = ("EmotionDataModule", "hyper_parameters", "state_dict", "calibration", "format", "network", "epoch")
-    key = rng.choice([key for key in keys if key in checkpoint])
-    checkpoint = {**checkpoint, key: altered(rng, checkpoint[key])}
+    own = checkpoint["ser"]
+    key = rng.choice(["epoch", "state_dict", *sorted(own)])
+    into = own if key in own else checkpoint
+    into[key] = altered(rng, into[key])
     torch.save(checkpoint, into := io.BytesIO())
     return into.getvalue(), ".ckpt"
 

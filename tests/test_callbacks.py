@@ -12,15 +12,14 @@ from torch.utils.data import DataLoader
 
 from ser.callbacks import (
     AverageWeights,
-    Checkpoint,
     CheckpointFiles,
+    EpochCheckpoint,
     EpochSeed,
     History,
     Patience,
     TestAnswers,
-    read_checkpoint,
-    write_checkpoint,
 )
+from ser.checkpoint import read_lightning
 from ser.errors import UserError
 from ser.files import WriteError
 from ser.models import NETWORKS, Batch, EmotionNetwork
@@ -123,7 +122,7 @@ def test_the_average_of_the_weights_is_validated_kept_and_tested(tmp_path: Path)
     for count, step in enumerate(seen.steps[1:], start=1):
         decay = min(0.6, (1 + count) / (10 + count))
         expected = {name: decay * value + (1 - decay) * step[name] for name, value in expected.items()}
-    kept = read_checkpoint(tmp_path / "last.ckpt")["state_dict"]
+    kept = read_lightning(tmp_path / "last.ckpt")["state_dict"]
     torch.testing.assert_close(kept, expected)
     network = NETWORKS["cnn1d"]((1, 49), 3)
     with torch.no_grad():
@@ -138,7 +137,7 @@ def test_an_average_goes_on_from_a_checkpoint(tmp_path: Path) -> None:
     fitted(tmp_path / "whole", 4, AverageWeights(0.9))
     fitted(tmp_path / "parts", 2, AverageWeights(0.9))
     fitted(tmp_path / "parts", 4, AverageWeights(0.9), ckpt_path=tmp_path / "parts" / "last.ckpt")
-    kept = [read_checkpoint(tmp_path / folder / "last.ckpt") for folder in ("whole", "parts")]
+    kept = [read_lightning(tmp_path / folder / "last.ckpt") for folder in ("whole", "parts")]
     torch.testing.assert_close(kept[0]["state_dict"], kept[1]["state_dict"], rtol=0, atol=0)
     torch.testing.assert_close(kept[0]["current_model_state"], kept[1]["current_model_state"], rtol=0, atol=0)
 
@@ -180,7 +179,7 @@ def fitted(folder: Path, epochs: int, *more: Callback, ckpt_path: Path | None = 
     trainer = Trainer(
         max_epochs=epochs,
         accelerator="cpu",
-        callbacks=[*more, EpochSeed(1), Checkpoint(folder, "best"), Checkpoint(folder, "last")],
+        callbacks=[*more, EpochSeed(1), EpochCheckpoint(folder, "best"), EpochCheckpoint(folder, "last")],
         plugins=[CheckpointFiles()],
         enable_progress_bar=False,
         enable_model_summary=False,
@@ -216,8 +215,8 @@ def test_epochs_without_validation_tell_of_training_alone_and_are_kept_in_last(t
     fitted(tmp_path, 3, history, check_val_every_n_epoch=2)
     sides = {epoch: {tag.partition("/")[0] for tag in values} for epoch, values in history.epochs.items()}
     assert sides == {1: {"train"}, 2: {"train", "val"}, 3: {"train"}}
-    assert read_checkpoint(tmp_path / "last.ckpt")["epoch"] == 2
-    assert read_checkpoint(tmp_path / "best.ckpt")["epoch"] == 1
+    assert read_lightning(tmp_path / "last.ckpt")["epoch"] == 2
+    assert read_lightning(tmp_path / "best.ckpt")["epoch"] == 1
     assert history.latest["val/loss"] == history.epochs[2]["val/loss"]
 
 
@@ -242,7 +241,7 @@ def test_a_history_goes_on_from_a_checkpoint_and_is_left_alone_by_a_test(tmp_pat
 
 def test_checkpoints_of_a_folder_that_was_moved_go_on_there(tmp_path: Path) -> None:
     fitted(tmp_path / "old", 2)
-    best = read_checkpoint(tmp_path / "old" / "best.ckpt")
+    best = read_lightning(tmp_path / "old" / "best.ckpt")
     (tmp_path / "old").rename(tmp_path / "new")
     trainer = fitted(tmp_path / "new", 2, ckpt_path=tmp_path / "new" / "last.ckpt")
     kept: list[Any] = trainer.checkpoint_callbacks
@@ -271,7 +270,7 @@ def test_a_checkpoint_that_can_not_be_written_leaves_the_one_before(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     path = tmp_path / "checkpoints" / "last.ckpt"
-    state = {"epoch": 0, "max_epochs": 2, "weights": torch.arange(3)}
+    state = {"epoch": 0, "weights": torch.arange(3)}
     CheckpointFiles().save_checkpoint(state, path)
     write = Path.write_bytes
 
@@ -281,8 +280,8 @@ def test_a_checkpoint_that_can_not_be_written_leaves_the_one_before(
 
     monkeypatch.setattr(Path, "write_bytes", run_full)
     with pytest.raises(WriteError, match=r"last\.ckpt can't be written: No space left on device"):
-        write_checkpoint(path, {**state, "epoch": 1})
-    kept = read_checkpoint(path)
+        CheckpointFiles().save_checkpoint({**state, "epoch": 1}, path)
+    kept = read_lightning(path)
     assert kept["epoch"] == 0
     assert torch.equal(kept["weights"], state["weights"])
     assert list(path.parent.iterdir()) == [path]

@@ -16,7 +16,7 @@ import ser.results
 import ser.transfer
 from ser.adapt import LEAST_CLIPS, adapt, adapted_checkpoint
 from ser.audio import AudioError, Recording, read_audio
-from ser.callbacks import read_checkpoint
+from ser.checkpoint import Checkpoint
 from ser.commands import adapt as adapt_script
 from ser.commands import compare as compare_script
 from ser.commands import enrolment as enrolment_script
@@ -315,8 +315,8 @@ def test_adapting_reads_no_label_and_leaves_the_network_that_is_given(
     torch.testing.assert_close(found, wanted.float(), rtol=1e-3, atol=0.05)
     shares = adapted.probabilities(recordings).mean(0)
     assert (shares - 1 / 3).abs().max() < (plain.mean(0) - 1 / 3).abs().max()
-    held = adapted_checkpoint(read_checkpoint(trained.folder / "checkpoints/last.ckpt"), adapted, about, "noise")
-    torch.save(held, tmp_path / "adapted.ckpt")
+    held = adapted_checkpoint(Checkpoint.read(trained.folder / "checkpoints/last.ckpt"), adapted, about, "noise")
+    held.write(tmp_path / "adapted.ckpt")
     back = Recognizer.load(tmp_path / "adapted.ckpt")
     torch.testing.assert_close(back.probabilities(recordings), adapted.probabilities(recordings), rtol=0, atol=1e-6)
     with pytest.raises(UserError, match="was adapted to other recordings"):
@@ -504,9 +504,9 @@ def test_a_run_that_was_stopped_ends_with_the_same_voices_and_answers(
         resumed = run(cfg, tmp_path / "run")
     assert resumed["test"] == trained.results["test"]
     assert resumed["enrolment"] == trained.results["enrolment"]
-    whole, again = (read_checkpoint(folder / "checkpoints/last.ckpt") for folder in (trained.folder, tmp_path / "run"))
-    torch.testing.assert_close(whole["state_dict"], again["state_dict"], rtol=0, atol=0)
-    voices = [found["EmotionDataModule"]["voices"] for found in (whole, again)]
+    whole, again = (Checkpoint.read(folder / "checkpoints/last.ckpt") for folder in (trained.folder, tmp_path / "run"))
+    torch.testing.assert_close(whole.weights, again.weights, rtol=0, atol=0)
+    voices = [found.voices for found in (whole, again)]
     assert [told["frames"] for told in voices] == [voices[0]["frames"]] * 2
     assert torch.equal(voices[0]["shift"], voices[1]["shift"])
 

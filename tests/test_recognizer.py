@@ -23,14 +23,13 @@ from torchaudio.functional import resample
 import ser.results
 from ser.audio import AudioError, from_samples, read_audio
 from ser.calibration import Calibration
-from ser.callbacks import find_checkpoint
+from ser.checkpoint import FORMAT, FORMAT_BEFORE, Checkpoint, find_checkpoint
 from ser.corpora import read_corpora
 from ser.errors import UserError
 from ser.features import Normalizer
 from ser.files import UNFINISHED
-from ser.models import CHECKPOINT_FORMAT
 from ser.models.seresnet import SeResNet
-from ser.recognizer import Answer, Recognizer, add_calibration, remove_calibration
+from ser.recognizer import Answer, Recognizer
 from ser.splits import Split, split_clips
 from ser.train import run
 from tests.helpers import composed
@@ -203,9 +202,9 @@ def test_an_answer_is_the_same_in_any_batch(recognizer: Recognizer, trained: Run
 
 def test_a_checkpoint_holds_plain_data_and_all_that_prediction_needs(trained: Run) -> None:
     kept = torch.load(trained.checkpoint, weights_only=True)
-    assert kept["format"] == CHECKPOINT_FORMAT
-    assert kept["ser_version"] == ser.__version__
-    calibration = kept["calibration"]
+    assert kept["ser"]["format"] == FORMAT
+    assert kept["ser"]["version"] == ser.__version__
+    calibration = kept["ser"]["calibration"]
     clips = trained.results["split"]["clips"]["val"]
     assert calibration["temperature"] == trained.results["calibration"]["temperature"]
     assert calibration["confidence"].shape == calibration["right"].shape == (clips,)
@@ -214,7 +213,7 @@ def test_a_checkpoint_holds_plain_data_and_all_that_prediction_needs(trained: Ru
     assert ((calibration["confidence"] > 1 / 3 - 1e-6) & (calibration["confidence"] <= 1)).all()
     split = trained.split()
     heard = {f"manifest/{clip.speaker}" for clip in (*split.train, *split.val)}
-    assert kept["EmotionDataModule"]["heard"] == sorted(heard)
+    assert kept["ser"]["seen"] == sorted(heard)
 
 
 def test_the_calibration_is_of_the_validation_clips(recognizer: Recognizer, trained: Run) -> None:
@@ -232,11 +231,13 @@ def test_a_calibration_is_added_without_touching_the_rest(trained: Run, tmp_path
     path = tmp_path / "best.ckpt"
     shutil.copyfile(trained.checkpoint, path)
     before = torch.load(path, weights_only=True)
-    add_calibration(path, Calibration(1.0))
+    Checkpoint.read(path).with_calibration(Calibration(1.0)).write(path)
     plainly = Recognizer.load(path)
-    add_calibration(path, Calibration(4.0, torch.tensor([0.9, 0.8]), torch.tensor([True, False])))
+    found = Calibration(4.0, torch.tensor([0.9, 0.8]), torch.tensor([True, False]))
+    Checkpoint.read(path).with_calibration(found).write(path)
     after = torch.load(path, weights_only=True)
     assert set(after) == set(before)
+    assert set(after["ser"]) == set(before["ser"])
     assert all(torch.equal(weight, after["state_dict"][key]) for key, weight in before["state_dict"].items())
     assert [file.name for file in tmp_path.iterdir()] == ["best.ckpt"]
     softer = Recognizer.load(path)
@@ -440,25 +441,25 @@ def refused(path: Path, message: str = "") -> None:
 
 
 def test_a_checkpoint_of_another_version_is_refused(trained: Run, tmp_path: Path) -> None:
-    for version, remedy in ((CHECKPOINT_FORMAT + 1, "install a newer one"), (CHECKPOINT_FORMAT - 1, "train it again")):
+    for version, remedy in ((FORMAT + 1, "install a newer one"), (FORMAT - 1, "train it again")):
 
         def change(kept: dict[str, Any], version: int = version) -> None:
-            kept.update(format=version, ser_version="99.0")
+            kept["ser"].update(format=version, version="99.0")
 
         refused(
             changed(trained.checkpoint, tmp_path / "other.ckpt", change),
-            f"written by ser 99.0, in format {version}; this version reads {CHECKPOINT_FORMAT}: {remedy}",
+            f"written by ser 99.0, in format {version}; this version reads {FORMAT} and {FORMAT_BEFORE}: {remedy}",
         )
 
 
-@pytest.mark.parametrize("key", ["epoch", "EmotionDataModule", "network", "hyper_parameters", "state_dict"])
+@pytest.mark.parametrize("key", ["epoch", "ser", "state_dict"])
 def test_a_checkpoint_without_what_it_should_hold_is_refused(trained: Run, key: str, tmp_path: Path) -> None:
     refused(changed(trained.checkpoint, tmp_path / "some.ckpt", lambda kept: kept.pop(key)), key)
 
 
-@pytest.mark.parametrize("key", ["features", "length", "normalizer"])
-def test_a_checkpoint_without_what_the_data_module_knew_is_refused(trained: Run, key: str, tmp_path: Path) -> None:
-    path = changed(trained.checkpoint, tmp_path / "some.ckpt", lambda kept: kept["EmotionDataModule"].pop(key))
+@pytest.mark.parametrize("key", ["network", "parameters", "labels", "features", "length", "normalizer"])
+def test_a_checkpoint_without_what_prediction_needs_is_refused(trained: Run, key: str, tmp_path: Path) -> None:
+    path = changed(trained.checkpoint, tmp_path / "some.ckpt", lambda kept: kept["ser"].pop(key))
     refused(path, key)
 
 
@@ -467,23 +468,25 @@ def test_a_checkpoint_with_other_weights_or_of_an_unknown_network_is_refused(tra
         kept["state_dict"].popitem()
 
     refused(changed(trained.checkpoint, tmp_path / "lost.ckpt", lose), "Missing key")
-    refused(changed(trained.checkpoint, tmp_path / "other.ckpt", lambda kept: kept.update(network="Other")), "Other")
+    refused(
+        changed(trained.checkpoint, tmp_path / "other.ckpt", lambda kept: kept["ser"].update(network="Other")), "Other"
+    )
 
 
 def with_labels(labels: Any) -> Callable[[dict[str, Any]], Any]:
-    return lambda kept: kept["EmotionDataModule"].update(labels=labels)
+    return lambda kept: kept["ser"].update(labels=labels)
 
 
 def with_features(**values: Any) -> Callable[[dict[str, Any]], Any]:
-    return lambda kept: kept["EmotionDataModule"]["features"].update(values)
+    return lambda kept: kept["ser"]["features"].update(values)
 
 
 def with_sizes(**values: Any) -> Callable[[dict[str, Any]], Any]:
-    return lambda kept: kept["hyper_parameters"].update(values)
+    return lambda kept: kept["ser"]["parameters"].update(values)
 
 
 def with_calibration(**values: Any) -> Callable[[dict[str, Any]], Any]:
-    return lambda kept: kept["calibration"].update(values)
+    return lambda kept: kept["ser"]["calibration"].update(values)
 
 
 def spoil(part: Callable[[dict[str, Any]], Tensor], value: float) -> Callable[[dict[str, Any]], Any]:
@@ -496,13 +499,13 @@ def claim_classes(kept: dict[str, Any]) -> None:
     last = list(weights)[-2:]
     for name in last:
         weights[name] = weights[name].view(-1)[:1].view([1] * weights[name].ndim).expand(900, *weights[name].shape[1:])
-    kept["EmotionDataModule"]["labels"] = [str(number) for number in range(900)]
-    kept["hyper_parameters"]["num_classes"] = 900
+    kept["ser"]["labels"] = [str(number) for number in range(900)]
+    kept["ser"]["parameters"]["num_classes"] = 900
     kept["state_dict"]["layers.0.weight"] = torch.zeros(1).expand(10**9)
 
 
 def std_of(kept: dict[str, Any]) -> Tensor:
-    std: Tensor = kept["EmotionDataModule"]["normalizer"]["std"]
+    std: Tensor = kept["ser"]["normalizer"]["std"]
     return std
 
 
@@ -513,7 +516,7 @@ HOSTILE = {
     "blank labels": (with_labels(["a", " ", "c"]), "must be a list of words"),
     "more labels": (with_labels(["a", "b", "c", "d"]), "it has 4 labels and num_classes=3"),
     "many labels": (with_labels([str(i) for i in range(5000)]), "at most 1,000"),
-    "heard by number": (lambda kept: kept["EmotionDataModule"].update(heard=[1]), "no list of names"),
+    "seen by number": (lambda kept: kept["ser"].update(seen=[1]), "no list of names"),
     "a temperature below 0": (
         with_calibration(temperature=-1.0),
         "its temperature is -1.0, and must be a number above 0",
@@ -530,7 +533,7 @@ HOSTILE = {
         "holds NaN or infinity",
     ),
     "infinity in the mean": (
-        spoil(lambda kept: kept["EmotionDataModule"]["normalizer"]["mean"], float("inf")),
+        spoil(lambda kept: kept["ser"]["normalizer"]["mean"], float("inf")),
         "mean of its",
     ),
     "NaN in the deviation": (spoil(std_of, float("nan")), "std of its normaliser holds NaN"),
@@ -540,17 +543,17 @@ HOSTILE = {
     "views without end": (claim_classes, "claim to be larger than the file"),
     "another network": (with_sizes(input_shape=(1, 4 * 10**8)), "its network reads (1, 400000000)"),
     "a long clip": (
-        lambda kept: kept["EmotionDataModule"].update(length=4 * 10**8),
+        lambda kept: kept["ser"].update(length=4 * 10**8),
         "clips of 400,000,000 samples take",
     ),
-    "a clip of a word": (lambda kept: kept["EmotionDataModule"].update(length="9"), "'9' samples"),
+    "a clip of a word": (lambda kept: kept["ser"].update(length="9"), "'9' samples"),
     "a long frame": (with_features(frame_length=10**9), "ask for too much"),
     "a long window": (with_features(n_fft=10**9), "ask for too much"),
     "many filters": (with_features(n_mels=10**9), "ask for too much"),
     "a small hop": (with_features(hop_length=1), "its network reads"),
     "a high rate": (with_features(sample_rate=10**9), "its sample_rate=1000000000 must lie between"),
     "a rate of words": (with_features(sample_rate="16000"), "its sample_rate='16000'"),
-    "a format of tensors": (lambda kept: kept.update(format=torch.ones(2)), "in format tensor"),
+    "a format of tensors": (lambda kept: kept["ser"].update(format=torch.ones(2)), "in format tensor"),
     "an epoch of words": (lambda kept: kept.update(epoch="1"), "its epoch is no whole number"),
 }
 
@@ -570,16 +573,13 @@ def test_what_does_not_go_together_in_a_checkpoint_is_refused_before_anything_is
 
 def test_a_layer_of_any_width_is_compared_with_its_weights_before_it_is_built(tmp_path: Path) -> None:
     network = SeResNet((1, 64, 20), 3)
-    state = {
-        "labels": ["a", "b", "c"], "length": 160 * 19, "heard": [],
+    own = {
+        "format": FORMAT, "network": "SeResNet", "parameters": dict(network.hparams),
+        "labels": ["a", "b", "c"], "length": 160 * 19, "seen": [],
         "features": {"names": ["mel"], "n_mels": 64, "hop_length": 160, "n_fft": 512},
         "normalizer": Normalizer("standard", 64).state_dict(),
     }  # fmt: skip
-    kept = {
-        "format": CHECKPOINT_FORMAT, "epoch": 1, "max_epochs": 2, "network": "SeResNet", "EmotionDataModule": state,
-        "state_dict": network.state_dict(), "hyper_parameters": dict(network.hparams),
-    }  # fmt: skip
-    torch.save(kept, tmp_path / "good.ckpt")
+    torch.save({"epoch": 1, "state_dict": network.state_dict(), "ser": own}, tmp_path / "good.ckpt")
     assert Recognizer.load(tmp_path / "good.ckpt").labels == ["a", "b", "c"]
     for sizes in ({"width": 10**7}, {"channels": [24, 32, 48, 64, 10**7]}, {"recurrent": 10**7}):
         refused(changed(tmp_path / "good.ckpt", tmp_path / "wide.ckpt", with_sizes(**sizes)), "and must be (")
@@ -595,7 +595,7 @@ def test_packed_files_and_what_is_no_file_are_refused_as_checkpoints(trained: Ru
 
 
 def test_a_checkpoint_without_calibration_answers_at_temperature_1(trained: Run, tmp_path: Path) -> None:
-    path = changed(trained.checkpoint, tmp_path / "old.ckpt", lambda kept: kept.pop("calibration"))
+    path = changed(trained.checkpoint, tmp_path / "old.ckpt", lambda kept: kept["ser"].pop("calibration"))
     old = Recognizer.load(path)
     assert old.calibration.temperature == 1
     with pytest.raises(UserError, match="not calibrated"):
@@ -619,7 +619,7 @@ def test_the_folder_of_a_run_stands_for_the_checkpoint_that_it_tested(trained: R
     best, other = (shutil.copy(trained.checkpoint, last.with_name(f"{name}.ckpt")) for name in ("best", "other"))
     refused(tmp_path, f"has several tested checkpoints: give one of {best}, {other}")
     for _ in range(2):
-        remove_calibration(Path(other))
+        Checkpoint.read(Path(other)).with_calibration(None).write(Path(other))
         assert find_checkpoint(tmp_path) == Path(best)
 
 
@@ -655,20 +655,20 @@ def test_integers_are_heard_at_the_scale_of_their_type(recognizer: Recognizer) -
 @pytest.mark.parametrize(
     ("part", "key", "value"),
     [
-        ("", "format", "1"),
-        ("EmotionDataModule", "length", "x"),
-        ("EmotionDataModule", "length", -1),
-        ("EmotionDataModule", "length", 10**30),
-        ("EmotionDataModule", "length", True),
-        ("EmotionDataModule", "labels", [{}, "happy", "sad"]),
-        ("calibration", "temperature", []),
-        ("calibration", "temperature", 10**400),
+        ("ser", "format", "1"),
+        ("ser", "length", "x"),
+        ("ser", "length", -1),
+        ("ser", "length", 10**30),
+        ("ser", "length", True),
+        ("ser", "labels", [{}, "happy", "sad"]),
+        ("ser", "calibration", {"temperature": []}),
+        ("ser", "calibration", {"temperature": 10**400}),
     ],
 )
 def test_a_checkpoint_with_values_that_give_no_answer_is_refused(
     trained: Run, tmp_path: Path, part: str, key: str, value: Any
 ) -> None:
     def change(kept: dict[str, Any]) -> None:
-        (kept[part] if part else kept)[key] = value
+        kept[part][key] = value
 
     refused(changed(trained.checkpoint, tmp_path / "odd.ckpt", change))

@@ -14,6 +14,7 @@ import sys
 import time
 from collections.abc import Callable, Iterator
 from contextlib import suppress
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -22,8 +23,10 @@ import torch
 from omegaconf import DictConfig, OmegaConf
 from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 
+from ser.checkpoint import Checkpoint
 from ser.config import ConfigError, compose_words
 from ser.errors import UserError
+from ser.features import FeatureConfig
 from ser.files import UNFINISHED, InUseError
 from ser.models import EmotionNetwork
 from ser.results import console
@@ -440,6 +443,9 @@ def test_a_data_drive_that_is_gone_during_training_costs_the_sounds_of_the_repor
     assert "its file can't be read any more" in page
 
 
+STOPPED = Checkpoint("Cnn1d", {}, {}, ["anger", "sad"], FeatureConfig(), 16_000, {}, epoch=4)
+
+
 @pytest.fixture
 def stopped(tmp_path: Path) -> Callable[..., Path]:
     """``stopped(*words)`` → the last checkpoint of a run that has seen 5 epochs of 20."""
@@ -449,9 +455,8 @@ def stopped(tmp_path: Path) -> Callable[..., Path]:
         checkpoints.mkdir(parents=True)
         OmegaConf.save(OmegaConf.create(composed(*words)), tmp_path / "run" / "config.yaml")
         history = {"command": [], "epochs": {1: {}}, "confusion": {"val": torch.eye(2)}, "seconds": 1.0}
-        state = {"epoch": 4, "max_epochs": 20, "history": history}
         for name in ("best", "last"):
-            torch.save(state, checkpoints / f"{name}.ckpt")
+            replace(STOPPED, history=history).write(checkpoints / f"{name}.ckpt")
         return checkpoints / "last.ckpt"
 
     return stop
@@ -485,11 +490,11 @@ def test_a_broken_checkpoint_is_refused(stopped: Callable[..., Path]) -> None:
     torch.save({"state_dict": {}}, last)
     with pytest.raises(UserError, match="does not say how many epochs"):
         check(last)
-    torch.save({"epoch": 4, "max_epochs": 20}, last)
+    STOPPED.write(last)
     with pytest.raises(UserError, match="written by an older version"):
         check(last)
     for history in ([], {"confusion": {}}, {"command": "x", "epochs": {}, "confusion": {}, "seconds": 1.0}):
-        torch.save({"epoch": 4, "max_epochs": 20, "history": history}, last)
+        replace(STOPPED, history=history).write(last)
         with pytest.raises(UserError, match="its history is none"):
             check(last)
 

@@ -146,8 +146,8 @@ def test_what_is_no_checkpoint_is_refused_before_data_is_read(first: Path, tmp_p
     with pytest.raises(UserError, match=r"gone\.ckpt is not a checkpoint of a run, or broken"):
         run(composed(*words, f"init_from={tmp_path}/gone.ckpt"), tmp_path, [])
     older = tmp_path / "older.ckpt"
-    torch.save({**held(first), "format": 1}, older)
-    with pytest.raises(UserError, match="in format 1; this version reads 2: train it again"):
+    torch.save({**held(first), "ser": {**held(first)["ser"], "format": 1}}, older)
+    with pytest.raises(UserError, match="in format 1; this version reads 3 and 2: train it again"):
         run(composed(*words, f"init_from={older}"), tmp_path, [])
 
 
@@ -165,7 +165,7 @@ def test_speakers_whom_the_checkpoint_has_heard_are_kept_out_of_the_test(people:
     few = manifest(people.parent / "few.csv", [(f"{e}/{i:02}.wav", e, f"q{i:02}") for e in LABELS for i in range(14)])
     trained(few, tmp_path / "few", *QUICK, *STILL, f"init_from={start}")
     second = tmp_path / "few/checkpoints/last.ckpt"
-    both, heard = (held(checkpoint)["EmotionDataModule"]["heard"] for checkpoint in (start, second))
+    both, heard = (held(checkpoint)["ser"]["seen"] for checkpoint in (start, second))
     assert set(both) < set(heard)
     sides = ["test"] * 8 + ["val"] * 2 + ["train"] * 4
     with (people.parent / "sides.csv").open("w", newline="", encoding="utf-8") as file:
@@ -213,7 +213,7 @@ def test_a_run_that_was_stopped_goes_on_without_the_checkpoint_that_it_started_f
     assert resumed["history"] == unbroken["history"]
     whole, gone_on = (held(tmp_path / name / "checkpoints/last.ckpt") for name in ("whole", "run"))
     assert all(equal(whole["state_dict"], gone_on["state_dict"], list(whole["state_dict"])))
-    assert whole["EmotionDataModule"]["heard_elsewhere"] == gone_on["EmotionDataModule"]["heard_elsewhere"] != []
+    assert whole["ser"]["seen_elsewhere"] == gone_on["ser"]["seen_elsewhere"] != []
 
 
 def test_a_run_from_before_there_was_the_option_goes_on(people: Path, first: Path, tmp_path: Path) -> None:

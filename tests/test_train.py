@@ -151,7 +151,7 @@ def test_a_run_folder_has_all_that_a_run_leaves(first: Run) -> None:
 
 def test_the_checkpoints_hold_plain_data_and_what_prediction_needs(first: Run) -> None:
     for name in ("best", "last"):
-        state = first.checkpoint(name)["EmotionDataModule"]
+        state = first.checkpoint(name)["ser"]
         assert state["labels"] == sorted(EMOTIONS)
         assert state["features"]["names"] == ["energy", "zcr"]
         assert state["normalizer"]["mean"].shape == (2, 1)

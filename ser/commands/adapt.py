@@ -13,8 +13,8 @@ from typing import Any
 from ser.adapt import adapt, adapted_checkpoint
 from ser.audio import AudioError, Recording
 from ser.bank import decode
-from ser.callbacks import find_checkpoint, read_checkpoint, write_checkpoint
 from ser.cards import adapted_card
+from ser.checkpoint import Checkpoint, find_checkpoint
 from ser.cli import command_parser, errors_in_words
 from ser.errors import UserError
 from ser.files import check_writable, replacing
@@ -66,17 +66,17 @@ def adapt_run(
     recordings = [outcome for outcome in outcomes if isinstance(outcome, Recording)]
     adapted, about = adapt(recognizer, recordings, balanced, speakers)
     held = adapted_checkpoint(
-        read_checkpoint(checkpoint), adapted, about, f"{len(usable):,} recordings of the user's own"
+        Checkpoint.read(checkpoint), adapted, about, f"{len(usable):,} recordings of the user's own"
     )
-    write_checkpoint(out / "checkpoints" / "adapted.ckpt", held)
+    held.write(out / "checkpoints" / "adapted.ckpt")
     source = checkpoint.parent.parent
     if (source / "config.yaml").is_file():
         write_choices(out, read_choices(source))
     card = source / "model_card.md"
-    text = adapted_card(held["adapted"], card.read_text(encoding="utf-8") if card.is_file() else None)
+    text = adapted_card(held.adapted, card.read_text(encoding="utf-8") if card.is_file() else None)
     with replacing(out / "model_card.md") as file:
         file.write_text(text, encoding="utf-8")
-    told: dict[str, Any] = held["adapted"][-1]
+    told: dict[str, Any] = held.adapted[-1]
     return told
 
 

@@ -17,7 +17,7 @@ import numpy as np
 import torch
 
 from ser.calibration import calibrate, calibration_report
-from ser.callbacks import find_checkpoint, write_checkpoint
+from ser.checkpoint import find_checkpoint
 from ser.cli import command_parser, errors_in_words
 from ser.enrolment import Enrolment, Heard
 from ser.ensemble import join_checkpoints
@@ -90,7 +90,7 @@ def ensemble(runs: Sequence[dict[str, Any]], folder: Path, command: list[str], d
     refuse_run_folders(folder, homes)
     joined = join_checkpoints([find_checkpoint(home) for home in homes])
     with TemporaryDirectory() as place:
-        write_checkpoint(unfinished := Path(place) / "ensemble.ckpt", joined)
+        joined.write(unfinished := Path(place) / "ensemble.ckpt")
         recognizer = Recognizer.load(unfinished, device)
     first, cfg = runs[0], read_choices(homes[0])
     cfg["seed"] = [run["seed"] for run in runs]
@@ -115,7 +115,7 @@ def ensemble(runs: Sequence[dict[str, Any]], folder: Path, command: list[str], d
     _, logits, targets = sides["val"]
     calibration = calibrate(logits, targets)
     checkpoint = folder / "checkpoints" / "ensemble.ckpt"
-    write_checkpoint(checkpoint, {**joined, "calibration": calibration.state_dict()})
+    joined.with_calibration(calibration).write(checkpoint)
     trial, logits, targets = sides["test"]
     probabilities = calibration.apply(logits).softmax(1)
     answers = answers_about(trial.clips, trial.labels, np.asarray(probabilities))

@@ -16,7 +16,7 @@ from typing import Any
 
 import numpy as np
 
-from ser.callbacks import find_checkpoint
+from ser.checkpoint import find_checkpoint
 from ser.cli import command_parser, errors_in_words
 from ser.config import compose_words
 from ser.corpora import SIDES

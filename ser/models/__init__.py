@@ -1,6 +1,6 @@
 """Networks, one a file: features → logits."""
 
-from ser.models.base import CHECKPOINT_FORMAT, Batch, EmotionNetwork, ShapeError
+from ser.models.base import Batch, EmotionNetwork, ShapeError
 from ser.models.cnn1d import Cnn1d
 from ser.models.cnn2d import Cnn2d
 from ser.models.paper2d import Paper2d, Paper2dOriginal
@@ -8,7 +8,7 @@ from ser.models.probe import Probe
 from ser.models.seresnet import SeResNet
 from ser.models.wide1d import Wide1d
 
-__all__ = ["CHECKPOINT_FORMAT", "KINDS", "NETWORKS", "Batch", "EmotionNetwork", "ShapeError", "name_of"]
+__all__ = ["KINDS", "NETWORKS", "Batch", "EmotionNetwork", "ShapeError", "name_of"]
 
 NETWORKS: dict[str, type[EmotionNetwork]] = {
     "cnn1d": Cnn1d,

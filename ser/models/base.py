@@ -10,12 +10,8 @@ from lightning import LightningModule
 from lightning.pytorch.utilities.types import OptimizerLRScheduler
 from torch import Tensor, nn
 
-from ser import __version__
 from ser.errors import UserError
 from ser.metrics import MeanLoss, measures
-
-CHECKPOINT_FORMAT = 2
-"""Of what a checkpoint holds; raised when versions before or after could not read one another's."""
 
 SCHEDULES = ("constant", "onecycle")
 
@@ -203,13 +199,6 @@ class EmotionNetwork(LightningModule):
     def on_test_epoch_end(self) -> None:
         """Log the test scores."""
         self._log_epoch("test")
-
-    def on_save_checkpoint(self, checkpoint: dict[str, Any]) -> None:
-        """Add what building the network again needs beside its ``hyper_parameters``, and how long training goes on."""
-        checkpoint["network"] = type(self).__name__
-        checkpoint["format"] = CHECKPOINT_FORMAT
-        checkpoint["ser_version"] = __version__
-        checkpoint["max_epochs"] = self.trainer.max_epochs
 
     def _load_from_state_dict(self, state_dict: dict[str, Any], prefix: str, *others: Any) -> None:
         for name in [name for name in state_dict if name.startswith(prefix)]:

@@ -12,7 +12,7 @@ import torch
 from torch import Tensor
 
 import ser.results
-from ser.callbacks import find_checkpoint, read_checkpoint, write_checkpoint
+from ser.checkpoint import Checkpoint, find_checkpoint
 from ser.commands import ensemble, pool
 from ser.commands.leaderboard import gather, table
 from ser.ensemble import Ensemble, join_checkpoints
@@ -93,8 +93,7 @@ def test_its_folder_is_that_of_a_run(joined: Path, sweep: Path, people: Path) ->
         f"- 2 networks of the seeds 1, 2, whose probabilities are averaged; of the epochs {epochs}; precision" in card
     )
     assert "Tested: `ensemble.ckpt`." in card
-    heard = read_checkpoint(find_checkpoint(own))["EmotionDataModule"]["heard"]
-    assert heard == read_checkpoint(find_checkpoint(fold / "1"))["EmotionDataModule"]["heard"]
+    assert Checkpoint.read(find_checkpoint(own)).seen == Checkpoint.read(find_checkpoint(fold / "1")).seen
 
 
 def test_folds_of_ensembles_are_pooled_and_get_a_row_of_their_own(joined: Path, sweep: Path) -> None:
@@ -139,15 +138,15 @@ Change = Callable[[dict[str, Any]], None]
 
 
 def other_labels(kept: dict[str, Any]) -> None:
-    kept["EmotionDataModule"]["labels"] = ["anger", "calm", "sad"]
+    kept["ser"]["labels"] = ["anger", "calm", "sad"]
 
 
 def other_clips(kept: dict[str, Any]) -> None:
-    kept["EmotionDataModule"]["normalizer"]["mean"] += 1
+    kept["ser"]["normalizer"]["mean"] += 1
 
 
 def other_format(kept: dict[str, Any]) -> None:
-    kept["format"] = 1
+    kept["ser"]["format"] = 1
 
 
 @pytest.mark.parametrize(
@@ -158,16 +157,16 @@ def test_checkpoints_that_do_not_go_together_are_refused(
     sweep: Path, tmp_path: Path, change: Change, words: str
 ) -> None:
     first, second = (find_checkpoint(sweep / f"0/{seed}") for seed in SEEDS)
-    kept = read_checkpoint(second)
+    kept = torch.load(second, weights_only=True)
     change(kept)
-    write_checkpoint(tmp_path / "changed.ckpt", kept)
+    torch.save(kept, tmp_path / "changed.ckpt")
     with pytest.raises(UserError, match=rf"changed\.ckpt .*{words}"):
         join_checkpoints([first, tmp_path / "changed.ckpt"])
 
 
 def test_an_ensemble_of_one_and_the_same_is_that_network(sweep: Path, tmp_path: Path) -> None:
     checkpoint = find_checkpoint(sweep / "0/1")
-    write_checkpoint(tmp_path / "twice.ckpt", join_checkpoints([checkpoint, checkpoint]))
+    join_checkpoints([checkpoint, checkpoint]).write(tmp_path / "twice.ckpt")
     twice, once = Recognizer.load(tmp_path / "twice.ckpt"), Recognizer.load(checkpoint)
     assert isinstance(twice.network, Ensemble)
     sound = np.random.default_rng(0).standard_normal(8_000).astype(np.float32) / 10

@@ -100,7 +100,7 @@ def test_it_is_not_known_who_was_heard_where_clips_or_checkpoint_do_not_say(
     told = score(nobody).results["split"]
     assert (told["test_speakers"], told["leakage"]) == (0, "Whether test speakers were heard in training is not known.")
     kept = torch.load(trained.checkpoint, weights_only=True)
-    del kept["EmotionDataModule"]["heard"]
+    del kept["ser"]["seen"]
     torch.save(kept, tmp_path / "older.ckpt")
     told = score(people, checkpoint=tmp_path / "older.ckpt").results["split"]
     assert (told["test_speakers"], told["test_speakers_heard_before"]) == (12, None)

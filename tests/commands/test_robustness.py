@@ -165,7 +165,7 @@ def test_speakers_on_two_sides_are_no_caution_on_the_test_side_of_the_own_run(
     monkeypatch.setattr(under_conditions, "CONDITIONS", CONDITIONS[:2])
 
     def hear_all(kept: dict[str, Any]) -> None:
-        kept["EmotionDataModule"]["heard"] = [f"manifest/p{i:02}" for i in range(12)]
+        kept["ser"]["seen"] = [f"manifest/p{i:02}" for i in range(12)]
 
     checkpoint = changed(trained.checkpoint, tmp_path / "run/checkpoints/best.ckpt", hear_all)
     cfg = choices(people, *SPLIT)
@@ -181,7 +181,7 @@ def test_speakers_on_two_sides_are_no_caution_on_the_test_side_of_the_own_run(
     # Of a run that started from another one, nobody knows what that was trained on.
     def start_elsewhere(kept: dict[str, Any]) -> None:
         hear_all(kept)
-        kept["EmotionDataModule"]["heard_elsewhere"] = ["manifest/p00"]
+        kept["ser"]["seen_elsewhere"] = ["manifest/p00"]
 
     shutil.rmtree(tmp_path / "run/checkpoints")
     checkpoint = changed(trained.checkpoint, tmp_path / "run/checkpoints/best.ckpt", start_elsewhere)
@@ -192,7 +192,7 @@ def test_checkpoints_of_two_sample_rates_stand_side_by_side(
     both: Measured, trained: Trained, people: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     def resample(kept: dict[str, Any]) -> None:
-        kept["EmotionDataModule"]["features"]["sample_rate"] = 11_025
+        kept["ser"]["features"]["sample_rate"] = 11_025
 
     some = [condition for condition in CONDITIONS if condition.value in (None, 0, 32)]
     monkeypatch.setattr(under_conditions, "CONDITIONS", some)
@@ -227,7 +227,7 @@ def test_checkpoints_must_know_the_same_of_what_the_clips_show(
     trained: Trained, people: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     def rename(kept: dict[str, Any]) -> None:
-        kept["EmotionDataModule"]["labels"] = ["boredom", "sad", "anger"]
+        kept["ser"]["labels"] = ["boredom", "sad", "anger"]
 
     monkeypatch.setattr(under_conditions, "CONDITIONS", CONDITIONS[:2])
     paths = [trained.checkpoint, changed(trained.checkpoint, tmp_path / "other/best.ckpt", rename)]

@@ -325,7 +325,7 @@ def test_a_probe_trains_is_scored_and_answers_with_weights_that_are_not_in_its_c
     checkpoint = tmp_path / "run/checkpoints/best.ckpt"
     held = torch.load(checkpoint, weights_only=True)
     assert set(held["state_dict"]) == {"layers.0.scores", "layers.3.weight", "layers.3.bias"}
-    assert held["EmotionDataModule"]["features"]["digest"] == contents([weights])[0]
+    assert held["ser"]["features"]["digest"] == contents([weights])[0]
     same_answers(checkpoint, tmp_path / "scores", corpus, tested)
 
     sound = next((corpus / "sad").glob("*.wav"))
