@@ -9,7 +9,7 @@ from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass, field, replace
 from functools import partial
 from pathlib import Path
-from typing import Any, BinaryIO, Self
+from typing import Any, BinaryIO
 
 import numpy as np
 import torch
@@ -51,7 +51,7 @@ class WaveformBank:
     found: Mapping[str, Recording | AudioError] = field(default_factory=dict)
 
     @classmethod
-    def of(cls, waveforms: Sequence[np.ndarray], found: Mapping[str, Recording | AudioError] | None = None) -> Self:
+    def of(cls, waveforms: Sequence[np.ndarray], found: Mapping[str, Recording | AudioError] | None = None) -> "WaveformBank":
         """Copy ``waveforms`` into a bank; ``found`` tells the names of those that have any."""
         packer = Packer(_in_memory)
         starts = torch.tensor([packer.add(waveform) for waveform in waveforms], dtype=torch.int64)
