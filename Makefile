@@ -20,7 +20,7 @@ test: $(VENV)/installed-dev
 	$(PLAIN) $(BIN)/pytest -q tests/features tests/test_effects.py tests/models/test_seresnet.py -k "not cuda and not trains and not tuning and not tuned and not export"
 
 docs: $(VENV)/installed-dev
-	NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs build --quiet
+	NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs build
 	@echo "Open site/index.html"
 
 $(VENV)/installed: pyproject.toml constraints.txt

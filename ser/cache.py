@@ -1,8 +1,8 @@
-"""A folder of what can be had again from clips and choices: decoded waveforms and unscaled features.
+"""A folder that keeps what can be computed again from clips and choices: decoded waveforms and unscaled features.
 
-An entry is a folder of its own, named by a digest of all that it depends on, so that an entry can be absent but never
-out of date. It is made under another name and renamed when it is complete, with a digest of each of its files. One that
-has files with other bytes is made again. Jobs that want the same entry at the same time wait for the first of them.
+Each entry is a folder, named by a digest of all that it depends on, so that an entry can be absent but never out of
+date. It is made under another name and renamed when it is complete, with a digest of each of its files. An entry whose
+files have changed is made again. Jobs that want the same entry at the same time wait for the first of them.
 """
 
 import hashlib
@@ -27,13 +27,13 @@ from filelock import FileLock, Timeout
 from ser.errors import UserError
 
 ABOUT = "about.json"
-"""What an entry depends on, and digests of its files; written last, and touched whenever the entry is used."""
+"""File with what an entry depends on and digests of its files; written last, and touched whenever the entry is used."""
 
 NAME = re.compile(r"(waveforms|features)-[0-9a-f]{20}")
-"""Of an entry's folder; nothing else in a cache folder is listed or deleted."""
+"""Pattern of the names of entries' folders; nothing else in a cache folder is listed or deleted."""
 
 BLOCK = 1 << 20
-"""Bytes of a file that are read at once for its digest."""
+"""Number of bytes of a file that are read at once for its digest."""
 
 MAKING = ".making"
 LOCKS = ".locks"
@@ -42,19 +42,19 @@ HERE = Path(__file__).resolve().parent
 
 
 class CacheError(UserError):
-    """A cache folder that can't be used; the message names it, and why."""
+    """A cache folder that can't be used; the message names it and the reason."""
 
 
 @dataclass(frozen=True)
 class Entry:
-    """What lies in a cache folder.
+    """An entry of a cache folder.
 
     Attributes:
-        path: Its folder.
+        path: Folder of the entry.
         kind: ``waveforms`` or ``features``.
-        about: What it depends on; empty where ``ABOUT`` is missing or broken.
-        size: Bytes.
-        used: When it was last used, in seconds since 1970.
+        about: What the entry depends on; empty where ``ABOUT`` is missing or broken.
+        size: Size in bytes.
+        used: Time of the last use in seconds since 1970.
     """
 
     path: Path
@@ -65,15 +65,15 @@ class Entry:
 
 
 def cached(folder: Path, kind: str, about: dict[str, Any], make: Callable[[Path], None], mapped: bool = False) -> Path:
-    """The folder of an entry, which is made if it is not there, or again if it is broken; the latter is printed.
+    """Return the folder of an entry, which is made if it is missing or broken; the latter is printed.
 
     Args:
-        folder: The cache; made if it is not there.
+        folder: The cache folder, which is made if it is missing.
         kind: ``waveforms`` or ``features``.
         about: All that the entry depends on, as plain data.
-        make: Writes the entry's files into the folder that it is given.
-        mapped: The files will not be read as a whole, so that this process checks their content only once, and again
-            when they have changed since.
+        make: Function that writes the entry's files into a folder.
+        mapped: Whether the files will be read in parts, so that this process checks their content only once, and again
+            if they change.
 
     Raises:
         CacheError: The folder can't be written to.
@@ -95,14 +95,14 @@ def cached(folder: Path, kind: str, about: dict[str, Any], make: Callable[[Path]
             f"datamodule.cache={folder} can't be written: {error}: make room or give another folder, "
             "or go without it (datamodule.cache=null)"
         ) from error
-    with suppress(OSError):  # a cache that may only be read does not tell when it was last used
+    with suppress(OSError):  # a read-only cache does not keep the time of its last use
         (entry / ABOUT).touch()
     return entry
 
 
 def _make(entry: Path, about: dict[str, Any], make: Callable[[Path], None]) -> None:
     making = entry.with_name(f"{MAKING}-{entry.name}")
-    shutil.rmtree(making, ignore_errors=True)  # of a job that was killed
+    shutil.rmtree(making, ignore_errors=True)  # left by a job that was killed
     making.mkdir()
     try:
         make(making)
@@ -121,11 +121,11 @@ def _make(entry: Path, about: dict[str, Any], make: Callable[[Path], None]) -> N
 
 
 _checked: set[tuple[Path, str, int, int, int, int]] = set()
-"""Files whose content this process has compared with their digests, as they were then."""
+"""Files whose content this process has compared with their digests, with their state at that time."""
 
 
 def _fault(entry: Path, about: dict[str, Any], mapped: bool) -> str | None:
-    """What is wrong with an entry, "" if it is not there at all, or None if it can be used."""
+    """Return what is wrong with an entry, "" if it is missing, or None if it can be used."""
     if not os.path.lexists(entry):
         return ""
     try:
@@ -156,11 +156,11 @@ def _check(entry: Path, about: dict[str, Any], mapped: bool) -> None:
 
 
 def _read_about(entry: Path) -> dict[str, Any]:
-    """What ``ABOUT`` holds: what the entry depends on, and digests of its files.
+    """Read ``ABOUT``: what the entry depends on, and digests of its files.
 
     Raises:
-        OSError: It can't be read.
-        ValueError: It holds something else.
+        OSError: The file can't be read.
+        ValueError: The file holds something else.
     """
     file = entry / ABOUT
     if _digest(file) is None:
@@ -188,7 +188,7 @@ def _remove(entry: Path) -> None:
 
 
 def entries(folder: Path) -> list[Entry]:
-    """What lies in a cache folder, the largest first; also what is broken.
+    """Return all entries of a cache folder, also broken ones, the largest first.
 
     Raises:
         CacheError: There is no such folder.
@@ -210,9 +210,9 @@ def entries(folder: Path) -> list[Entry]:
 
 
 def clear(folder: Path) -> list[Entry]:
-    """Delete all entries of a cache folder, and what jobs that were killed left half made; returns the entries.
+    """Delete all entries of a cache folder and unfinished ones of killed jobs, and return the entries.
 
-    A run that has an entry open keeps it until it ends. What a job is making right now is left to it.
+    A run that has an entry open keeps it until it ends. An entry that a job is making now is not deleted.
 
     Raises:
         CacheError: There is no such folder.
@@ -230,9 +230,9 @@ def clear(folder: Path) -> list[Entry]:
 
 
 def code(*names: str) -> str:
-    """Digest of files and folders of this package, and of the versions of what they call.
+    """Return a digest of files and folders of this package, and of the versions of the libraries that they call.
 
-    An entry depends on it, so that a changed line makes entries anew.
+    An entry depends on it, so that after a change of a line entries are made again.
     """
     digest = hashlib.blake2b(digest_size=10)
     for name in names:
@@ -245,10 +245,10 @@ def code(*names: str) -> str:
 
 
 def read_array(file: Path, shape: tuple[int, ...], dtype: str, mapped: bool) -> np.ndarray:
-    """An array of a cache's entry, in memory, or ``mapped`` from the file and then only to be read.
+    """Read an array of a cache's entry into memory, or return it ``mapped`` from the file and read-only.
 
     Raises:
-        CacheError: The file has another size: somebody else has changed it.
+        CacheError: The file has another size because somebody else has changed it.
     """
     wanted = math.prod(shape) * np.dtype(dtype).itemsize
     if (size := file.stat().st_size) != wanted:
@@ -262,12 +262,12 @@ def read_array(file: Path, shape: tuple[int, ...], dtype: str, mapped: bool) -> 
 
 
 def digest_of(contents: Sequence[str | None]) -> str:
-    """One digest for several files in order."""
+    """Return one digest for several files in order."""
     return hashlib.blake2b(json.dumps(contents).encode(), digest_size=16).hexdigest()
 
 
 def contents(paths: Sequence[Path]) -> list[str | None]:
-    """Digests of files' bytes; None for one that can't be read, or is no regular file, such as a pipe or a device."""
+    """Return digests of files' bytes; None for one that can't be read or is not a regular file, such as a pipe."""
     with ThreadPoolExecutor() as pool:
         return list(pool.map(_content, paths))
 
@@ -280,10 +280,10 @@ def _content(path: Path) -> str | None:
 
 
 def _digest(path: Path) -> str | None:
-    """Of a regular file's bytes; None for what is no regular file, which may block or never end.
+    """Return the digest of a regular file's bytes; None for anything else, because it may block or never end.
 
     Raises:
-        OSError: It can't be read.
+        OSError: The file can't be read.
     """
     if not stat.S_ISREG(path.stat().st_mode):
         return None

@@ -1,6 +1,6 @@
-"""Get the files of a corpus: several at once, each checked, going on where an earlier try stopped.
+"""Get the files of a corpus: several at once, each checked, continuing where an earlier try stopped.
 
-What is not whole and right yet lies in a hidden folder within the corpus's, which readers pass over.
+Files that are not complete and verified yet lie in a hidden folder of the corpus, which readers ignore.
 """
 
 import errno
@@ -35,54 +35,54 @@ from ser.corpora.sources import Archive, Dataverse, File, Source
 from ser.errors import UserError
 
 PARTS = ".partial"
-"""The hidden folder."""
+"""Name of the hidden folder for unfinished files."""
 
 LOCK = ".downloading"
-"""A hidden file that a running download holds locked."""
+"""Name of a hidden file that a running download holds locked."""
 
 TRIES = 5
-"""Of one file, where the trouble may pass."""
+"""Number of tries per file, where a problem may be temporary."""
 
 TIMEOUT = (10, 60)
 """Seconds to connect, and between two pieces of a file."""
 
 ANSWER = 120
-"""Seconds until an answer begins; a server that sends its head byte by byte is not waited for any longer."""
+"""Most seconds until an answer begins, also for a server that sends its headers byte by byte."""
 
 GRACE = 2
-"""Seconds that transfers have to end when the others were given up."""
+"""Seconds that running transfers have to end after the download was given up."""
 
 SLOWEST = 1_000
 """Bytes per second that a server must send on average within ``TIMEOUT[1]`` seconds."""
 
 CHUNK = 1 << 14
-"""Bytes that come at once at most."""
+"""Most bytes that are read at once."""
 
 LARGEST_FILE = 1 << 24
-"""Bytes of a clip, a table or a list; the largest clip of the corpora has 0.8 million."""
+"""Most bytes of a clip, a table or a list; the largest clip of the corpora has 0.8 million."""
 
 LARGEST_ARCHIVE = 1 << 30
-"""Bytes of a zip."""
+"""Most bytes of a zip."""
 
 CHECKSUMS = ("md5", "sha1", "sha256", "sha512")
-"""That a Dataverse gives."""
+"""Digests that a Dataverse gives."""
 
 PATIENCE = 600
-"""Seconds that a server may ask us to wait; one that asks for more is left alone."""
+"""Most seconds that a server may ask to wait; one that asks for more is not tried again."""
 
 GIVE_UP = 20
-"""Files in a row that could not be had, after which the others are not tried."""
+"""Number of failures in a row after which the other files are not tried."""
 
 SHOWN = 20
-"""Lines of a list of what went wrong."""
+"""Most lines of a list of failures."""
 
 
 class DownloadError(UserError):
-    """Something could not be had; the message names it, its address and the reason."""
+    """A download that failed; the message names the file, its address and the reason."""
 
 
 class _PassingError(Exception):
-    """Trouble that may be gone at the next try, ``after`` so many seconds at the earliest."""
+    """A temporary problem; the next try may begin ``after`` this many seconds."""
 
     def __init__(self, reason: str, after: float = 0.0) -> None:
         super().__init__(reason)
@@ -94,10 +94,10 @@ class Client:
     """Gets single files into the folder ``parts``.
 
     Attributes:
-        session: Its connections.
-        parts: Where files lie until they are whole and right, and what of them has come.
+        session: Connections.
+        parts: Folder of files that are not complete and verified yet.
         wait: Seconds before the second try; twice as many before each further one.
-        stop: Set from another thread, ends every transfer and every wait.
+        stop: Event that ends every transfer and every wait when another thread sets it.
     """
 
     session: requests.Session
@@ -108,12 +108,12 @@ class Client:
     def fetch(
         self, file: File, received: Callable[[int, int | None], object] | None = None, largest: int = LARGEST_FILE
     ) -> Path:
-        """``file`` in ``parts``, whole and right.
+        """Get ``file`` into ``parts``, complete and verified.
 
         Args:
-            file: What to get. What an earlier try left of it is gone on with.
-            received: Told how many bytes have come, and of how many, if the server says.
-            largest: Bytes that it may have.
+            file: File to get. A part from an earlier try is continued.
+            received: Function that gets the number of bytes so far, and of the file if the server gives it.
+            largest: Most bytes of the file.
 
         Raises:
             DownloadError: The server doesn't have it, sends too much, sends wrong bytes twice, or is in trouble or too
@@ -159,7 +159,7 @@ class Client:
     ) -> None:
         """Add what is missing to ``part``, in one request."""
         here = part.stat().st_size if part.exists() else 0
-        # Compressed on the way, bytes could not be counted.
+        # Bytes that are compressed on the way could not be counted.
         headers = {"Accept-Encoding": "identity"} | ({"Range": f"bytes={here}-"} if here else {})
         try:
             with self._answer(file.url, headers) as answer:
@@ -184,7 +184,7 @@ class Client:
             raise _PassingError(f"the connection failed ({error})") from error
 
     def _answer(self, url: str, headers: Mapping[str, str]) -> requests.Response:
-        """The answer to a request, whose body is still to come; asked for in a thread that can be left behind."""
+        """Return the answer to a request before its body; a thread that can be left behind waits for it."""
         box: queue.SimpleQueue[requests.Response | Exception] = queue.SimpleQueue()
 
         def ask() -> None:
@@ -203,7 +203,7 @@ class Client:
         return answer
 
     def _pieces(self, answer: requests.Response) -> Iterator[bytes]:
-        """The answer's body as it comes."""
+        """Yield the answer's body as it arrives."""
         since, came = time.monotonic(), 0
         while piece := answer.raw.read1(CHUNK, decode_content=True):
             if self.stop.is_set():
@@ -217,7 +217,7 @@ class Client:
 
 
 def _refuse(answer: requests.Response, file: File) -> None:
-    """Raise what an answer that brings no file stands for."""
+    """Raise the error that an answer without a file stands for."""
     reason = f"the server answers {answer.status_code} {answer.reason}"
     if answer.status_code != 429 and answer.status_code < 500:
         raise DownloadError(f"{file.name}: {file.url}: {reason}")
@@ -249,11 +249,11 @@ def _check_name(name: str, origin: str) -> None:
 
 
 def listing(source: Dataverse, client: Client) -> list[File]:
-    """The ``.wav`` files that a Dataverse lists for a data set.
+    """Return the ``.wav`` files that a Dataverse lists for a data set.
 
     Raises:
-        DownloadError: The list could not be had, is no list, names a file that would lie outside the corpus's folder,
-            or has no ``.wav``.
+        DownloadError: The list can't be downloaded, is not a list, names a file outside the corpus's folder, or has no
+            ``.wav``.
     """
     query = f"api/datasets/:persistentId/versions/:latest/files?persistentId={source.doi}"
     address = f"{source.server}/{query}"
@@ -293,16 +293,16 @@ def _listed(entry: Mapping[str, Any], server: str) -> File:
 
 
 def unpack(archive: Path, clips: Mapping[str, str], to: Path, parts: Path) -> list[str]:
-    """Take ``clips`` out of a zip, whatever folders it has above them.
+    """Extract ``clips`` from a zip, in any of its folders.
 
     Args:
-        archive: The zip; nothing is taken where a name in it leads out of its folder.
-        clips: SHA-256 by name; nothing else is taken.
-        to: The corpus's folder.
-        parts: Where a clip lies until it is whole and right.
+        archive: The zip; nothing is extracted if a name in it leads out of its folder.
+        clips: SHA-256 by name; nothing else is extracted.
+        to: Folder of the corpus.
+        parts: Folder of a clip until it is complete and verified.
 
     Returns:
-        What could not be had, and why.
+        Failures with their reasons.
     """
     wrong: list[str] = []
     try:
@@ -314,18 +314,18 @@ def unpack(archive: Path, clips: Mapping[str, str], to: Path, parts: Path) -> li
     except (*BROKEN, DownloadError) as error:
         return [str(error)]
     except OSError as error:
-        if error.errno != errno.EINVAL:  # not of a place before the zip's first byte, but of the disk
+        if error.errno != errno.EINVAL:  # an error of the disk, not of a position before the zip's first byte
             raise
         return [f"{archive.name} is broken ({error})"]
     return wrong
 
 
 BROKEN = (BadZipFile, zlib.error, struct.error, EOFError, RuntimeError, ValueError, OverflowError)
-"""What ``zipfile`` raises at zips that are none; a ``RuntimeError`` where a password is wanted."""
+"""Exceptions of ``zipfile`` for broken zips; a ``RuntimeError`` where a password is needed."""
 
 
 def _unpack(zipped: ZipFile, member: ZipInfo | None, digest: str, target: Path, parts: Path) -> str | None:
-    """Put a clip in its place; or what is wrong with it."""
+    """Put a clip in its place, or return what is wrong with it."""
     if member is None:
         return "is not in the zip"
     if member.file_size > LARGEST_FILE:
@@ -366,21 +366,21 @@ def _place(part: Path, target: Path) -> None:
 
 
 def download(source: Source, to: Path, *, jobs: int = 8, wait: float = 1.0, progress: Progress | None = None) -> int:
-    """Get what is missing or broken of a corpus.
+    """Get the missing and broken files of a corpus.
 
     Args:
-        source: Where from.
-        to: The corpus's folder.
-        jobs: How many files at once.
+        source: Source of the files.
+        to: Folder of the corpus.
+        jobs: Number of files at once.
         wait: Seconds before the second try of a file; twice as many before each further one.
-        progress: Where to show how far it is.
+        progress: Display of the progress.
 
     Returns:
-        How many files are new.
+        Number of new files.
 
     Raises:
-        DownloadError: Something could not be had; the message lists it. The rest is there. Or another download fills
-            the folder.
+        DownloadError: Some files can't be downloaded; the message lists them, and the others are there. Or another
+            download fills the folder.
         OSError: The folder can't be written to.
     """
     pooch.get_logger().setLevel("WARNING")
@@ -417,7 +417,7 @@ def _download(source: Source, to: Path, jobs: int, wait: float, progress: Progre
 
 
 def _missing(files: Iterable[tuple[str, str | None]], to: Path, jobs: int, progress: Progress) -> set[str]:
-    """Names of files that are not there or not right."""
+    """Return the names of files that are missing or broken."""
     digests = dict(files)
     task = progress.add_task("checking what is there", total=len(digests))
     missing = set()
@@ -454,12 +454,12 @@ def _download_files(files: Sequence[File], to: Path, client: Client, jobs: int, 
 
 
 def _fetched(files: Sequence[File], to: Path, client: Client, jobs: int) -> Generator[DownloadError | None, None, None]:
-    """Get files and put them in their places; yields of each, as it ends, why it could not be had, or None.
+    """Get files and put them in their places; yield for each, as it ends, the reason of its failure, or None.
 
-    As it is closed, threads that hang on a server are left behind after ``GRACE`` seconds.
+    When it is closed, threads that wait for a server are left behind after ``GRACE`` seconds.
 
     Raises:
-        BaseException: What else went wrong, such as a full disk.
+        BaseException: Anything else went wrong, such as a full disk.
     """
     todo: queue.SimpleQueue[File] = queue.SimpleQueue()
     done: queue.SimpleQueue[BaseException | None] = queue.SimpleQueue()
@@ -499,7 +499,7 @@ def _download_archive(source: Archive, to: Path, client: Client, jobs: int, prog
     wanted = {name: digest for name, digest in source.clips.items() if name in missing}
     task = progress.add_task(f"downloading {source.archive.name}", total=None)
     failures: list[str] = []
-    # Where the zip's own digest is not known, wrong clips may mean that it came wrong.
+    # Where the zip's own digest is not known, wrong clips may mean that the download is damaged.
     for _ in range(2 if source.archive.digest is None else 1):
         archive = client.fetch(
             source.archive, lambda here, size: progress.update(task, completed=here, total=size), LARGEST_ARCHIVE
@@ -512,7 +512,7 @@ def _download_archive(source: Archive, to: Path, client: Client, jobs: int, prog
 
 
 def _told(failures: Sequence[str], untried: int) -> list[str]:
-    """Lines of an error's message."""
+    """Return the lines of an error's message."""
     lines = [f"could not be had ({len(failures)}):", *failures[:SHOWN]]
     if len(failures) > SHOWN:
         lines.append(f"and {len(failures) - SHOWN} more")

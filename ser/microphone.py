@@ -1,4 +1,4 @@
-"""Live answers: a microphone's sound, and a display of what is heard in it."""
+"""Live answers: the sound of a microphone, and a display of the emotion in it."""
 
 import importlib
 import signal
@@ -18,7 +18,7 @@ from ser.screen import escape
 from ser.timeline import FRAMES, QUIETEST_DB, SILENCE, BlockResampler, Listener
 
 PATIENCE_SECONDS = 5.0
-"""A microphone that sends nothing for so long is gone."""
+"""Seconds without sound after which a microphone counts as disconnected."""
 
 WAITING_SECONDS = 10
 """Sound that may wait for the network; more is lost."""
@@ -30,10 +30,10 @@ class Microphone:
     A device that can't give that rate is read at its own and resampled.
 
     Args:
-        sample_rate: Wanted, in hertz.
+        sample_rate: Wanted rate in hertz.
 
     Attributes:
-        lost: How often sound was lost, because the device's buffer or the one here was full.
+        lost: Number of times that sound was lost, because the device's buffer or the one here was full.
 
     Raises:
         UserError: sounddevice or PortAudio is missing, or there is no input device that can be used.
@@ -71,7 +71,7 @@ class Microphone:
         self._stream.close()
 
     def read(self) -> NDArray[np.float32]:
-        """The next samples ``(time,)``; waits for them.
+        """Wait for the next samples and return them, ``(time,)``.
 
         Raises:
             UserError: None came for ``PATIENCE_SECONDS``.
@@ -84,7 +84,7 @@ class Microphone:
             ) from error
 
     def _take(self, sound: NDArray[np.float32], frames: int, time: Any, status: Any) -> None:  # noqa: ARG002
-        """Called by PortAudio, in a thread of its own, with ``(time, channel)`` that it uses again afterwards."""
+        """Take a block ``(time, channel)`` from PortAudio, which calls this in its own thread and reuses the block."""
         self.lost += bool(status.input_overflow)
         try:
             self._blocks.put_nowait(sound[:, 0].copy())
@@ -116,7 +116,7 @@ def listen(microphone: Microphone, listener: Listener, console: Console, least: 
 
     def end(*_: Any) -> None:
         nonlocal ended
-        ended = True  # between blocks, so that the listener is left whole
+        ended = True  # between blocks, so that the listener stays consistent
 
     before = signal.signal(signal.SIGINT, end)
     try:
@@ -132,7 +132,7 @@ def listen(microphone: Microphone, listener: Listener, console: Console, least: 
 
 
 def _display(listener: Listener, microphone: Microphone, level: float, least: float) -> RenderableType:
-    """Level meter, the last window's answer, a bar for each emotion."""
+    """Draw the level meter, the last window's answer, and a bar for each emotion."""
     table = Table.grid(padding=(0, 1))
     full_scale = max(level - QUIETEST_DB, 0)
     table.add_row("level", ProgressBar(total=-QUIETEST_DB, completed=full_scale, width=40), f"{level:.0f} dB")

@@ -1,4 +1,4 @@
-"""Clips → train, validation and test, and the guard that looks for what is on two sides."""
+"""Clips → train, validation and test, and the guard against speakers and recordings on two sides."""
 
 import hashlib
 import inspect
@@ -20,16 +20,16 @@ from ser.corpora.clip import spelling_key
 from ser.errors import UserError
 
 CANDIDATES = 1000
-"""Draws of units among which the most balanced one is taken."""
+"""Number of random divisions of units, of which the most balanced one is taken."""
 
 UNITS = ("speaker", "session", "clip")
-"""What a split may keep in one piece: everything of a speaker or of a session, or nothing but twins."""
+"""Units that a split may keep on one side: all clips of a speaker, all of a session, or only twins."""
 
 LISTED = 10
-"""Clips that a message lists at most."""
+"""Most clips that a message lists."""
 
 Fingerprints = Mapping[str, str | None]
-"""Clip's name → what equals that of another clip if both decode to the same samples; None for silence."""
+"""Clip's name → a digest that is equal for two clips that decode to the same samples; None for silence."""
 
 
 class SplitError(UserError):
@@ -38,16 +38,16 @@ class SplitError(UserError):
 
 @dataclass(frozen=True)
 class Leakage:
-    """What is on more than one side of a split.
+    """Speakers and recordings on more than one side of a split.
 
     Attributes:
-        heard: Of the test speakers, those heard in training or validation, sorted.
-        test_speakers: How many speakers the test clips have, as far as they are known.
-        speakers: All that are on two sides, sorted.
-        recordings: Clips that decode to the same samples, or are copies of one original, on two sides: their names,
-            a tuple for each recording, sorted.
-        unknown: Whether some speakers are not known, of the clips or of another training that the network has had, so
-            that more of the test speakers may have been heard.
+        heard: Test speakers seen in training or validation, sorted.
+        test_speakers: Number of known speakers of the test clips.
+        speakers: All speakers on two sides, sorted.
+        recordings: Names of clips on two sides that decode to the same samples, or are copies of one original: a tuple
+            per recording, sorted.
+        unknown: Whether some speakers are not known, of the clips or of an earlier training of the network, so that
+            more of the test speakers may have been seen.
     """
 
     heard: list[str]
@@ -58,18 +58,18 @@ class Leakage:
 
     @property
     def heard_before(self) -> int | None:
-        """How many of the test speakers were heard in training or validation; None where that is not known."""
+        """Number of test speakers seen in training or validation; None where that is not known."""
         return None if self.unknown and not self.heard else len(self.heard)
 
 
 @dataclass(frozen=True)
 class Split:
-    """Three lists of clips without an overlap; together they are all clips but those left out.
+    """Three lists of clips without an overlap; together they are all clips except those left out.
 
     Attributes:
-        train: Clips that the network and the normaliser learn from.
+        train: Clips to which the network and the normaliser are fitted.
         val: Clips that choose the checkpoint.
-        test: Clips that are looked at once, at the end.
+        test: Clips that are used once, at the end.
         left_out: Clips of classes that the test corpora don't share with the others.
         fingerprints: Tell which clips are the same recording.
     """
@@ -82,7 +82,7 @@ class Split:
 
     @property
     def hash(self) -> str:
-        """Twelve hexadecimal digits that two splits share if the same clips with the same labels are on their sides."""
+        """Twelve hexadecimal digits that are equal for splits with the same clips and labels on each side."""
         lines = sorted(f"{side}\t{clip.name}\t{clip.emotion}\n" for side in SIDES for clip in getattr(self, side))
         return hashlib.sha256("".join(lines).encode()).hexdigest()[:12]
 
@@ -112,14 +112,14 @@ class Split:
 
 
 def split_clips(clips: Sequence[Clip], name: str, fingerprints: Fingerprints | None = None, **options: Any) -> Split:
-    """Divide ``clips``, the same for any order of them.
+    """Divide ``clips``; their order makes no difference.
 
     Args:
-        clips: The whole corpus, or several, each clip with a name of its own.
+        clips: All clips of one corpus or several, each with a name of its own.
         name: One of ``SPLITS``.
         fingerprints: Tell which clips are the same recording. All splits but ``stratified`` and ``official`` keep
             such twins on one side.
-        options: Of the split's function.
+        options: Arguments of the split's function.
 
     Raises:
         SplitError: The clips don't allow this split, there is no split of that name or option, or a split that
@@ -194,7 +194,7 @@ def _listing(names: Sequence[str]) -> str:
 
 
 def stratified(clips: list[Clip], seed: int = 42, test: float = 0.3, val: float = 0.05) -> Split:
-    """By emotion, with speakers on both sides: the report's split.
+    """Divide by emotion, with speakers on both sides, as the class report does.
 
     Clips sorted by name go through scikit-learn's ``train_test_split`` twice, stratified by emotion.
 
@@ -202,7 +202,7 @@ def stratified(clips: list[Clip], seed: int = 42, test: float = 0.3, val: float 
         clips: Sorted by name.
         seed: Draws the split, and nothing else.
         test: Share of the clips for test.
-        val: Share of what is left for validation.
+        val: Share of the rest for validation.
 
     Raises:
         SplitError: An emotion has too few clips.
@@ -224,11 +224,11 @@ def stratified(clips: list[Clip], seed: int = 42, test: float = 0.3, val: float 
 def by_speaker(
     clips: list[Clip], fingerprints: Fingerprints, seed: int = 42, test: float = 0.3, val: float = 0.15
 ) -> Split:
-    """No speaker on two sides, as balanced by emotion as the speakers allow.
+    """Divide so that no speaker is on two sides, as balanced by emotion as the speakers allow.
 
     Args:
         clips: Sorted by name.
-        fingerprints: Tell twins.
+        fingerprints: Equal for twins.
         seed: Draws the split, and nothing else.
         test: Share of the speakers for test.
         val: Share of the others for validation.
@@ -250,17 +250,17 @@ def kfold(
     by: str = "speaker",
     val: float = 0.15,
 ) -> Split:
-    """Fold ``fold`` of ``folds`` is the test side; over all folds every clip is tested once.
+    """Divide so that fold ``fold`` of ``folds`` is the test side; over all folds every clip is tested once.
 
     Folds are scikit-learn's ``StratifiedGroupKFold``: as balanced by emotion as the units allow.
 
     Args:
         clips: Sorted by name.
-        fingerprints: Tell twins.
+        fingerprints: Equal for twins.
         seed: Draws the folds and the validation side, and nothing else.
-        folds: How many; at least 2.
-        fold: Which one is tested, from 0.
-        by: What no two sides share: ``speaker``, ``session``, or ``clip``, which keeps only twins together.
+        folds: Number of folds, at least 2.
+        fold: Number of the test fold, from 0.
+        by: Unit that no two sides share: ``speaker``, ``session``, or ``clip``, which keeps only twins together.
         val: Share of the units that aren't tested for validation.
 
     Raises:
@@ -291,13 +291,13 @@ def loso(
     by: str = "speaker",
     val: float = 0.15,
 ) -> Split:
-    """One speaker, or one session, is the test side: the one at place ``fold`` of all in alphabetical order.
+    """Divide so that one speaker, or one session, is the test side: number ``fold`` in alphabetical order.
 
     Args:
         clips: Sorted by name.
-        fingerprints: Tell twins.
+        fingerprints: Equal for twins.
         seed: Draws the validation side, and nothing else.
-        fold: Who is tested, from 0.
+        fold: Number of the test speaker or session, from 0.
         by: ``speaker`` or ``session``.
         val: Share of the others for validation.
 
@@ -313,10 +313,10 @@ def loso(
 
 
 def official(clips: list[Clip]) -> Split:
-    """The split that the clips bring themselves.
+    """Divide as the clips' own ``split`` says.
 
     Raises:
-        SplitError: A clip brings none.
+        SplitError: A clip has none.
     """
     without = [clip.name for clip in clips if clip.split is None]
     if without:
@@ -336,14 +336,14 @@ def cross_corpus(
     by: str = "speaker",
     val: float = 0.15,
 ) -> Split:
-    """Whole corpora are the test side, the others are learnt from, with the emotions that both have.
+    """Divide so that some corpora are the test side and the others train, with the emotions that both have.
 
     Args:
-        clips: Of several corpora, sorted by name.
-        fingerprints: Tell twins.
-        test_corpora: Those to test on.
+        clips: Clips of several corpora, sorted by name.
+        fingerprints: Equal for twins.
+        test_corpora: Names of the corpora to test on.
         seed: Draws the validation side, and nothing else.
-        by: What training and validation don't share: ``speaker``, ``session`` or ``clip``.
+        by: Unit that training and validation don't share: ``speaker``, ``session`` or ``clip``.
         val: Share of the units of the other corpora for validation.
 
     Raises:
@@ -388,18 +388,18 @@ SPLITS: dict[str, Callable[..., Split]] = {
 
 
 def find_units(clips: Sequence[Clip], by: str, fingerprints: Fingerprints) -> NDArray[np.str_]:
-    """What can't be divided: for each clip the name of its unit, ``(clips,)``.
+    """Return for each clip the name of the unit that can't be divided, ``(clips,)``.
 
-    Clips of one speaker (or session), however spelt, are in one unit, and so are twins and copies of one original.
-    Where such twins belong to several speakers, these become one unit, named after the first.
+    Clips of one speaker (or session) in any spelling are in one unit, and so are twins and copies of one original. If
+    such twins belong to several speakers, these become one unit, named after the first.
 
     Args:
         clips: Sorted by name.
         by: One of ``UNITS``.
-        fingerprints: Tell twins.
+        fingerprints: Equal for twins.
 
     Raises:
-        SplitError: ``by`` is no unit, or a clip's speaker or session is not known.
+        SplitError: ``by`` is not a unit, or a clip's speaker or session is not known.
     """
     if by not in UNITS:
         raise SplitError(f"split.by={by!r} must be one of {', '.join(UNITS)}")
@@ -426,7 +426,7 @@ def find_units(clips: Sequence[Clip], by: str, fingerprints: Fingerprints) -> ND
 
 
 def _recordings(clip: Clip, fingerprints: Fingerprints) -> list[str]:
-    """What a clip shares with its twins: its samples, and the original that it or they were made from."""
+    """Return what a clip shares with its twins: its samples, and the original from which it or they were made."""
     fingerprint = fingerprints.get(clip.name)
     samples = [] if fingerprint is None else [f"samples {fingerprint}"]
     original = [] if clip.original is None else [f"name {clip.original}"]
@@ -454,10 +454,10 @@ def _of(clips: list[Clip], units: NDArray[np.str_], side: NDArray[np.str_]) -> l
 def _balanced(
     clips: list[Clip], units: NDArray[np.str_], among: NDArray[np.str_], share: float, seed: int, by: str
 ) -> tuple[NDArray[np.str_], NDArray[np.str_]]:
-    """Divide the units ``among`` in two; of many draws, the one that is most even by class.
+    """Divide the units ``among`` in two by the most even of many draws.
 
-    A draw is as good as its worst class: the largest distance between ``share`` and the part of a class's clips that
-    falls on the smaller side.
+    A draw is judged by its worst class: the largest distance between ``share`` and the part of the class's clips on the
+    smaller side.
     """
     if len(among) < 2:
         raise SplitError(

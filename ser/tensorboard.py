@@ -1,4 +1,4 @@
-"""What TensorBoard shows of a run."""
+"""The pictures, sounds and texts of a run in TensorBoard."""
 
 import time
 import warnings
@@ -45,28 +45,29 @@ from ser.report import PLAYED_SECONDS, WORST
 from ser.results import leakage_line
 
 PROJECTED = 2000
-"""Test clips that the projector has at most, evenly spaced in the order of names."""
+"""Most test clips in the projector, evenly spaced in the order of names."""
 
 EXPLAINED = 2
-"""Classes of which a right and a wrong answer are explained."""
+"""Number of classes for which a right and a wrong answer are explained."""
 
 DPI = 75
-"""Dots an inch of the pictures; drawing is most of what TensorBoard costs."""
+"""Resolution of the pictures in dots per inch; drawing is most of the cost of TensorBoard."""
 
 
 class TensorBoard(Callback):
-    """Writes what a person looks at in TensorBoard; a run without its logger is left alone.
+    """Writes pictures, sounds and texts for TensorBoard; it does nothing in a run without its logger.
 
-    Always, by epoch: F1 of each class, learning rate, clips a second, and charts that put training and validation
-    together. Unless ``figure_every_n_epochs`` is 0: choices, split, clips and features before training; the confusion
-    matrix of validation and the first convolution's filters every few epochs and at the last one; and of the test the
-    confusion matrix, the worst mistakes, what moved some answers, the classes by confusion and the embeddings.
+    It always writes by epoch: F1 of each class, learning rate, clips per second, and charts of training and validation
+    together. Unless ``figure_every_n_epochs`` is 0, it also writes choices, split, clips and features before training;
+    the confusion matrix of validation and the first convolution's filters every few epochs and at the last one; and of
+    the test the confusion matrix, the worst mistakes, what moved some answers, the classes by confusion and the
+    embeddings.
 
-    It only looks: random state, weights and scores of a run are the same with it and without it.
+    Random state, weights and scores of a run are the same with it and without it.
 
     Args:
         cfg: The composed choices.
-        data: After ``setup``.
+        data: The data module, after ``setup``.
 
     Raises:
         UserError: ``figure_every_n_epochs`` is negative.
@@ -89,13 +90,13 @@ class TensorBoard(Callback):
         self._hook: RemovableHandle | None = None
 
     def on_load_checkpoint(self, trainer: Trainer, pl_module: LightningModule, checkpoint: dict[str, Any]) -> None:  # noqa: ARG002
-        """Let TensorBoard forget what a run that goes on had written after its checkpoint."""
+        """Remove what a resumed run had written after its checkpoint."""
         if trainer.state.fn == TrainerFn.FITTING and (writer := _writer(trainer)) is not None:
             begun = Event(session_log=SessionLog(status=SessionLog.START))
             writer._get_file_writer().add_event(begun, checkpoint["epoch"] + 1)
 
     def on_train_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
-        """Lay out the charts, and show what goes in; a run that goes on has done so."""
+        """Lay out the charts, and show the input; a resumed run has already done so."""
         if (writer := _writer(trainer)) is None or trainer.ckpt_path is not None:
             return
         writer.add_custom_scalars(_layout())
@@ -112,7 +113,7 @@ class TensorBoard(Callback):
                 writer.add_graph(network.layers, network.as_images(inputs))
 
     def on_train_epoch_start(self, trainer: Trainer, pl_module: LightningModule) -> None:  # noqa: ARG002
-        """Write the learning rate that the epoch begins with, and start the clock."""
+        """Write the learning rate at the beginning of the epoch, and start the clock."""
         if (writer := _writer(trainer)) is not None:
             rate = trainer.optimizers[0].param_groups[0]["lr"]
             writer.add_scalar("train/learning_rate", rate, trainer.current_epoch)
@@ -134,7 +135,7 @@ class TensorBoard(Callback):
             self._write_f1(trainer, pl_module, "val")
 
     def on_train_epoch_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
-        """Write F1 of each class and clips a second, and draw the epoch when its turn has come."""
+        """Write F1 of each class and clips per second, and draw every ``figure_every_n_epochs``-th epoch."""
         self._last = trainer.current_epoch
         self._write_f1(trainer, pl_module, "train")
         if (writer := _writer(trainer)) is not None:
@@ -148,10 +149,10 @@ class TensorBoard(Callback):
             self._draw_epoch(trainer, _network(pl_module))
 
     def on_test_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
-        """Listen to what the last layer reads."""
+        """Begin to record the input of the last layer."""
         self._embeddings.clear()
         self._tested.clear()
-        # On every process, for each has some of the clips.
+        # On every process, because each has some of the clips.
         if self.every_n_epochs and any(isinstance(logger, TensorBoardLogger) for logger in trainer.loggers):
             last = [layer for layer in _network(pl_module).layers.modules() if isinstance(layer, nn.Linear)][-1]
             self._hook = last.register_forward_pre_hook(lambda _, inputs: self._embeddings.append(inputs[0].cpu()))
@@ -160,7 +161,7 @@ class TensorBoard(Callback):
         self, trainer: Trainer, pl_module: LightningModule, outputs: Any, batch: Batch, batch_idx: int,  # noqa: ARG002
         dataloader_idx: int = 0,  # noqa: ARG002
     ) -> None:  # fmt: skip
-        """Note which clips the last layer has just read."""
+        """Note which clips the last layer has just processed."""
         self._tested.append(batch.clips.cpu())
 
     def on_test_epoch_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
@@ -198,7 +199,7 @@ class TensorBoard(Callback):
         self._project(writer, answers, epoch)
 
     def _split(self) -> str:
-        """Clips by emotion and side, and what a reader must know of the split."""
+        """Return a table of clips by emotion and side, and what a reader must know about the split."""
         split, data = self.cfg["split"]["name"], self.data
         counts = {side: Counter(clip.emotion for clip in data.side(side)) for side in SIDES}
         lines = [[_cell(label), *(str(counts[side][label]) for side in SIDES)] for label in data.labels]
@@ -212,7 +213,7 @@ class TensorBoard(Callback):
         return "\n\n".join(told)
 
     def _show_clips(self, writer: SummaryWriter) -> None:
-        """How many there are of each emotion, and one of each: its sound, waveform and features."""
+        """Write the number of clips of each emotion, and the sound, waveform and features of one of each."""
         data, rate = self.data, self.data.config.sample_rate
         counts = Counter(clip.emotion for clip in data.clips)
         _add_figure(writer, "data/label_counts", counts_figure({label: counts[label] for label in data.labels}))
@@ -243,11 +244,11 @@ class TensorBoard(Callback):
             self._show_effects(writer, clips, gpu)
 
     def _show_effects(self, writer: SummaryWriter, clips: Tensor, gpu: list[torch.device]) -> None:
-        """Draw the first of ``clips`` as it is and after each effect that training has, and play those of waveforms."""
+        """Draw the first of ``clips`` unchanged and after each effect of training, and add the sounds."""
         data = self.data
         drawn: dict[str, Tensor] = {}
         for title, augment in {"as it is": Augment(data.config.sample_rate), **data.augment.each()}.items():
-            # All clips, since mixup needs others; all from the same state, so that they are the same piece of the clip,
+            # All clips, because mixup needs others; from one random state, so that all are the same piece of the clip,
             # and that what is played is what is drawn.
             changed = data.augmented_by(augment)
             if data.frontend.features.dimensions < 3:
@@ -259,10 +260,10 @@ class TensorBoard(Callback):
         self._add_features(writer, "data/effects", drawn)
 
     def _add_features(self, writer: SummaryWriter, tag: str, inputs: Mapping[str, Tensor]) -> None:
-        """Draw what the network reads of a clip, ``(1, …)``, by title."""
+        """Draw the input of the network for a clip, ``(1, …)``, by title."""
         names = self.data.config.names
         if self.data.frontend.features.dimensions == 3:
-            return  # a clip's hidden states are no picture over time
+            return  # a clip's hidden states are not an image over time
         unit = "as they are" if self.data.config.normalize == "none" else "standard deviations"
         features = {title: self._rows(one)[0] for title, one in inputs.items()}
         if self.data.frontend.features.dimensions == 2:
@@ -272,13 +273,13 @@ class TensorBoard(Callback):
         _add_figure(writer, tag, figure)
 
     def _rows(self, inputs: Tensor) -> NDArray[np.float32]:
-        """Network input → ``(batch, row, frame)``, on the host."""
+        """Return the network's input as ``(batch, row, frame)`` on the host."""
         rows = self.data.frontend.features.rows
         array: NDArray[np.float32] = inputs.reshape(len(inputs), rows, -1).cpu().numpy()
         return array
 
     def _sound(self, position: int) -> NDArray[np.float32]:
-        """The first seconds of a clip, ``(time,)``."""
+        """Return the first seconds of a clip, ``(time,)``."""
         bank = self.data.bank
         clip = torch.tensor([position], device=bank.device)
         waveform: NDArray[np.float32] = bank.gather(clip, int(bank.lengths[position]))[0][0].cpu().numpy()
@@ -305,7 +306,7 @@ class TensorBoard(Callback):
         writer._get_file_writer().add_summary(Summary(value=[value]), step)
 
     def _write_f1(self, trainer: Trainer, module: LightningModule, side: str) -> None:
-        counts = getattr(module, f"{side}_measures")["confusion"].compute()  # on every rank, since it gathers
+        counts = getattr(module, f"{side}_measures")["confusion"].compute()  # on every rank, because it gathers
         if (writer := _writer(trainer)) is not None:
             for label, figures in by_class(counts.cpu(), self.data.labels).items():
                 writer.add_scalar(f"{side}/f1/{label}", figures["f1"], trainer.current_epoch)
@@ -328,7 +329,7 @@ class TensorBoard(Callback):
     def _explain(
         self, writer: SummaryWriter, network: EmotionNetwork, clips: Sequence[int], titles: Sequence[str], step: int
     ) -> None:
-        """Draw the gradient of each clip's largest logit by its features (Simonyan et al., 2013, arXiv 1312.6034)."""
+        """Draw the gradient of each clip's largest logit by features (Simonyan et al., 2013, arXiv 1312.6034)."""
         if self.data.frontend.features.dimensions == 3:
             return
         batch = self.data.make_batch(torch.tensor(clips))
@@ -341,7 +342,7 @@ class TensorBoard(Callback):
         _add_figure(writer, "test/saliency", figure, step)
 
     def _project(self, writer: SummaryWriter, answers: Answers, step: int) -> None:
-        """Write what the last layer reads of the test clips, with what is known of them."""
+        """Write the input of the last layer for the test clips, with their metadata."""
         embeddings = torch.cat(self._embeddings)
         rows = np.unique(np.linspace(0, len(embeddings) - 1, min(len(embeddings), PROJECTED)).round().astype(int))
         true, predicted = answers.true, answers.predicted
@@ -360,7 +361,7 @@ class TensorBoard(Callback):
 
 
 def _writer(trainer: Trainer) -> SummaryWriter | None:
-    """TensorBoard's, on the process that writes."""
+    """Return TensorBoard's writer on the process that writes; None on others."""
     if not trainer.is_global_zero:
         return None
     return next((logger.experiment for logger in trainer.loggers if isinstance(logger, TensorBoardLogger)), None)
@@ -372,7 +373,7 @@ def _network(module: LightningModule) -> EmotionNetwork:
 
 
 def _layout() -> dict[str, dict[str, list[Any]]]:
-    """Charts of TensorBoard's *Custom Scalars*; each takes the tags that its patterns match."""
+    """Return the charts of TensorBoard's *Custom Scalars*; each has the tags that its patterns match."""
     scores = {name: ["Multiline", [f"(train|val)/{name}$"]] for name in ("loss", *SCORES)}
     classes = {f"F1 of each class, {side}": ["Multiline", [f"{side}/f1/.+"]] for side in ("val", "train")}
     course = {
@@ -383,7 +384,7 @@ def _layout() -> dict[str, dict[str, list[Any]]]:
 
 
 def _augmented_sounds(data: EmotionDataModule, clips: Tensor, gpu: list[torch.device]) -> list[NDArray[np.float32]]:
-    """The first seconds of augmented clips, ``(time,)`` each; from the state that their features are drawn from."""
+    """Return the first seconds of augmented clips, ``(time,)`` each, with the random state of their features."""
     longest = PLAYED_SECONDS * data.config.sample_rate
     with torch.random.fork_rng(gpu):
         waveforms, lengths = data.waveforms(clips.to(data.home), training=True)
@@ -396,14 +397,14 @@ def _add_figure(writer: SummaryWriter, tag: str, figure: Any, step: int = 0) -> 
 
 
 def _told(answers: Answers, row: int) -> str:
-    """What was said of a clip, how surely, and whether it was right."""
+    """Return a clip's answer, its probability, and whether it was right."""
     true, predicted = answers.labels[answers.true[row]], answers.labels[answers.predicted[row]]
     said = f"{true}, rightly" if true == predicted else f"{true} taken for {predicted}"
     return f"{said}, p {answers.probabilities[row].max():.2f}"
 
 
 def _to_explain(answers: Answers, surest_first: NDArray[np.int64]) -> list[int]:
-    """Rows of the surest right and the surest wrong answer, of the classes with the most wrong ones."""
+    """Return rows of the most confident right and wrong answer, for the classes with the most wrong ones."""
     right = (answers.predicted == answers.true)[surest_first]
     true = answers.true[surest_first]
     mistakes = np.bincount(true[~right], minlength=len(answers.labels))
@@ -430,7 +431,7 @@ def _ranking(network: EmotionNetwork, labels: Sequence[str]) -> str:
 
 
 def _table(header: Sequence[str], lines: Sequence[Sequence[str]]) -> str:
-    """In Markdown."""
+    """Return a table in Markdown."""
     return "\n".join(f"| {' | '.join(line)} |" for line in (header, ["---"] * len(header), *lines))
 
 

@@ -35,11 +35,11 @@ PROSE = {
     r"\bof (?:which|whom|what)\b": "two sentences",
     r"\banew\b": "again",
     r"\bto be had\b": "available",
-    r"\b(?:stays?|written|are|be|files) whole\b|\bwhole or\b": "complete or atomic",
+    r"\b(?:stays?|written|are|files) whole\b(?! numbers?)|\bwhole or (?:none|not)\b": "complete or atomic",
     r", for (?:there|they|it|he|she|nobody|nothing)\b": "because",
     r", for (?:an? |the |each |only |all |most |no )?\w+ (?:is|are|was|were|has|have|had|would|can|must)\b": "because",
     rf"\b(?:one|an?|\d+|[kMG]?B|ms|s|bytes|times|clips|numbers|parameters)"
-    rf" (?:(?!of|in|for|from|with|to|on|by|as|is|at|than|over|and|or|per|that|was|has|if|where|when|like)\w+ )?"
+    rf" (?:(?!of|in|for|from|with|to|on|by|as|is|are|be|at|than|over|and|or|per|that|was|has|if|where|when|like)\w+ )?"
     rf"an? (?:{COUNTED})\b": "per",
     r"\bof a (?:sort|kind) with\b": "like",
 }

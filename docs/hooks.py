@@ -1,5 +1,7 @@
 """Hooks of MkDocs: pages that are made of files outside docs/, and of the docstrings of the package."""
 
+# ruff: noqa: ARG001  MkDocs names the arguments.
+
 import ast
 import re
 from pathlib import Path
