@@ -18,6 +18,7 @@ from torch import Tensor
 from torch.optim.swa_utils import get_ema_multi_avg_fn
 
 from ser.errors import UserError
+from ser.features.config import converted
 from ser.files import replacing
 
 RANK_STEP = 2_654_435_761
@@ -161,6 +162,8 @@ def read_checkpoint(path: Path) -> dict[str, Any]:
         raise UserError(f"{path} is not a checkpoint of a run: it does not say how many epochs it has seen")
     if type(checkpoint["epoch"]) is not int:
         raise UserError(f"{path} is not a checkpoint of a run: its epoch is no whole number")
+    if isinstance(state := checkpoint.get("EmotionDataModule"), dict) and isinstance(state.get("features"), dict):
+        state["features"] = converted(state["features"])
     return checkpoint
 
 

@@ -392,7 +392,7 @@ def test_what_is_for_log_mel_is_refused_for_other_features(
         EmotionDataModule(corpus(), features, Augment(16_000, spec={option: 0.5}))
 
 
-@pytest.mark.parametrize("numbers", [{"mel_reference": "max"}, {"mel_reference": "one", "normalize": "clip"}])
+@pytest.mark.parametrize("numbers", [{}, {"names": ["logmel"], "normalize": "clip"}])
 def test_features_without_a_level_get_no_other_level(corpus: Corpus, numbers: dict[str, Any]) -> None:
     with pytest.raises(DataError, match=r"level_db=3\.0 needs features that know a clip's level"):
         EmotionDataModule(corpus(), mel(**numbers), Augment(16_000, spec={"level_db": 3.0}))
@@ -400,7 +400,7 @@ def test_features_without_a_level_get_no_other_level(corpus: Corpus, numbers: di
 
 def test_a_level_is_what_a_louder_waveform_has(corpus: Corpus, monkeypatch: pytest.MonkeyPatch) -> None:
     split = corpus()
-    data = prepared(split, mel(mel_reference="one", top_db=200.0), augment=Augment(16_000, spec={"level_db": 6.0}))
+    data = prepared(split, mel(names=["logmel"], top_db=200.0), augment=Augment(16_000, spec={"level_db": 6.0}))
     monkeypatch.setattr(torch, "rand", lambda *size, device=None: torch.ones(size, device=device))
     clips = torch.arange(4)
     waveforms, lengths = data.bank.gather(clips, data.frontend.length)
