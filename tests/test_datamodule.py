@@ -383,12 +383,12 @@ def test_augmenting_features_that_are_not_normalised_is_refused(corpus: Corpus) 
     EmotionDataModule(corpus(), mel(normalize="none"), Augment(16_000))
 
 
-@pytest.mark.parametrize("option", ["level_db", "frequency_warp"])
+@pytest.mark.parametrize(("option", "taken"), [("level_db", "logmel"), ("frequency_warp", "mel or logmel")])
 @pytest.mark.parametrize("features", [energy(), mel(names=["mfcc2d"])])
 def test_what_is_for_log_mel_is_refused_for_other_features(
-    corpus: Corpus, features: FeatureConfig, option: str
+    corpus: Corpus, features: FeatureConfig, option: str, taken: str
 ) -> None:
-    with pytest.raises(DataError, match=rf"augment\.spec\.{option}=0\.5 .*set it to 0, or take features=mel"):
+    with pytest.raises(DataError, match=rf"augment\.spec\.{option}=0\.5 .*set it to 0, or take features={taken}"):
         EmotionDataModule(corpus(), features, Augment(16_000, spec={option: 0.5}))
 
 
@@ -462,8 +462,8 @@ def test_recorded_noise_that_can_not_be_used_is_told_before_clips_are_read(
     (tmp_path / "noises").mkdir()
     soundfile.write(tmp_path / "noises" / "hush.wav", np.zeros(4_000), 16_000)
     monkeypatch.setattr(ser.datamodule, "decode_clips", lambda *_: pytest.fail("clips were read"))
-    augment = Augment(16_000, wave={"noise": 0.5, "noise_folder": str(tmp_path / "noises")})
-    with pytest.raises(UserError, match=r"augment\.wave\.noise_folder: .*hush\.wav is silent; take it away"):
+    augment = Augment(16_000, wave={"noise": {"chance": 0.5, "folder": str(tmp_path / "noises")}})
+    with pytest.raises(UserError, match=r"augment\.wave\.noise\.folder: .*hush\.wav is silent; take it away"):
         EmotionDataModule(corpus(), energy(), augment=augment).setup()
 
 

@@ -236,7 +236,7 @@ def test_frames_are_one_more_than_the_hops_that_fit(name: str, samples: int, hop
     shape = features(torch.randn(2, samples)).shape
     assert shape == (2, features.rows, 1 + samples // hop)
     assert features.frames(samples) == 1 + samples // hop
-    assert features.dimensions == (2 if name in ("mel", "mfcc2d") else 1)
+    assert features.dimensions == (2 if name in ("mel", "logmel", "mfcc2d") else 1)
 
 
 @pytest.mark.parametrize("name", FEATURES)
@@ -273,8 +273,8 @@ def refusal(**numbers: Any) -> str:
 @pytest.mark.parametrize(
     ("names", "message"),
     [
-        ([], "must name features out of mel, mfcc, mfcc2d, rolloff, energy, zcr"),
-        (["loudness"], "must name features out of mel, mfcc"),
+        ([], "must name features out of mel, logmel, mfcc, mfcc2d, rolloff, energy, zcr"),
+        (["loudness"], "must name features out of mel, logmel"),
         (["energy", "loudness"], "['energy', 'loudness'] must name features out of"),
         (["zcr", "energy", "zcr"], "names a feature twice"),
         (["mel", "mel"], "names a feature twice"),
