@@ -29,7 +29,7 @@ from ser.screen import Screen, escape
 
 RATE = 16_000
 
-FEATURES = FeatureConfig(names=["mel"], hop_length=160, n_fft=512, n_mels=64, mel_reference="one")
+FEATURES = FeatureConfig(names=["logmel"], hop_length=160, n_fft=512, n_mels=64)
 
 SECONDS_PER_FRAME = FEATURES.hop_length / RATE
 

@@ -25,8 +25,7 @@ from rich.table import Table
 from torch import Tensor
 
 from ser.audio import Recording
-from ser.augment import Augment, SpecAugment, WaveAugment
-from ser.augment.waveform import ORDER
+from ser.augment import EFFECTS, Augment, SpecAugment, WaveAugment
 from ser.bank import WaveformBank
 from ser.cli import command_parser
 from ser.config import compose_words, network_settings
@@ -267,8 +266,8 @@ def measure(device: torch.device, rounds: int) -> tuple[list[Cost], dict[str, An
     waveforms, lengths = (tensor.to(device) for tensor in clips())
     works: dict[tuple[str, str], Work] = {}
     left_out: dict[str, str] = {}
-    chain = {name: CHAIN[name] for name in ORDER if CHAIN[name]}
-    wanted: dict[str, dict[str, float]] = {name: {name: 1.0} for name in ORDER}
+    chain = {name: CHAIN[name]["chance"] for name in EFFECTS if CHAIN[name]["chance"]}
+    wanted: dict[str, dict[str, float]] = {name: {name: 1.0} for name in EFFECTS}
     wanted["augment=wave"] = chain
     wanted["its noise, telephone, gain"] = {name: chain[name] for name in ("noise", "telephone", "gain")}
     steps = {
@@ -281,7 +280,9 @@ def measure(device: torch.device, rounds: int) -> tuple[list[Cost], dict[str, An
         rooms = Path(folder)
         write_rooms(rooms)
         for name, chances in wanted.items():
-            options: dict[str, Any] = {**chances, "impulse_folder": folder}
+            options: dict[str, Any] = {name: {"chance": chance} for name, chance in chances.items()}
+            if "reverberation" in options:
+                options["reverberation"]["folder"] = folder
             augment = WaveAugment(RATE, **options).train()
             works[name, "ours"] = lambda augment=augment: augment(waveforms, lengths)  # type: ignore[misc]
             for contender, work in contenders(chances, rooms, waveforms, lengths, left_out).items():

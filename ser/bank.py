@@ -51,7 +51,9 @@ class WaveformBank:
     found: Mapping[str, Recording | AudioError] = field(default_factory=dict)
 
     @classmethod
-    def of(cls, waveforms: Sequence[np.ndarray], found: Mapping[str, Recording | AudioError] | None = None) -> "WaveformBank":
+    def of(
+        cls, waveforms: Sequence[np.ndarray], found: Mapping[str, Recording | AudioError] | None = None
+    ) -> "WaveformBank":
         """Copy ``waveforms`` into a bank; ``found`` tells the names of those that have any."""
         packer = Packer(_in_memory)
         starts = torch.tensor([packer.add(waveform) for waveform in waveforms], dtype=torch.int64)

@@ -20,6 +20,7 @@ from ser import __version__
 from ser.calibration import Calibration
 from ser.errors import UserError
 from ser.features import FeatureConfig, WeightsError
+from ser.features.config import converted
 from ser.files import replacing
 
 FORMAT = 3
@@ -257,6 +258,8 @@ def _converted(held: dict[str, Any]) -> dict[str, Any]:
     for name, before in (("seen", "heard"), ("seen_elsewhere", "heard_elsewhere")):
         if before in own:
             own[name] = own.pop(before)
+    if isinstance(own.get("features"), dict):
+        own["features"] = converted(own["features"])
     if "callbacks" in held:
         held["callbacks"] = {
             name.replace("Checkpoint{", "EpochCheckpoint{", 1): state for name, state in held["callbacks"].items()

@@ -21,8 +21,8 @@ from lightning import Trainer
 from omegaconf import DictConfig, OmegaConf
 
 from ser.audio import RATES
-from ser.augment import PARTS, Augment
-from ser.corpora import SEVERAL
+from ser.augment import EFFECTS, Augment, SpecAugment, waveform
+from ser.corpora import OPTIONS, READERS, SEVERAL
 from ser.datamodule import EmotionDataModule, check_augment, check_voices
 from ser.errors import UserError
 from ser.features import DIMENSIONS, FeatureConfig, Pretrained, features_of
@@ -43,6 +43,12 @@ GIVEN_TO_DATAMODULE = ("augment", "strict", "seed", "device", "voice", "target",
 
 PRECISIONS = ("auto", "32-true", "bf16-mixed", "16-mixed", None)
 """Features are always computed in single precision, so a network's weights are in it, too."""
+
+RENAMED = {
+    **{f"augment.wave.{old}": f"augment.wave.{new}=" for old, new in waveform.RENAMED.items()},
+    "features.mel_reference": "features=logmel, where it was one, or 'features.names=[mel]', where it was max,",
+}
+"""Options of earlier versions, and what to type in their place."""
 
 WORDS = {int: "a whole number", float: "a number", str: "text", bool: "true or false", type(None): "null"}
 """What the types of options are called."""
@@ -65,15 +71,19 @@ def register_schemas() -> None:
     """Tell Hydra every option of the constructors, so that each can be set by its own name and none is copied.
 
     ``schema/labels``, ``schema/features``, ``schema/augment``, ``schema/datamodule``, ``schema/trainer``,
-    ``schema/split/NAME`` and ``schema/model/NAME`` hold the defaults of the constructors and functions; the YAML files
-    of ``conf/`` start from them.
+    ``schema/dataset/NAME``, ``schema/split/NAME`` and ``schema/model/NAME`` hold the defaults of the constructors and
+    functions; the YAML files of ``conf/`` start from them.
     """
     store = ConfigStore.instance()
     store.store(group="schema", name="features", node=FeatureConfig)
-    store.store(group="schema", name="augment", node={name: _defaults(part) for name, part in PARTS.items()})
+    wave = {name: _defaults(effect) for name, effect in EFFECTS.items()}
+    store.store(group="schema", name="augment", node={"wave": wave, "spec": _defaults(SpecAugment)})
     store.store(group="schema", name="trainer", node=_defaults(Trainer, without=GIVEN_TO_TRAINER))
     store.store(group="schema", name="datamodule", node=_defaults(EmotionDataModule, without=GIVEN_TO_DATAMODULE))
     store.store(group="schema", name="labels", node=_defaults(Labels))
+    for name, read in READERS.items():
+        store.store(group="schema/dataset", name=name, node={"name": name, "root": None, **_defaults(read), **OPTIONS})
+    store.store(group="schema/dataset", name=SEVERAL, node={"name": SEVERAL, **OPTIONS})
     for name, divide in SPLITS.items():
         store.store(group="schema/split", name=name, node={"name": name, **_defaults(divide)})
     for name, network in NETWORKS.items():
@@ -137,7 +147,7 @@ def typed_words(arguments: Sequence[str]) -> list[str]:
 
 
 def refuse_unreadable(words: Sequence[str], sweep: bool = False) -> None:
-    """Refuse words that Hydra's grammar doesn't take, such as paths with brackets, and show how they are quoted.
+    """Refuse words that Hydra's grammar doesn't take, such as paths with brackets, and options of earlier versions.
 
     Args:
         words: What was typed.
@@ -153,6 +163,8 @@ def refuse_unreadable(words: Sequence[str], sweep: bool = False) -> None:
             why = "" if sweep or not parsed.is_sweep_override() else "several values are a sweep, which takes -m"
         except HydraException as error:
             why = str(error).splitlines()[0] if equals else "it is no OPTION=VALUE"
+        if option in RENAMED and not value.startswith("{"):
+            raise ConfigError(f"{word}: {option}= is called {RENAMED[option]} now")
         if why:
             if len(value) > 1 and value[0] == value[-1] and value[0] in "'\"":
                 value = value[1:-1]
@@ -201,7 +213,8 @@ def check_types(cfg: dict[str, Any]) -> None:
         },
         "dataset": {"root": str | None, "metadata": str | None, "voice": str, "strict": bool},
         "datamodule": get_type_hints(EmotionDataModule.__init__),
-        **{f"augment.{name}": get_type_hints(part.__init__) for name, part in PARTS.items()},
+        "augment.spec": get_type_hints(SpecAugment.__init__),
+        **{f"augment.wave.{name}": get_type_hints(effect.__init__) for name, effect in EFFECTS.items()},
         "model": {**get_type_hints(EmotionNetwork.__init__), **get_type_hints(network.__init__)},
         "trainer": get_type_hints(Trainer.__init__),
     }

@@ -21,6 +21,7 @@ from ser.corpora import SIDES, Clip
 from ser.corpora.clip import person, spelling_key
 from ser.errors import UserError, visible
 from ser.features import FeatureConfig, Frontend, Moments, Scale, Voice, VoicePrior
+from ser.features.config import converted
 from ser.features.voices import grouped
 from ser.labels import refuse_lost
 from ser.models import Batch
@@ -356,7 +357,7 @@ class EmotionDataModule(LightningDataModule):
         Raises:
             DataError: It was not; the message says on what.
         """
-        here = self.state_dict()
+        here, state_dict = self.state_dict(), {**state_dict, "features": converted(state_dict["features"])}
         for key in ("labels", "features", "length"):
             if state_dict[key] != here[key]:
                 raise DataError(f"the checkpoint has {key}={state_dict[key]}, and this run {here[key]}")
@@ -534,16 +535,13 @@ def check_augment(spec: SpecAugment, features: FeatureConfig) -> None:
             "augment.spec fills with 0, which is the mean only of normalised features: "
             "set augment=none, or features.normalize=standard or clip or speaker"
         )
-    if spec.frequency_warp and features.names != ["mel"]:
+    if spec.frequency_warp and features.names not in (["mel"], ["logmel"]):
         raise DataError(
             f"augment.spec.frequency_warp={spec.frequency_warp} stretches the mel scale, and features.names="
-            f"{features.names}: set it to 0, or take features=mel"
+            f"{features.names}: set it to 0, or take features=mel or logmel"
         )
-    levels = (
-        features.names == ["mel"] and features.mel_reference == "one" and features.normalize in ("standard", "speaker")
-    )
-    if spec.level_db and not levels:
+    if spec.level_db and not (features.names == ["logmel"] and features.normalize in ("standard", "speaker")):
         raise DataError(
             f"augment.spec.level_db={spec.level_db} needs features that know a clip's level: set it to 0, or take "
-            "features=mel features.mel_reference=one and features.normalize=standard or speaker"
+            "features=logmel and features.normalize=standard or speaker"
         )

@@ -25,6 +25,7 @@ from rich.table import Table
 from yaml import AliasEvent, YAMLError
 
 from ser.audio import kind_of
+from ser.augment import waveform
 from ser.callbacks import History
 from ser.cards import data_card, model_card
 from ser.checkpoint import Checkpoint
@@ -33,6 +34,7 @@ from ser.datamodule import EmotionDataModule, voice_of
 from ser.errors import UserError
 from ser.evaluation import SCORES, Answers, cross_entropy, enrolment_line, evaluate, write_answers
 from ser.explore import missing_classes
+from ser.features.config import converted
 from ser.figures import confusion_figure, groups_figure
 from ser.files import refuse_overwriting, replacing
 from ser.metrics import by_class, measures
@@ -611,6 +613,10 @@ def read_choices(folder: Path) -> dict[str, Any]:
     logger = found.get("logger")
     if isinstance(logger, dict) and (name := EARLIER_LOGGERS.get(str(logger.get("_target_")))):
         found["logger"] = {"name": name}
+    if isinstance(features := found.get("features"), dict):
+        found["features"] = converted(features)
+    if isinstance(augment := found.get("augment"), dict) and isinstance(augment.get("wave"), dict):
+        augment["wave"] = waveform.converted(augment["wave"])
     for option, value in LATER.items():
         *groups, name = option.split(".")
         place: Any = found

@@ -1,3 +1,4 @@
+import re
 import shlex
 from pathlib import Path
 from typing import Any
@@ -46,7 +47,11 @@ ROWS = {
 """The report's table: features, network, epochs."""
 
 
-NEEDED = {"multi": ("dataset.names=[crema_d,ravdess]",), "cross_corpus": ("split.test_corpora=[ravdess]",)}
+RECIPE = ("model=seresnet", "features=logmel")
+NEEDED = {
+    "multi": ("dataset.names=[crema_d,ravdess]",), "cross_corpus": ("split.test_corpora=[ravdess]",),
+    "seresnet": RECIPE, "seresnet_wave": RECIPE, "seresnet_full": RECIPE,
+}  # fmt: skip
 """What a choice can't do without."""
 
 
@@ -95,8 +100,7 @@ def test_there_is_a_yaml_for_every_network_corpus_and_feature() -> None:
 
 def test_a_feature_set_is_named_after_its_features() -> None:
     for path in (CONF / "features").glob("*.yaml"):
-        name = {"logmel": "mel"}.get(path.stem, path.stem)  # the same feature with other numbers
-        assert "_".join(composed(f"features={path.stem}")["features"]["names"]) == name
+        assert "_".join(composed(f"features={path.stem}")["features"]["names"]) == path.stem
 
 
 def test_without_a_choice_a_synthetic_corpus_trains_a_2d_network_on_normalised_mel_with_augmentation() -> None:
@@ -142,7 +146,6 @@ def test_a_row_is_the_reports_recipe_to_the_letter(row: str) -> None:
         "n_mels": 128,
         "f_min": 0.0,
         "f_max": None,
-        "mel_reference": "max",
         "top_db": 80.0,
         "n_mfcc": None,
         "roll_percent": 0.85,
@@ -266,7 +269,7 @@ def test_a_2d_network_with_1d_features_is_refused_and_told_what_goes() -> None:
     assert "model=paper2d reads 2D features" in message
     assert "features=energy_zcr is 1D" in message
     assert "with it go model=cnn1d, wide1d;" in message
-    assert message.endswith("with the network go features=mel, mfcc2d")
+    assert message.endswith("with the network go features=mel, logmel, mfcc2d")
 
 
 def test_a_1d_network_with_2d_features_is_refused_and_told_what_goes() -> None:
@@ -490,7 +493,7 @@ def test_a_folder_that_can_not_be_made_ends_in_words(tmp_path: Path) -> None:
     [
         (("features.normalize=none",), "augment.spec fills with 0"),
         (
-            ("model=seresnet", "features=logmel", "features.mel_reference=max", "augment.spec.level_db=6"),
+            ("model=seresnet", "features=logmel", "features.names=[mel]", "augment.spec.level_db=6"),
             "clip's level",
         ),
         (("model=cnn1d", "features=zcr", "augment.spec.frequency_warp=0.1"), "stretches the mel scale"),
@@ -513,3 +516,29 @@ def test_a_random_piece_of_each_clip_needs_a_network_that_reads_any_length() -> 
     check_choices(composed("model=seresnet", "augment.spec.crop_frames=50"))
     with pytest.raises(ConfigError, match=r"crop_frames=50: model=paper2d reads clips of one length.*model=seresnet"):
         check_choices(composed("augment.spec.crop_frames=50"))
+
+
+@pytest.mark.parametrize(
+    ("word", "now"),
+    [
+        ("augment.wave.noise=0.5", "augment.wave.noise.chance="),
+        ("augment.wave.snr_low_db=3", "augment.wave.noise.snr_low_db="),
+        ("augment.wave.impulse_folder=rooms", "augment.wave.reverberation.folder="),
+        ("features.mel_reference=one", "features=logmel, where it was one"),
+    ],
+)
+def test_an_option_of_an_earlier_version_is_refused_with_its_name_now(word: str, now: str) -> None:
+    with pytest.raises(ConfigError, match=re.escape(f"{word}: {word.partition('=')[0]}= is called {now}")):
+        composed(word)
+    assert composed("augment.wave.noise={chance: 0.5}")["augment"]["wave"]["noise"]["chance"] == 0.5
+
+
+def test_the_recipe_has_an_augmentation_of_its_own_and_none_means_none() -> None:
+    pieces = {"crop_frames": 160, "frequency_warp": 0.06, "level_db": 6.0}
+    parts = {name: composed(f"augment={name}")["augment"] for name in ("none", "spec", "wave", "full")}
+    for own, base in (("seresnet", "spec"), ("seresnet_wave", "wave"), ("seresnet_full", "full")):
+        expected = {**parts[base], "spec": {**parts[base]["spec"], **pieces}}
+        assert composed("experiment=seresnet", f"augment={own}")["augment"] == expected
+    assert composed("experiment=seresnet") == composed("experiment=seresnet", "augment=seresnet")
+    for name, part in parts.items():
+        assert composed("experiment=seresnet", f"augment={name}")["augment"] == part

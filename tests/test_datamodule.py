@@ -383,16 +383,16 @@ def test_augmenting_features_that_are_not_normalised_is_refused(corpus: Corpus) 
     EmotionDataModule(corpus(), mel(normalize="none"), Augment(16_000))
 
 
-@pytest.mark.parametrize("option", ["level_db", "frequency_warp"])
+@pytest.mark.parametrize(("option", "taken"), [("level_db", "logmel"), ("frequency_warp", "mel or logmel")])
 @pytest.mark.parametrize("features", [energy(), mel(names=["mfcc2d"])])
 def test_what_is_for_log_mel_is_refused_for_other_features(
-    corpus: Corpus, features: FeatureConfig, option: str
+    corpus: Corpus, features: FeatureConfig, option: str, taken: str
 ) -> None:
-    with pytest.raises(DataError, match=rf"augment\.spec\.{option}=0\.5 .*set it to 0, or take features=mel"):
+    with pytest.raises(DataError, match=rf"augment\.spec\.{option}=0\.5 .*set it to 0, or take features={taken}"):
         EmotionDataModule(corpus(), features, Augment(16_000, spec={option: 0.5}))
 
 
-@pytest.mark.parametrize("numbers", [{"mel_reference": "max"}, {"mel_reference": "one", "normalize": "clip"}])
+@pytest.mark.parametrize("numbers", [{}, {"names": ["logmel"], "normalize": "clip"}])
 def test_features_without_a_level_get_no_other_level(corpus: Corpus, numbers: dict[str, Any]) -> None:
     with pytest.raises(DataError, match=r"level_db=3\.0 needs features that know a clip's level"):
         EmotionDataModule(corpus(), mel(**numbers), Augment(16_000, spec={"level_db": 3.0}))
@@ -400,7 +400,7 @@ def test_features_without_a_level_get_no_other_level(corpus: Corpus, numbers: di
 
 def test_a_level_is_what_a_louder_waveform_has(corpus: Corpus, monkeypatch: pytest.MonkeyPatch) -> None:
     split = corpus()
-    data = prepared(split, mel(mel_reference="one", top_db=200.0), augment=Augment(16_000, spec={"level_db": 6.0}))
+    data = prepared(split, mel(names=["logmel"], top_db=200.0), augment=Augment(16_000, spec={"level_db": 6.0}))
     monkeypatch.setattr(torch, "rand", lambda *size, device=None: torch.ones(size, device=device))
     clips = torch.arange(4)
     waveforms, lengths = data.bank.gather(clips, data.frontend.length)
@@ -462,8 +462,8 @@ def test_recorded_noise_that_can_not_be_used_is_told_before_clips_are_read(
     (tmp_path / "noises").mkdir()
     soundfile.write(tmp_path / "noises" / "hush.wav", np.zeros(4_000), 16_000)
     monkeypatch.setattr(ser.datamodule, "decode_clips", lambda *_: pytest.fail("clips were read"))
-    augment = Augment(16_000, wave={"noise": 0.5, "noise_folder": str(tmp_path / "noises")})
-    with pytest.raises(UserError, match=r"augment\.wave\.noise_folder: .*hush\.wav is silent; take it away"):
+    augment = Augment(16_000, wave={"noise": {"chance": 0.5, "folder": str(tmp_path / "noises")}})
+    with pytest.raises(UserError, match=r"augment\.wave\.noise\.folder: .*hush\.wav is silent; take it away"):
         EmotionDataModule(corpus(), energy(), augment=augment).setup()
 
 

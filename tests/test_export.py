@@ -29,7 +29,7 @@ RECIPES = [
     ("wide1d", "rolloff"),
     ("cnn2d", "mfcc2d"),
     ("paper2d", "mel"),
-    ("paper2d", "mel features.normalize=clip features.mel_reference=one"),
+    ("paper2d", "mel features.normalize=clip features.names=[logmel]"),
     ("paper2d_original", "mel"),
     ("seresnet", "logmel"),
     ("seresnet", "logmel model.speeds=[0.9,1.0,1.1]"),

@@ -244,6 +244,16 @@ def test_loggers_of_earlier_runs_are_known_by_name_and_no_other_class_is(tmp_pat
         assert read_choices(tmp_path)["logger"] == wanted
 
 
+def test_options_of_earlier_runs_are_read_by_their_names_now(tmp_path: Path) -> None:
+    old = "split: {}\naugment: {wave: {noise: 0.5, snr_low_db: 3.0}, spec: {mixup: 0.5}}\n"
+    (tmp_path / "config.yaml").write_text(f"{old}features: {{names: [mel], mel_reference: one, n_mels: 64}}")
+    choices = read_choices(tmp_path)
+    assert choices["augment"] == {"wave": {"noise": {"chance": 0.5, "snr_low_db": 3.0}}, "spec": {"mixup": 0.5}}
+    assert choices["features"] == {"names": ["logmel"], "n_mels": 64}
+    (tmp_path / "config.yaml").write_text(f"{old}features: {{names: [mel], mel_reference: max}}")
+    assert read_choices(tmp_path)["features"] == {"names": ["mel"]}
+
+
 @pytest.mark.parametrize("name", ["demo", "folder"])
 def test_results_of_a_synthetic_corpus_say_so(name: str) -> None:
     clips = [Clip("1", Path("1"), "sad", corpus=name), Clip("2", Path("2"), "sad", speaker="a", corpus=name)]

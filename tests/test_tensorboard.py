@@ -463,7 +463,7 @@ def test_saliency_is_the_gradient_of_the_answers_logit(
 
 
 def test_augmented_clips_sound_as_they_are_drawn(tmp_path: Path) -> None:
-    augment = Augment(RATE, wave={"speed": 1.0, "gain": 1.0})
+    augment = Augment(RATE, wave={"speed": {"chance": 1.0}, "gain": {"chance": 1.0}})
     run = Run(tmp_path, data=data_of(augment=augment))
     found = run.found()
     assert {f"data/{label}_augmented" for label in LABELS} < set(sounds(found))
@@ -477,7 +477,7 @@ def test_augmented_clips_sound_as_they_are_drawn(tmp_path: Path) -> None:
 def test_each_effect_of_a_run_is_drawn_and_played_alone(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     drawn: list[dict[str, NDArray[np.float32]]] = []
     monkeypatch.setattr(ser.tensorboard, "log_mel_figure", lambda pictures, *_: drawn.append(pictures) or Figure())
-    wave = {"speed": 0.01, "noise": 0.01, "polarity": 0.01}
+    wave = {key: {"chance": 0.01} for key in ("speed", "noise", "polarity")}
     spec = {"time_masks": 2, "level_db": 0, "mixup": 0.01}
     run = Run(tmp_path, data=data_of(MEL, Augment(RATE, wave, spec)))
     _, _, effects = drawn
@@ -503,7 +503,7 @@ def test_effects_are_shown_on_one_piece_of_a_clip_that_is_cropped(
 ) -> None:
     drawn: list[dict[str, NDArray[np.float32]]] = []
     monkeypatch.setattr(ser.tensorboard, "log_mel_figure", lambda pictures, *_: drawn.append(pictures) or Figure())
-    Run(tmp_path, data=data_of(MEL, Augment(RATE, wave={"polarity": 1.0}), max_seconds=0.25))
+    Run(tmp_path, data=data_of(MEL, Augment(RATE, wave={"polarity": {"chance": 1.0}}), max_seconds=0.25))
     np.testing.assert_allclose(drawn[2]["augment.wave.polarity"], drawn[2]["as it is"], atol=1e-3)
 
 

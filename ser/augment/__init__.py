@@ -1,17 +1,15 @@
 """Augmentation, on the device, in training only: of waveforms, and of normalised features."""
 
 from collections.abc import Mapping
+from copy import copy
 from typing import Any
 
 from torch import nn
 
 from ser.augment.spectrogram import OFF, SpecAugment
-from ser.augment.waveform import WaveAugment
+from ser.augment.waveform import EFFECTS, WaveAugment
 
-__all__ = ["PARTS", "Augment", "SpecAugment", "WaveAugment"]
-
-PARTS: dict[str, type[nn.Module]] = {"wave": WaveAugment, "spec": SpecAugment}
-"""Their options are ``augment.wave.NAME`` and ``augment.spec.NAME``."""
+__all__ = ["EFFECTS", "Augment", "SpecAugment", "WaveAugment"]
 
 
 class Augment(nn.Module):
@@ -19,7 +17,7 @@ class Augment(nn.Module):
 
     Args:
         sample_rate: Of the waveforms, hertz.
-        wave: Options of ``WaveAugment``.
+        wave: Options of ``WaveAugment``, by effect.
         spec: Options of ``SpecAugment``.
 
     Attributes:
@@ -33,6 +31,7 @@ class Augment(nn.Module):
         self, sample_rate: int, wave: Mapping[str, Any] | None = None, spec: Mapping[str, Any] | None = None
     ) -> None:
         super().__init__()
+        self.sample_rate = sample_rate
         self.options = {"wave": dict(wave or {}), "spec": dict(spec or {})}
         self.wave = WaveAugment(sample_rate, **self.options["wave"])
         self.spec = SpecAugment(**self.options["spec"])
@@ -49,15 +48,15 @@ class Augment(nn.Module):
             UserError: A file of recorded noise or rooms can't be used.
         """
         self.wave.read()
-        elsewhere = {"noise_folder": None, "impulse_folder": None}  # what is in them has been read
         found: dict[str, Augment] = {}
-        for name in self.wave.chances:
-            alone: dict[str, Any] = {**self.options["wave"], **elsewhere, **dict.fromkeys(self.wave.chances, 0.0)}
-            found[f"augment.wave.{name}"] = augment = Augment(self.wave.sample_rate, {**alone, name: 1.0})
-            augment.wave.recorded = self.wave.recorded
+        for name, effect in self.wave.effects.items():
+            alone = copy(effect)  # with what was read
+            alone.chance = 1.0
+            found[f"augment.wave.{name}"] = augment = Augment(self.sample_rate)
+            augment.wave.effects = {name: alone}
         spec: dict[str, Any] = {**OFF, **self.options["spec"]}
         for name in OFF:
             if spec[name]:
-                alone = {**spec, **OFF, name: 1.0 if name == "mixup" else spec[name]}
-                found[f"augment.spec.{name}"] = Augment(self.wave.sample_rate, spec=alone)
+                options = {**spec, **OFF, name: 1.0 if name == "mixup" else spec[name]}
+                found[f"augment.spec.{name}"] = Augment(self.sample_rate, spec=options)
         return found

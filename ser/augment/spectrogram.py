@@ -28,9 +28,9 @@ class SpecAugment(nn.Module):
         shift_share: Largest shift, earlier or later, as a share of the frames.
         time_warp: Play faster or slower by up to this share, pitch kept; 0.1 for 0.9 to 1.1 times the speed.
         frequency_warp: Stretch the rows by up to this share, as another length of vocal tract would stretch the mel
-            scale (Jaitly & Hinton, 2013); for ``mel`` alone.
-        level_db: Louder or softer by up to so many decibels; for ``mel`` alone, with ``features.mel_reference=one`` and
-            ``features.normalize=standard``, for others have no level.
+            scale (Jaitly & Hinton, 2013); for ``mel`` and ``logmel``.
+        level_db: Louder or softer by up to so many decibels; for ``logmel`` with ``features.normalize=standard`` or
+            ``speaker``, because other features have no level.
         frequency_masks: How many masks over rows.
         frequency_share: Each is narrower than this share of the rows; a 1D feature has too few to lose one.
         time_masks: How many masks over frames.

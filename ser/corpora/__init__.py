@@ -1,9 +1,11 @@
-"""What a corpus is: file names → clips. One reader a corpus, each a function of its root folder or file."""
+"""What a corpus is: file names → clips. One module per corpus, which says what it is and reads it from its root."""
 
 import os
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
+from inspect import signature
 from pathlib import Path
+from types import ModuleType
 from typing import Any
 
 from ser.corpora import crema_d, demo, emodb, folder, iemocap, manifest, ravdess, savee, tess
@@ -11,36 +13,30 @@ from ser.corpora.clip import EMOTIONS, SIDES, Clip, CorpusError
 from ser.corpora.facts import Facts
 
 __all__ = [
-    "EMOTIONS", "FACTS", "READERS", "SIDES", "SYNTHETIC", "Clip", "CorpusError", "Facts", "find_root", "read_corpora",
+    "CORPORA", "EMOTIONS", "FACTS", "OPTIONS", "READERS", "SIDES", "SYNTHETIC", "Clip", "CorpusError", "Facts",
+    "find_root", "read_corpora",
 ]  # fmt: skip
 
-READERS: dict[str, Callable[[Path], list[Clip]]] = {
-    "crema_d": crema_d.read,
-    "demo": demo.read,
-    "emodb": emodb.read,
-    "folder": folder.read,
-    "iemocap": iemocap.read,
-    "manifest": manifest.read,
-    "ravdess": ravdess.read,
-    "savee": savee.read,
-    "tess": tess.read,
+CORPORA: dict[str, ModuleType] = {
+    corpus.__name__.rpartition(".")[2]: corpus
+    for corpus in (crema_d, demo, emodb, folder, iemocap, manifest, ravdess, savee, tess)
 }
-"""Every corpus by its name on the command line, ``dataset=NAME``."""
+"""Every corpus by its name on the command line, ``dataset=NAME``: a module with ``FACTS`` and ``read``."""
+
+READERS: dict[str, Callable[..., list[Clip]]] = {name: corpus.read for name, corpus in CORPORA.items()}
+"""What reads the clips of each corpus from its root; its other arguments are options, ``dataset.OPTION``."""
+
+OPTIONS: dict[str, Any] = {"voice": "speaker", "strict": False}
+"""Options that all corpora share, with their defaults.
+
+``voice`` is what ``features.normalize=speaker`` takes for one voice: ``speaker``, ``session`` or ``corpus``. ``strict``
+makes a clip that can't be used an error.
+"""
 
 SEVERAL = "multi"
 """``dataset=multi`` reads those that ``dataset.names`` lists."""
 
-FACTS: dict[str, Facts] = {
-    "crema_d": crema_d.FACTS,
-    "demo": demo.FACTS,
-    "emodb": emodb.FACTS,
-    "folder": folder.FACTS,
-    "iemocap": iemocap.FACTS,
-    "manifest": manifest.FACTS,
-    "ravdess": ravdess.FACTS,
-    "savee": savee.FACTS,
-    "tess": tess.FACTS,
-}
+FACTS: dict[str, Facts] = {name: corpus.FACTS for name, corpus in CORPORA.items()}
 """What is known of each corpus before it is read."""
 
 SYNTHETIC = frozenset(name for name, facts in FACTS.items() if facts.synthetic)
@@ -124,8 +120,8 @@ def _read(name: str, root: str | None, metadata: str | None, option: str = "data
     place = find_root(name, root, option)
     if metadata is None:
         clips = READERS[name](place)
-    elif name == "crema_d":
-        clips = crema_d.read(place, Path(metadata).expanduser())
+    elif "metadata" in signature(READERS[name]).parameters:
+        clips = READERS[name](place, metadata=Path(metadata).expanduser())
     else:
         raise CorpusError(f"dataset.metadata={metadata}: only crema_d has tables beside its clips, not {name}")
     for clip in clips:

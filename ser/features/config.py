@@ -1,6 +1,8 @@
 """Every number of a feature set, in one place."""
 
+from collections.abc import Mapping
 from dataclasses import dataclass, field
+from typing import Any
 
 
 @dataclass
@@ -23,7 +25,6 @@ class FeatureConfig:
         n_mels: Mel filters, Slaney's scale and area normalisation.
         f_min: Lower end of the mel filters, hertz.
         f_max: Upper end, hertz; None for half the rate.
-        mel_reference: What 0 dB means in ``mel``: ``max`` for the clip's own maximum, ``one`` for a power of 1.
         top_db: Decibels below a clip's maximum at which its levels are cut off.
         n_mfcc: Cepstral coefficients; None for 20 in ``mfcc`` (averaged over them) and 64 in ``mfcc2d``.
         roll_percent: Share of a frame's magnitude that lies below its roll-off, 0 to 1.
@@ -48,7 +49,6 @@ class FeatureConfig:
     n_mels: int = 128
     f_min: float = 0.0
     f_max: float | None = None
-    mel_reference: str = "max"
     top_db: float = 80.0
     n_mfcc: int | None = None
     roll_percent: float = 0.85
@@ -57,3 +57,14 @@ class FeatureConfig:
     weights: str | None = None
     digest: str | None = None
     fine_tune: bool = False
+
+
+def converted(features: Mapping[str, Any]) -> dict[str, Any]:
+    """The options of features as a checkpoint, a voice or a run folder of any version has them, as they are now.
+
+    ``mel`` with ``mel_reference=one`` is ``logmel``.
+    """
+    now = dict(features)
+    if now.pop("mel_reference", None) == "one" and now.get("names") == ["mel"]:
+        now["names"] = ["logmel"]
+    return now

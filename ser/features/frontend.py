@@ -185,9 +185,11 @@ class Frontend(nn.Module):
     def _without_padding(self, waveform: Tensor, real: int) -> Tensor:
         """What ``self.features`` makes of ``waveform`` ``(time,)``, which is 0 from sample ``real`` on; a batch of one.
 
-        Frames that hear nothing but padding are all alike, so one of them stands for the others.
+        Frames that see only padding are all equal, as ``Feature`` says, so one of them stands for the others.
         """
         assert isinstance(self.features, FeatureSet)
+        if self.features.reach is None:
+            return self.features(waveform[None])
         frames = self.features.frames(len(waveform))
         # One sample more, for a reflection at the end leaves out the last one.
         heard = -(-(real + self.features.reach + 1) // self.features.hop_length) + 1

@@ -38,16 +38,23 @@ class FeatureError(UserError):
 class Feature(nn.Module):
     """One feature of each frame of a waveform.
 
+    A feature is local: a frame depends on samples at most ``reach`` to either side of its centre, and beyond them on
+    nothing but the clip's loudest frame; and frames that see only zeros are all equal. ``Frontend`` relies on it and
+    leaves out padding. A feature that looks further, such as one that is smoothed over time, sets ``reach`` to None in
+    its constructor, and is computed over the padding as well.
+
     Attributes:
         dimensions: 2 if its rows are an axis (mel bins, coefficients), 1 if each frame has one number.
-        rows: Numbers a frame.
+        rows: Numbers per frame.
+        reach: Samples; None for no limit.
     """
 
     dimensions: int
     rows: int = 1
 
-    def __init__(self, config: FeatureConfig) -> None:  # noqa: ARG002
+    def __init__(self, config: FeatureConfig) -> None:
         super().__init__()
+        self.reach: int | None = max(config.n_fft, config.frame_length) // 2
 
 
 class PowerSpectrum(nn.Module):
@@ -136,26 +143,35 @@ class _MelDecibels(nn.Module):
         return self.decibels(mel.unsqueeze(1)).squeeze(1)
 
 
-class Mel(SpectralFeature):
-    """Log-mel spectrogram: ``librosa.power_to_db(librosa.feature.melspectrogram(y), ref=np.max)``.
+class LogMel(SpectralFeature):
+    """Log-mel spectrogram that keeps the clip's level: ``librosa.power_to_db(librosa.feature.melspectrogram(y))``.
 
-    Values lie in [-top_db, 0] dB re the clip's own maximum (``mel_reference="max"``), or are dB re a power of 1.
+    Values are dB re a power of 1, at most ``top_db`` below the clip's own maximum.
     """
 
     dimensions = 2
 
     def __init__(self, config: FeatureConfig) -> None:
         super().__init__(config)
-        if config.mel_reference not in ("max", "one"):
-            raise FeatureError(f"features.mel_reference={config.mel_reference!r} must be 'max' or 'one'")
         self.rows = config.n_mels
-        self.relative = config.mel_reference == "max"
         self.mel = _MelDecibels(config, config.sample_rate)
 
     def of(self, power: Tensor) -> Tensor:
         """``(batch, frame, bin)`` → ``(batch, mel, frame)`` in dB."""
-        levels = self.mel(power)
-        return levels - levels.amax((1, 2), keepdim=True) if self.relative else levels
+        levels: Tensor = self.mel(power)
+        return levels
+
+
+class Mel(LogMel):
+    """Log-mel spectrogram below the clip's own maximum: ``librosa.power_to_db(…, ref=np.max)``.
+
+    Values lie in [-top_db, 0] dB.
+    """
+
+    def of(self, power: Tensor) -> Tensor:
+        """``(batch, frame, bin)`` → ``(batch, mel, frame)`` in dB."""
+        levels = super().of(power)
+        return levels - levels.amax((1, 2), keepdim=True)
 
 
 class Mfcc2d(SpectralFeature):
@@ -265,6 +281,7 @@ class ZeroCrossingRate(Feature):
 
 FEATURES: dict[str, type[Feature]] = {
     "mel": Mel,
+    "logmel": LogMel,
     "mfcc": Mfcc,
     "mfcc2d": Mfcc2d,
     "rolloff": Rolloff,
@@ -279,7 +296,7 @@ class FeatureSet(nn.Module):
 
     Attributes:
         dimensions: 1 or 2.
-        reach: Samples to either side of its centre that a frame hears at most.
+        reach: Samples to either side of its centre that a frame depends on at most; None for no limit.
         rows: Features (1D), mel bins or coefficients (2D).
     """
 
@@ -314,8 +331,9 @@ class FeatureSet(nn.Module):
                 f"features.filter_rate={config.filter_rate} must be a rate in hertz, or null for the true one"
             )
         self.hop_length = config.hop_length
-        self.reach = max(sizes) // 2
         transforms = [FEATURES[name](config) for name in names]
+        reaches = [transform.reach for transform in transforms]
+        self.reach = None if None in reaches else max(filter(None, reaches))
         self.transforms = nn.ModuleList(transforms)
         self.dimensions = transforms[0].dimensions
         self.rows = sum(transform.rows for transform in transforms)

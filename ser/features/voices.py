@@ -16,7 +16,7 @@ import torch
 from torch import Tensor
 
 from ser.errors import UserError
-from ser.features.config import FeatureConfig
+from ser.features.config import FeatureConfig, converted
 from ser.files import replacing
 
 NEUTRAL = "neutral"
@@ -201,7 +201,7 @@ def _checked(held: Mapping[str, Any]) -> Voice:
         raise ValueError("emotions must be shares between 0 and 1")
     if sum(emotions.values()) > 1 + 1e-3:
         raise ValueError("emotions must be shares of one whole")
-    return Voice(float(frames), mean, deviation, emotions, clips, features)
+    return Voice(float(frames), mean, deviation, emotions, clips, converted(features))
 
 
 @dataclass(frozen=True)

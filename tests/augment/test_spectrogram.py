@@ -385,13 +385,13 @@ def test_everything_at_once_is_finite_and_leaves_padding_silent(
 
 
 def test_each_effect_that_is_on_stands_alone_and_happens_to_every_clip() -> None:
-    wave = {"noise": 0.1, "snr_low_db": 3.0, "gain": 0.2, "speed": 0.0}
+    wave = {"noise": {"chance": 0.1, "snr_low_db": 3.0}, "gain": {"chance": 0.2}, "speed": {"chance": 0.0}}
     spec = {"time_masks": 1, "time_share": 0.5, "mixup": 0.1, "mixup_alpha": 9.0, "level_db": 0.0}
     found = Augment(16_000, wave, spec).each()
     assert list(found) == ["augment.wave.noise", "augment.wave.gain", "augment.spec.time_masks", "augment.spec.mixup"]
     noise, _, masks, mixup = found.values()
-    assert noise.wave.chances == {"noise": 1.0}
-    assert noise.wave.snr_db[0] == 3.0
+    assert {name: effect.chance for name, effect in noise.wave.effects.items()} == {"noise": 1.0}
+    assert noise.wave.effects["noise"].snr_low_db == 3.0
     assert not noise.spec.active
     assert masks.spec.masks == [(3, 0.5)]
     assert not masks.spec.mixup

@@ -1,4 +1,5 @@
 import shutil
+from dataclasses import fields
 from pathlib import Path
 from typing import Any
 
@@ -10,7 +11,8 @@ from torch import Tensor
 
 import ser.augment.waveform
 from ser.audio import read_audio
-from ser.augment import Augment, WaveAugment
+from ser.augment import EFFECTS, Augment, WaveAugment
+from ser.augment.waveform import RENAMED, converted
 from ser.bank import WaveformBank
 from ser.config import compose_words
 from ser.corpora import Clip, read_corpora
@@ -24,9 +26,9 @@ from tests.helpers import DEVICES
 RATE = 16_000
 SAMPLES = 12_000
 
-EACH = ser.augment.waveform.ORDER
+EACH = tuple(EFFECTS)
 
-EVERYTHING: dict[str, Any] = dict.fromkeys(EACH, 1.0)
+EVERYTHING: dict[str, Any] = {key: {"chance": 1.0} for key in EACH}
 
 
 def noisy(batch: int = 6, samples: int = SAMPLES) -> tuple[Tensor, Tensor]:
@@ -67,8 +69,8 @@ def test_nothing_happens_by_default_or_outside_training() -> None:
 def test_each_changes_clips_keeps_the_shape_and_leaves_padding_silent(name: str, device: str) -> None:
     waveforms, lengths = (part.to(device) for part in noisy())
     before = waveforms.clone()
-    assert WaveAugment(RATE, **{name: 1.0}).active
-    changed, ends = augmented(clips=(waveforms, lengths), **{name: 1.0})
+    assert WaveAugment(RATE, **{name: {"chance": 1.0}}).active
+    changed, ends = augmented(clips=(waveforms, lengths), **{name: {"chance": 1.0}})
     assert changed.shape == waveforms.shape
     assert changed.device.type == ends.device.type == device
     assert changed.isfinite().all()
@@ -88,14 +90,14 @@ def test_a_seed_draws_the_same_again_and_another_one_something_else() -> None:
 def test_equal_clips_are_changed_differently() -> None:
     one = noisy(1)
     for name in set(EACH) - {"polarity", "telephone"}:
-        changed, _ = augmented(clips=(one[0].expand(8, -1), one[1].expand(8)), **{name: 1.0})
+        changed, _ = augmented(clips=(one[0].expand(8, -1), one[1].expand(8)), **{name: {"chance": 1.0}})
         assert len({tuple(row[:9_000:30].tolist()) for row in changed}) > 4, name
 
 
 @pytest.mark.parametrize("probability", [0.1, 0.5])
 def test_as_many_clips_are_changed_as_the_probability_says(probability: float) -> None:
     clips = 2_000
-    changed, _ = augmented(clips=(torch.ones(clips, 4), torch.full((clips,), 4)), polarity=probability)
+    changed, _ = augmented(clips=(torch.ones(clips, 4), torch.full((clips,), 4)), polarity={"chance": probability})
     share = (changed[:, 0] == -1).float().mean()
     spread = (probability * (1 - probability) / clips) ** 0.5
     assert abs(share - probability) < 4 * spread
@@ -116,7 +118,7 @@ def test_a_clip_does_not_depend_on_its_neighbours() -> None:
 @pytest.mark.parametrize("level", [0.0, 0.1])
 def test_a_batch_of_one_clip_however_short_or_silent(name: str, samples: int, level: float) -> None:
     sound = level * torch.randn(1, samples, generator=torch.Generator().manual_seed(0))
-    changed, ends = augmented(clips=(sound, torch.tensor([samples])), **{name: 1.0})
+    changed, ends = augmented(clips=(sound, torch.tensor([samples])), **{name: {"chance": 1.0}})
     assert changed.shape == sound.shape
     assert changed.isfinite().all()
     assert 1 <= ends[0] <= samples
@@ -126,19 +128,20 @@ def test_a_batch_of_one_clip_however_short_or_silent(name: str, samples: int, le
 
 def test_gain_is_even_over_its_range_and_changes_log_mel_by_as_much() -> None:
     waveforms, lengths = noisy(200)
-    changed, _ = augmented(clips=(waveforms, lengths), gain=1.0, gain_db=10.0)
+    changed, _ = augmented(clips=(waveforms, lengths), gain={"chance": 1.0, "db": 10.0})
     gains = 10 * torch.log10(changed.square().sum(1) / waveforms.square().sum(1))
     assert -10 <= gains.min() < -9
     assert 9 < gains.max() <= 10
     assert abs(gains.mean()) < 4 * 10 / 3**0.5 / 200**0.5
-    frontend = Frontend(FeatureConfig(names=["mel"], mel_reference="one", top_db=200.0), SAMPLES)
+    frontend = Frontend(FeatureConfig(names=["logmel"], top_db=200.0), SAMPLES)
     before, after = (frontend.extract(sound[:4], lengths[:4])[:, :, :10] for sound in (waveforms, changed))
     torch.testing.assert_close(after - before, gains[:4, None, None].expand_as(before), atol=0.02, rtol=0)
 
 
 def test_noise_is_within_its_range() -> None:
     waveforms, lengths = noisy(50)
-    added = augmented(clips=(waveforms, lengths), noise=1.0, snr_low_db=0.0, snr_high_db=10.0)[0] - waveforms
+    options = {"noise": {"chance": 1.0, "snr_low_db": 0.0, "snr_high_db": 10.0}}
+    added = augmented(clips=(waveforms, lengths), **options)[0] - waveforms
     snr = 10 * torch.log10(waveforms.square().sum(1) / added.square().sum(1))
     assert -0.1 < snr.min() < 2
     assert 8 < snr.max() < 10.1
@@ -146,7 +149,7 @@ def test_noise_is_within_its_range() -> None:
 
 def test_speed_is_within_its_range_and_a_longer_clip_is_cropped() -> None:
     waveforms, lengths = noisy(60)
-    changed, ends = augmented(clips=(waveforms, lengths), speed=1.0, speed_share=0.2)
+    changed, ends = augmented(clips=(waveforms, lengths), speed={"chance": 1.0, "share": 0.2})
     assert changed.shape == waveforms.shape
     factors = lengths / ends
     assert 0.799 < factors.min() < 0.9
@@ -174,9 +177,9 @@ def test_recorded_noise_is_read_once_and_not_where_no_clip_draws_it(
     reads = []
     decode = ser.augment.waveform.decode
     monkeypatch.setattr(ser.augment.waveform, "decode", lambda *words: reads.append(words) or decode(*words))
-    augment = WaveAugment(RATE, noise=1.0, noise_folder=folder).train()
+    augment = WaveAugment(RATE, noise={"chance": 1.0, "folder": folder}).train()
     assert not reads
-    WaveAugment(RATE, gain=1.0, noise_folder=folder).read()
+    WaveAugment(RATE, gain={"chance": 1.0}, noise={"folder": folder}).read()
     assert not reads
     augment.read()
     waveforms, lengths = noisy(20)
@@ -192,10 +195,12 @@ def test_recorded_noise_is_read_once_and_not_where_no_clip_draws_it(
 @pytest.mark.parametrize("device", DEVICES)
 def test_recorded_noise_and_rooms_stay_in_main_memory(tmp_path: Path, device: str) -> None:
     folder = write(tmp_path, click=np.r_[1.0, np.zeros(3_999)])
-    augment = WaveAugment(RATE, noise=1.0, noise_folder=folder, reverberation=1.0, impulse_folder=folder).train()
+    augment = WaveAugment(
+        RATE, **{key: {"chance": 1.0, "folder": folder} for key in ("noise", "reverberation")}
+    ).train()
     changed, _ = augment(*(part.to(device) for part in noisy()))
     assert changed.device.type == device
-    assert {name: bank.device.type for name, bank in augment.recorded.items()} == {
+    assert {name: effect.bank.device.type for name, effect in augment.effects.items()} == {
         "noise": "cpu",
         "reverberation": "cpu",
     }
@@ -203,18 +208,18 @@ def test_recorded_noise_and_rooms_stay_in_main_memory(tmp_path: Path, device: st
 
 def test_effects_alone_have_the_noise_that_was_read_even_if_its_folder_is_gone(tmp_path: Path) -> None:
     folder = write(tmp_path / "noises", click=np.r_[1.0, np.zeros(3_999)])
-    augment = Augment(RATE, {"noise": 0.1, "noise_folder": folder, "gain": 0.1})
+    augment = Augment(RATE, {"noise": {"chance": 0.1, "folder": folder}, "gain": {"chance": 0.1}})
     augment.wave.read()
     shutil.rmtree(folder)
     alone = augment.each()["augment.wave.noise"].wave
-    assert alone.recorded["noise"] is augment.wave.recorded["noise"]
+    assert alone.effects["noise"].bank is augment.wave.effects["noise"].bank is not None
 
 
 def test_recorded_rooms_are_heard(tmp_path: Path) -> None:
     response = np.zeros(3_000)
     response[100], response[2_100] = 0.8, 0.4
     waveforms, lengths = noisy()
-    options = {"reverberation": 1.0, "impulse_folder": write(tmp_path, room=response)}
+    options = {"reverberation": {"chance": 1.0, "folder": write(tmp_path, room=response)}}
     changed, _ = augmented(clips=(waveforms, lengths), **options)
     echo = waveforms.clone()
     echo[:, 2_000:] += 0.5 * waveforms[:, :-2_000]
@@ -223,48 +228,53 @@ def test_recorded_rooms_are_heard(tmp_path: Path) -> None:
     torch.testing.assert_close(changed, echo, atol=1e-4, rtol=0)
 
 
-@pytest.mark.parametrize("option", ["noise_folder", "impulse_folder"])
-def test_a_folder_without_sound_is_refused_before_anything_is_read(tmp_path: Path, option: str) -> None:
-    with pytest.raises(UserError, match=rf"augment\.wave\.{option}=.*nowhere is no folder"):
-        WaveAugment(RATE, **{option: str(tmp_path / "nowhere")})
-    with pytest.raises(UserError, match=rf"augment\.wave\.{option}=.* holds no sound file"):
-        WaveAugment(RATE, **{option: str(tmp_path)})
+@pytest.mark.parametrize("name", ["noise", "reverberation"])
+def test_a_folder_without_sound_is_refused_before_anything_is_read(tmp_path: Path, name: str) -> None:
+    with pytest.raises(UserError, match=rf"augment\.wave\.{name}\.folder=.*nowhere is no folder"):
+        WaveAugment(RATE, **{name: {"folder": str(tmp_path / "nowhere")}})
+    with pytest.raises(UserError, match=rf"augment\.wave\.{name}\.folder=.* holds no sound file"):
+        WaveAugment(RATE, **{name: {"folder": str(tmp_path)}})
 
 
 def test_a_file_that_can_not_be_used_is_named(tmp_path: Path) -> None:
     folder = write(tmp_path / "silent", hush=np.zeros(4_000))
-    with pytest.raises(UserError, match=r"augment\.wave\.noise_folder: .*hush\.wav is silent"):
-        augmented(noise=1.0, noise_folder=folder)
+    with pytest.raises(UserError, match=r"augment\.wave\.noise\.folder: .*hush\.wav is silent"):
+        augmented(noise={"chance": 1.0, "folder": folder})
     (tmp_path / "silent" / "broken.wav").write_text("no sound")
-    with pytest.raises(UserError, match=r"augment\.wave\.impulse_folder: .*broken\.wav: can't be read.*take it away"):
-        augmented(reverberation=1.0, impulse_folder=folder)
+    with pytest.raises(
+        UserError, match=r"augment\.wave\.reverberation\.folder: .*broken\.wav: can't be read.*take it away"
+    ):
+        augmented(reverberation={"chance": 1.0, "folder": folder})
 
 
 @pytest.mark.parametrize(
     ("option", "value", "told"),
     [
-        *((name, value, "must lie between 0 and 1") for name in EACH for value in (-0.1, 1.1)),
-        ("shift_share", 2.0, "must lie between 0 and 1"),
-        ("peak_share", -1.0, "must lie between 0 and 1"),
-        ("stretch_share", 0.6, "between 0 and 0.5"),
-        ("speed_share", float("nan"), "between 0 and 0.5"),
-        ("pitch_semitones", 13.0, "an octave"),
-        ("gain_db", -1.0, "must be 0 dB or more"),
-        ("rt60_low_seconds", 0.0, "between 0 and 10 s"),
-        ("rt60_high_seconds", 60.0, "between 0 and 10 s"),
-        ("snr_low_db", 31.0, "snr_high_db=30.0"),
-        ("drr_low_db", float("-inf"), "drr_high_db=10.0"),
+        *((f"{name}.chance", value, "must lie between 0 and 1") for name in EACH for value in (-0.1, 1.1)),
+        ("shift.share", 2.0, "must lie between 0 and 1"),
+        ("clipping.peak_share", -1.0, "must lie between 0 and 1"),
+        ("stretch.share", 0.6, "between 0 and 0.5"),
+        ("speed.share", float("nan"), "between 0 and 0.5"),
+        ("pitch.semitones", 13.0, "an octave"),
+        ("gain.db", -1.0, "must be 0 dB or more"),
+        ("reverberation.rt60_low_seconds", 0.0, "between 0 and 10 s"),
+        ("reverberation.rt60_high_seconds", 60.0, "between 0 and 10 s"),
+        ("noise.snr_low_db", 31.0, "snr_high_db=30.0"),
+        ("reverberation.drr_low_db", float("-inf"), "drr_high_db=10.0"),
     ],
 )
 def test_an_option_beyond_its_range_is_refused(option: str, value: float, told: str) -> None:
+    effect, _, field = option.partition(".")
     with pytest.raises(UserError, match=rf"augment\.wave\.{option}={value}.*{told}"):
-        WaveAugment(RATE, **{option: value})
+        WaveAugment(RATE, **{effect: {field: value}})
 
 
 def test_a_telephone_band_needs_a_rate_that_holds_it() -> None:
     WaveAugment(4_000)
-    with pytest.raises(UserError, match=r"band_high_hz=3400\.0 must be .* 2000 Hz.*augment\.wave\.telephone=0"):
-        WaveAugment(4_000, telephone=0.1)
+    with pytest.raises(
+        UserError, match=r"telephone\.high_hz=3400\.0 must be .* 2000 Hz.*augment\.wave\.telephone\.chance=0"
+    ):
+        WaveAugment(4_000, telephone={"chance": 0.1})
 
 
 def test_full_is_wave_and_spec() -> None:
@@ -279,7 +289,7 @@ def test_real_clips_stay_sound_at_every_rate(real_clips: list[Clip]) -> None:
         bank = WaveformBank.of([read_audio(clip.path, rate).samples for clip in real_clips[:6]])
         waveforms, lengths = bank.gather(torch.arange(6), int(bank.lengths.max()))
         torch.manual_seed(0)
-        changed, ends = WaveAugment(rate, **{**EVERYTHING, "gain": 0.0}).train()(waveforms, lengths)
+        changed, ends = WaveAugment(rate, **{**EVERYTHING, "gain": {}}).train()(waveforms, lengths)
         assert changed.isfinite().all()
         levels = [
             10 * torch.log10(sound.square().sum(1) / size) for sound, size in ((waveforms, lengths), (changed, ends))
@@ -292,7 +302,7 @@ def test_a_whole_training_with_everything(corpus: Path, tmp_path: Path) -> None:
     cfg = compose_words([
         "dataset=folder", f"dataset.root={corpus}", "split.val=0.2", "model=cnn2d", "datamodule.batch_size=8",
         "features=logmel", "features.hop_length=128", "features.n_mels=46", "features.n_fft=512",
-        "augment=full", *(f"augment.wave.{name}=0.5" for name in EACH), f"augment.wave.noise_folder={noises}",
+        "augment=full", *(f"augment.wave.{name}.chance=0.5" for name in EACH), f"augment.wave.noise.folder={noises}",
         "trainer.max_epochs=2", "trainer.accelerator=cpu", "trainer.enable_progress_bar=false", "logger=csv",
         "figure_every_n_epochs=0",
     ])  # fmt: skip
@@ -326,3 +336,20 @@ def test_a_data_module_augments_in_training_alone(corpus: Path, tmp_path: Path, 
     assert torch.equal(drawn[0], drawn[1])
     assert all(not torch.equal(row, other) for row, other in zip(drawn[0], plain, strict=True))
     assert not torch.equal(drawn[0], drawn[2])
+
+
+def test_options_of_earlier_versions_are_read() -> None:
+    old = {**dict.fromkeys(EACH, 0.25), "noise": 0.5, "snr_low_db": 3.0, "noise_folder": None, "gain_db": 2.0}
+    new = converted(old)
+    assert new["noise"] == {"chance": 0.5, "snr_low_db": 3.0, "folder": None}
+    assert new["gain"] == {"chance": 0.25, "db": 2.0}
+    assert list(WaveAugment(RATE, **new).effects) == list(EACH)
+    assert converted(new) == new
+    for name in RENAMED.values():
+        effect, _, option = name.partition(".")
+        assert option in {field.name for field in fields(EFFECTS[effect])}
+
+
+def test_an_effect_that_is_not_there_is_refused_with_those_that_are() -> None:
+    with pytest.raises(UserError, match=r"augment\.wave\.echo is no effect: take speed, stretch"):
+        WaveAugment(RATE, echo={"chance": 1.0})

@@ -12,8 +12,8 @@ import pytest
 import soundfile
 
 from benchmarks.augmentation_page import DRAWS, EXAMPLES, SPEC_EXAMPLES, drawn, log_mel, main, read
+from ser.augment import EFFECTS
 from ser.augment.spectrogram import OFF
-from ser.augment.waveform import ORDER
 
 
 def called(monkeypatch: pytest.MonkeyPatch, *words: str) -> None:
@@ -28,7 +28,7 @@ def test_the_page_has_every_effect_with_picture_and_sound_and_needs_nothing_else
     called(monkeypatch, str(clip), str(write_wav("other.wav")), "--out", str(out), "--figure", str(figure))
     page = out.read_text("utf-8")
     assert all(title in page for title in (*EXAMPLES, *SPEC_EXAMPLES))
-    assert {option for option, _ in EXAMPLES.values()} == {f"augment.wave.{name}" for name in ORDER}
+    assert {option for option, _ in EXAMPLES.values()} == {f"augment.wave.{name}" for name in EFFECTS}
     assert {name for options in SPEC_EXAMPLES.values() for name in options} == {*OFF, "mixup_alpha"}
     pictures = re.findall(r"data:image/png;base64,([\w+/=]+)", page)
     assert len(set(pictures)) == len(EXAMPLES) + len(SPEC_EXAMPLES), "each effect has a picture of its own"

@@ -11,8 +11,8 @@ import torch
 
 from benchmarks import benchmark_augment
 from benchmarks.benchmark_augment import clips, contenders, main
+from ser.augment import EFFECTS
 from ser.augment.spectrogram import OFF
-from ser.augment.waveform import ORDER
 
 
 def called(monkeypatch: pytest.MonkeyPatch, *words: str) -> None:
@@ -32,7 +32,7 @@ def test_every_effect_is_measured_and_contenders_that_are_not_there_are_named(
     for name in ("audiomentations", "torch_audiomentations"):
         assert f'{name} is left out: not installed; pip install -e ".[bench]"' in printed
     kept = json.loads((tmp_path / "costs.json").read_text())
-    assert {*ORDER, *OFF, "augment=wave", "augment=spec"} < {cost["effect"] for cost in kept["costs"]}
+    assert {*EFFECTS, *OFF, "augment=wave", "augment=spec"} < {cost["effect"] for cost in kept["costs"]}
     assert all(cost["milliseconds"] > 0 and cost["shares"]["cnn1d"] > 0 for cost in kept["costs"])
     assert set(kept["steps"]["cnn1d"]) == {"milliseconds", "anew", "spec", "wave", "full"}
     assert all(figure > 0 for figure in kept["steps"]["cnn1d"].values())

@@ -4,13 +4,7 @@ import pytest
 
 from ser.corpora.clip import Clip, CorpusError, telling
 from ser.corpora.folder import read
-
-
-def touch(root: Path, *names: str) -> None:
-    for name in names:
-        path = root / name
-        path.parent.mkdir(parents=True, exist_ok=True)
-        path.touch()
+from tests.corpora.tester import touch
 
 
 def test_a_sub_folder_is_an_emotion(tmp_path: Path) -> None:

@@ -1,4 +1,3 @@
-import warnings
 from collections import Counter
 from pathlib import Path
 
@@ -7,6 +6,8 @@ import pytest
 from ser.corpora.clip import EMOTIONS as VOCABULARY
 from ser.corpora.clip import Clip, CorpusError
 from ser.corpora.iemocap import HOME, read
+
+pytestmark = pytest.mark.usefixtures("strict")
 
 HEAD = "% [START_TIME - END_TIME] TURN_NAME EMOTION [V, A, D]\n\n"
 
@@ -56,12 +57,6 @@ def make(root: Path, dialogs: dict[str, dict[str, str]] = DIALOGS) -> Path:
             write(sound_of(f"{dialog}_{utterance}", root))
         write(labels_of(dialog, root), text)
     return root
-
-
-@pytest.fixture(autouse=True)
-def warnings_are_errors() -> None:
-    """A warning that no test expects fails it."""
-    warnings.simplefilter("error")
 
 
 def test_labels_and_names_say_all_that_is_known_of_a_clip(tmp_path: Path) -> None:

@@ -7,13 +7,7 @@ import pytest
 from ser.corpora import clip as clip_module
 from ser.corpora.clip import SUFFIXES, Clip, list_files, sound_files, telling
 from ser.corpora.reading import read_by_name
-
-
-def touch(root: Path, *names: str) -> Path:
-    for name in names:
-        (root / name).parent.mkdir(parents=True, exist_ok=True)
-        (root / name).touch()
-    return root
+from tests.corpora.tester import touch
 
 
 def found_in(root: Path) -> tuple[list[str], list[str]]:

@@ -9,6 +9,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from ser.features import FEATURES, FeatureConfig, FeatureError, Frontend, Normalizer
+from ser.features.transforms import Energy
 from tests.helpers import DEVICES
 
 NAME_SETS = [*([name] for name in FEATURES), ["energy", "zcr"], ["mfcc", "energy", "zcr"]]
@@ -309,3 +310,30 @@ def test_padding_says_nothing_whatever_its_length() -> None:
         torch.testing.assert_close(tight[clip, ..., :real], loose[clip, ..., :real], rtol=0, atol=1e-4)
         assert not tight[clip, ..., real:].any()
         assert not loose[clip, ..., real:].any()
+
+
+class RunningEnergy(Energy):
+    """Energy, averaged over all frames so far: what follows a clip depends on all of it."""
+
+    def __init__(self, config: FeatureConfig) -> None:
+        super().__init__(config)
+        self.reach = None
+
+    def forward(self, waveforms: Tensor) -> Tensor:
+        energy = super().forward(waveforms)
+        return energy.cumsum(2) / torch.arange(1, energy.shape[2] + 1)
+
+
+@pytest.mark.parametrize("names", [["running"], ["zcr", "running"]])
+def test_a_feature_that_is_not_local_is_computed_over_the_padding_as_well(
+    monkeypatch: pytest.MonkeyPatch, names: list[str]
+) -> None:
+    monkeypatch.setitem(FEATURES, "running", RunningEnergy)
+    waveforms = 0.1 * torch.randn(2, 40_000)
+    waveforms[0, 9_000:] = 0
+    lengths = torch.tensor([9_000, 40_000])
+    module = frontend(40_000, names=names)
+    assert module.features.reach is None
+    assert torch.equal(module.extract(waveforms, lengths), module.features(waveforms))
+    module.features.reach = 1024
+    assert not torch.equal(module.extract(waveforms, lengths), module.features(waveforms)), "the contract matters"
