@@ -24,6 +24,12 @@ from ser.recognizer import Recognizer
 LEAST_CLIPS = 10
 """Recordings below which nothing is adapted."""
 
+LEAST_DISTANCE = 0.5
+"""How far recordings must be from the training's for an adaptation, in standard deviations of its features.
+
+Measured with log-mels of CREMA-D: 10 to 100 clips of its validation speakers, one speaker and one emotion among them,
+are at 0.03 to 0.47, EMO-DB's at 0.85 to 1.24 and RAVDESS's at 1.03 to 2.61. Adapting to the first does harm."""
+
 PRIOR_CLIPS = 20.0
 """What the batch norms' statistics of training weigh, in recordings."""
 
@@ -47,6 +53,8 @@ class Adaptation:
         normalizer: Weight of their statistics in the normaliser, 0 to 1; 0 where it takes none.
         batch_norm: Weight of their statistics in the batch norms, 0 to 1; 0 where the network has none.
         balanced: Whether they were taken to hold the emotions equally often.
+        distance: How far their features' mean was from the training's, in standard deviations of the training's, mean
+            over rows; None where features are not normalised by the training's statistics.
     """
 
     clips: int
@@ -54,6 +62,7 @@ class Adaptation:
     normalizer: float
     batch_norm: float
     balanced: bool
+    distance: float | None
 
 
 def adapt(
@@ -62,6 +71,7 @@ def adapt(
     balanced: bool = False,
     voices: Sequence[str | None] | None = None,
     emotions: Sequence[str] | None = None,
+    anyway: bool = False,
 ) -> tuple[Recognizer, Adaptation]:
     """Adapt a recognizer to recordings without labels; the one that is given stays as it is.
 
@@ -73,9 +83,11 @@ def adapt(
         voices: Whose each recording is, None for nobody known, where the adapted network will know voices; None for
             all otherwise.
         emotions: With ``balanced``, which of the labels the recordings can hold; None for all.
+        anyway: Adapt also to recordings that sound like those of the training, which does more harm than good.
 
     Raises:
-        UserError: There are too few recordings, or the network takes nothing from them.
+        UserError: There are too few recordings, they are less than ``LEAST_DISTANCE`` from those of the training, or
+            the network takes nothing from them.
     """
     if len(recordings) < LEAST_CLIPS:
         raise UserError(
@@ -95,6 +107,13 @@ def adapt(
     del parts
     if not features.isfinite().all():
         raise UserError("a recording is so far beyond full scale that it has no features: leave it out")
+    distance = distance_of(adapted, moments)
+    if distance is not None and distance < LEAST_DISTANCE and not anyway:
+        raise UserError(
+            f"these recordings sound like those of the training (their features are {distance:.2f} standard deviations "
+            f"away, on average over rows, and below {LEAST_DISTANCE} adapting did more harm than good): use the model "
+            "as it is and enrol voices, or adapt with --anyway"
+        )
     normalizer = _adapt_normalizer(adapted, moments)
     known = _voices(moments, voices) if voices is not None and adapted.prior is not None else None
     batch_norm = _adapt_batch_norms(adapted, features, real, known)
@@ -107,7 +126,25 @@ def adapt(
         _balance(adapted, features, real, known, emotions)
     samples = sum(min(len(recording.samples), frontend.length) for recording in recordings)
     seconds = round(samples / recognizer.sample_rate, 3)
-    return adapted, Adaptation(len(recordings), seconds, normalizer, batch_norm, balanced)
+    return adapted, Adaptation(len(recordings), seconds, normalizer, batch_norm, balanced, distance)
+
+
+def distance_of(recognizer: Recognizer, moments: Moments) -> float | None:
+    """How far recordings are from those of the training, by their features' mean over real frames.
+
+    Args:
+        recognizer: As it was trained.
+        moments: Of the recordings, from ``Recognizer.measure`` or ``Moments.of``.
+
+    Returns:
+        The difference from the training's mean in the training's standard deviations, mean over rows; None where the
+        normaliser does not use the training's statistics.
+    """
+    normalizer = recognizer.frontend.normalizer
+    if normalizer.mode not in ("standard", "speaker"):
+        return None
+    old_mean, old = (values.flatten().double().cpu() for values in (normalizer.mean, normalizer.std))
+    return round(float(((moments.pooled()[1] - old_mean).abs() / old).mean()), 4)
 
 
 def adapted_checkpoint(checkpoint: Checkpoint, adapted: Recognizer, about: Adaptation, to: str) -> Checkpoint:

@@ -190,6 +190,7 @@ def halves(clips: Sequence[Clip], seed: int = 0) -> NDArray[np.bool_]:
 def adapted_answers(
     recognizer: Recognizer, clips: Sequence[Clip], recordings: Sequence[Recording], labels: list[str],
     enrolment: Enrolment, voice: str = "speaker", balanced: bool = False, transductive: bool = False, seed: int = 0,
+    anyway: bool = False,
 ) -> tuple[Answers, list[Adaptation]]:  # fmt: skip
     """What the network says after it was adapted without labels.
 
@@ -204,16 +205,17 @@ def adapted_answers(
         transductive: Adapt on the scored clips themselves; otherwise each half of the speakers is scored after an
             adaptation on the other half.
         seed: Of the halves and of the draw of enrolment clips.
+        anyway: As ``adapt`` has it.
 
     Raises:
-        UserError: There are too few clips, or speakers are not known.
+        UserError: There are too few clips, they sound like those of the training, or speakers are not known.
     """
     first = np.ones(len(clips), bool) if transductive else halves(clips, seed)
     parts, told = [], []
     for scored in [first] if transductive else [first, ~first]:
         source = np.flatnonzero(scored if transductive else ~scored).tolist()
         voices = None if enrolment.clips == 0 else [voice_of(clips[i], voice) for i in source]
-        adapted, about = adapt(recognizer, [recordings[i] for i in source], balanced, voices, labels)
+        adapted, about = adapt(recognizer, [recordings[i] for i in source], balanced, voices, labels, anyway)
         told.append(about)
         places = np.flatnonzero(scored).tolist()
         own = [clips[i] for i in places]

@@ -14,7 +14,7 @@ import torch
 
 import ser.results
 import ser.transfer
-from ser.adapt import LEAST_CLIPS, adapt, adapted_checkpoint
+from ser.adapt import LEAST_CLIPS, adapt, adapted_checkpoint, distance_of
 from ser.audio import AudioError, Recording, read_audio
 from ser.checkpoint import Checkpoint
 from ser.commands import adapt as adapt_script
@@ -333,11 +333,11 @@ def test_each_half_of_the_speakers_is_scored_after_adapting_on_the_other(
     people = [{clip.speaker for clip, inside in zip(clips, first, strict=True) if inside == side} for side in (0, 1)]
     assert not people[0] & people[1]
     recordings = recordings_of(recognizer, clips)
-    answers, told = adapted_answers(recognizer, clips, recordings, recognizer.labels, Enrolment(0))
+    answers, told = adapted_answers(recognizer, clips, recordings, recognizer.labels, Enrolment(0), anyway=True)
     assert sorted(answers.clips) == sorted(clip.name for clip in clips)
     assert [part.clips for part in told] == [int((~first).sum()), int(first.sum())]
     swapped = [replace(clip, emotion="sad") for clip in clips]
-    other, _ = adapted_answers(recognizer, swapped, recordings, recognizer.labels, Enrolment(0))
+    other, _ = adapted_answers(recognizer, swapped, recordings, recognizer.labels, Enrolment(0), anyway=True)
     np.testing.assert_array_equal(answers.probabilities, other.probabilities)
     with pytest.raises(UserError, match="two or more speakers, all of them known"):
         halves([replace(clip, speaker=None) for clip in clips])
@@ -400,8 +400,8 @@ def test_the_commands_say_what_was_known(
     for options, told in (
         (["--enrol", "all"], "Enrolment: all"),
         (["--enrol", "1", "--enrol-neutral"], "Enrolment: 1 other neutral clips of each test voice"),
-        (["--adapt", "--balanced"], "Adapted without labels on the other half of the speakers"),
-        (["--adapt", "--transductive"], "Adapted without labels on the scored clips"),
+        (["--adapt", "--anyway", "--balanced"], "Adapted without labels on the other half of the speakers"),
+        (["--adapt", "--anyway", "--transductive"], "Adapted without labels on the scored clips"),
     ):
         out = ["--out", tmp_path / "scored"]
         assert not command(monkeypatch, evaluate_script, trained.folder, *words, *options, *out), options
@@ -409,6 +409,7 @@ def test_the_commands_say_what_was_known(
     for options, told in (
         (["--enrol", "few"], "none, all, or a number of clips"),
         (["--balanced"], "give --adapt"),
+        (["--adapt"], "sound like those of the training"),
         (["--enrol-neutral"], "needs a number of clips"),
     ):
         assert told in str(command(monkeypatch, evaluate_script, trained.folder, *words, *options))
@@ -419,7 +420,9 @@ def test_predict_knows_voices_and_adapted_models(
 ) -> None:
     folder = people.parent
     adapted = tmp_path / "adapted"
-    assert not command(monkeypatch, adapt_script, trained.folder, folder, "--out", adapted, "--voices", "folder")
+    to = ["--out", adapted, "--voices", "folder"]
+    assert "adapt with --anyway" in str(command(monkeypatch, adapt_script, trained.folder, folder, *to))
+    assert not command(monkeypatch, adapt_script, trained.folder, folder, "--anyway", *to)
     assert "Adapted to 72 recordings" in capsys.readouterr().out
     assert "Adapted without labels" in (adapted / "model_card.md").read_text()
     own = command(monkeypatch, adapt_script, trained.folder, folder, "--out", trained.folder)
@@ -454,6 +457,7 @@ def test_models_are_scored_on_other_corpora_once(
     trained: Trained, people: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     words = [trained.folder, "--to", "manifest", "--words", f"dataset.root={people}", "--out", tmp_path]
+    monkeypatch.setattr("ser.adapt.LEAST_DISTANCE", 0.0)  # these clips are those of the training
     assert not command(monkeypatch, transfer_script, *words)
     (kept,) = tmp_path.glob("00_*.json")
     found = json.loads(kept.read_text())
@@ -522,3 +526,20 @@ def test_voices_go_with_augmentation_and_with_features_of_one_dimension(people: 
     batch = data.make_batch(torch.arange(8), training=True)
     assert batch.inputs.isfinite().all()
     assert batch.inputs.abs().mean() < 3
+
+
+def test_adapting_to_recordings_that_sound_like_the_trainings_is_declined_unless_asked_for(
+    recognizer: Recognizer, trained: Trained
+) -> None:
+    recordings = recordings_of(recognizer, trained.split.train)
+    with pytest.raises(UserError, match=r"sound like those of the training.*below 0\.5.*--anyway"):
+        adapt(recognizer, recordings)
+    _, about = adapt(recognizer, recordings, anyway=True)
+    assert about.distance is not None
+    assert about.distance < 0.05
+    louder = [Recording(2 * recording.samples.astype(np.float32) / 32_768) for recording in recordings]
+    features, real = recognizer.hear(louder)
+    normalizer = recognizer.frontend.normalizer
+    own = torch.cat([clip[:, :frames] for clip, frames in zip(features, real.tolist(), strict=True)], 1).double()
+    distance = ((own.mean(1) - normalizer.mean.flatten()).abs() / normalizer.std.flatten()).mean()
+    assert distance_of(recognizer, Moments.of(features, real)) == pytest.approx(float(distance), abs=1e-3)

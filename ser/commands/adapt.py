@@ -28,7 +28,7 @@ console = Screen()
 
 
 def adapt_run(
-    run: Path, paths: Sequence[Path], out: Path, balanced: bool = False, voices: str | None = None
+    run: Path, paths: Sequence[Path], out: Path, balanced: bool = False, voices: str | None = None, anyway: bool = False
 ) -> dict[str, Any]:
     """Adapt a run's model and leave a folder.
 
@@ -39,6 +39,7 @@ def adapt_run(
         balanced: Take the recordings to hold the emotions about equally often.
         voices: Whose recordings they are, as ``ser.speakers.speakers_of`` takes it, where the adapted model is to be
             used with voices; None otherwise.
+        anyway: Adapt also to recordings that sound like those of the training.
 
     Returns:
         What the checkpoint says of the adaptation.
@@ -64,7 +65,7 @@ def adapt_run(
             console.print(f"left out {outcome}", soft_wrap=True, highlight=False, markup=False)
     speakers = None if voices is None else speakers_of([paths[i] for i in usable], voices)
     recordings = [outcome for outcome in outcomes if isinstance(outcome, Recording)]
-    adapted, about = adapt(recognizer, recordings, balanced, speakers)
+    adapted, about = adapt(recognizer, recordings, balanced, speakers, anyway=anyway)
     held = adapted_checkpoint(
         Checkpoint.read(checkpoint), adapted, about, f"{len(usable):,} recordings of the user's own"
     )
@@ -94,10 +95,14 @@ def main() -> None:
         "--voices", metavar="folder|all|FILE.csv",
         help="whose recordings they are, as in predict, for a model that will be used with voices",
     )  # fmt: skip
+    parser.add_argument(
+        "--anyway", action="store_true",
+        help="adapt also to recordings that sound like those of the training, which does more harm than good",
+    )  # fmt: skip
     options = parser.parse_args()
     with errors_in_words():
         paths = find(options.paths, sys.stdin)
-        told = adapt_run(options.checkpoint, paths, options.out, options.balanced, options.voices)
+        told = adapt_run(options.checkpoint, paths, options.out, options.balanced, options.voices, options.anyway)
     assumed = "; the emotions are taken to be about equally frequent" if told["balanced"] else ""
     console.print(
         f"Adapted to {told['clips']:,} recordings, {told['seconds']:.0f} s, without labels{assumed}. Their statistics "

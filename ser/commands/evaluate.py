@@ -43,6 +43,7 @@ class Knowledge:
     adapt: bool = False
     transductive: bool = False
     balanced: bool = False
+    anyway: bool = False
 
 
 def evaluate(
@@ -111,7 +112,7 @@ def _answers_with(
     if knowledge.adapt:
         answers, told = adapted_answers(
             recognizer, trial.clips, recordings, trial.labels, enrolment, voice, knowledge.balanced,
-            knowledge.transductive,
+            knowledge.transductive, anyway=knowledge.anyway,
         )  # fmt: skip
         how = "the scored clips" if knowledge.transductive else "the other half of the speakers"
         about["adaptation"] = {"on": how, "balanced": knowledge.balanced, "parts": [vars(part) for part in told]}
@@ -137,10 +138,12 @@ def knowledge_of(options: argparse.Namespace) -> Knowledge:
     count = words[options.enrol] if options.enrol in words else int(options.enrol)
     if options.enrol_neutral and not count:
         raise UserError("--enrol-neutral needs a number of clips: --enrol 5")
-    for name in ("transductive", "balanced"):
+    for name in ("transductive", "balanced", "anyway"):
         if getattr(options, name) and not options.adapt:
             raise UserError(f"--{name} says how to adapt: give --adapt")
-    return Knowledge(Enrolment(count, options.enrol_neutral), options.adapt, options.transductive, options.balanced)
+    return Knowledge(
+        Enrolment(count, options.enrol_neutral), options.adapt, options.transductive, options.balanced, options.anyway
+    )
 
 
 def main() -> None:
@@ -160,6 +163,9 @@ def main() -> None:
     known.add_argument("--adapt", action="store_true", help="adapt the network, on other speakers than the scored ones")
     known.add_argument("--transductive", action="store_true", help="adapt on the scored clips themselves")
     known.add_argument("--balanced", action="store_true", help="take the emotions to be equally frequent")
+    known.add_argument(
+        "--anyway", action="store_true", help="adapt also to clips that sound like those of the training"
+    )
     options = parser.parse_args()
     command = [*started_as("scripts/evaluate.py"), *sys.argv[1:]]
     with errors_in_words():
