@@ -1,6 +1,6 @@
 """The clips of an epoch that each process gets, where several train one network together.
 
-Lightning's own samplers repeat clips until every process has the same number, even in tests. These repeat none:
+Lightning's own samplers repeat clips until every process has as many, also in tests. These repeat none:
 
 - **Training.** ``batch_size`` clips are a step of all processes together, so the recipe is the same on more devices:
   every step has the clips that one process would take, and each process an equal share of them. The rest of an epoch,
