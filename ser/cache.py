@@ -30,7 +30,7 @@ ABOUT = "about.json"
 """What an entry depends on, and digests of its files; written last, and touched whenever the entry is used."""
 
 NAME = re.compile(r"(waveforms|features)-[0-9a-f]{20}")
-"""Of an entry's folder; nothing else in a cache folder is listed or deleted."""
+"""Name of an entry's folder; nothing else in a cache folder is listed or deleted."""
 
 BLOCK = 1 << 20
 """Bytes of a file that are read at once for its digest."""
@@ -280,7 +280,7 @@ def _content(path: Path) -> str | None:
 
 
 def _digest(path: Path) -> str | None:
-    """Of a regular file's bytes; None for what is no regular file, which may block or never end.
+    """The digest of a regular file's bytes; None for what is no regular file, which may block or never end.
 
     Raises:
         OSError: It can't be read.

@@ -1,6 +1,6 @@
 """Which clips of an epoch a process gets, where several train one network together.
 
-Lightning's own samplers repeat clips until every process has as many, in tests, too. These repeat none:
+Lightning's own samplers repeat clips until every process has as many, also in tests. These repeat none:
 
 - **Training.** ``batch_size`` clips are a step of all processes together, so the recipe stays what it is on more
   devices: every step has the clips that one process would take, and each process an equal share of them. What is left

@@ -194,7 +194,7 @@ def _listing(names: Sequence[str]) -> str:
 
 
 def stratified(clips: list[Clip], seed: int = 42, test: float = 0.3, val: float = 0.05) -> Split:
-    """By emotion, with speakers on both sides: the report's split.
+    """Divide clips by emotion, with speakers on both sides: the report's split.
 
     Clips sorted by name go through scikit-learn's ``train_test_split`` twice, stratified by emotion.
 
