@@ -23,10 +23,10 @@ from ser.errors import UserError
 INT16_SCALE = 1 / 32768
 
 DECODED_AT_ONCE = 32
-"""Files that are decoded, or wait to be taken, at a time."""
+"""Files that are decoded, or wait to be taken, at the same time."""
 
 WIDENED_AT_ONCE = 1 << 24
-"""Bytes."""
+"""Bytes that are converted from int16 to float32 at the same time."""
 
 
 class BankError(UserError):
@@ -54,7 +54,7 @@ class WaveformBank:
     def of(
         cls, waveforms: Sequence[np.ndarray], found: Mapping[str, Recording | AudioError] | None = None
     ) -> "WaveformBank":
-        """Copy ``waveforms`` into a bank; ``found`` tells the names of those that have any."""
+        """Copy ``waveforms`` into a bank; ``found`` has the names of those that have any."""
         packer = Packer(_in_memory)
         starts = torch.tensor([packer.add(waveform) for waveform in waveforms], dtype=torch.int64)
         lengths = torch.tensor([len(waveform) for waveform in waveforms], dtype=torch.int64)
@@ -149,7 +149,7 @@ class Packer:
 def gather(
     samples: Tensor, starts: Tensor, lengths: Tensor, length: int, random_crop: bool = False
 ) -> tuple[Tensor, Tensor]:
-    """The same for clips that begin at ``starts`` ``(batch,)`` of ``samples`` ``(total time,)``.
+    """Gather clips from ``samples`` ``(total time,)``, where they begin at ``starts`` ``(batch,)``.
 
     On a CPU clip by clip, elsewhere in one indexing: there a copy of each would wait for the last, here the indices
     would be more work than the samples.
@@ -189,7 +189,7 @@ def decode(
 
 
 def _decoded(paths: Sequence[Path], sample_rate: int, **choices: Any) -> Iterator[Recording | AudioError]:
-    """The same one by one, at most ``DECODED_AT_ONCE`` ahead."""
+    """Read files one by one, at most ``DECODED_AT_ONCE`` ahead."""
     waiting: deque[Future[Recording | AudioError]] = deque()
     pool = ThreadPoolExecutor()
     try:
@@ -266,7 +266,7 @@ def _decode_clips(clips: Sequence[Clip], sample_rate: int, cache: Path | None, m
     for i, (clip, found) in enumerate(zip(clips, packed, strict=True)):
         if isinstance(found, AudioError):
             outcomes[clip.name] = found
-        elif found is None:  # could not be read when the cache was made; what is wrong is told anew
+        elif found is None:  # could not be read when the cache was made; what is wrong is found anew
             again = _read_or_error(clip.path, sample_rate)
             outcomes[clip.name] = again if isinstance(again, AudioError) else replace(again, content=digests[i])
         else:

@@ -215,7 +215,7 @@ class EmotionDataModule(LightningDataModule):
 
     @property
     def input_shape(self) -> tuple[int, ...]:
-        """Of one clip, after ``setup``."""
+        """Shape of what the network reads of one clip, after ``setup``."""
         return self.frontend.input_shape
 
     def side(self, name: str) -> list[Clip]:
@@ -306,13 +306,13 @@ class EmotionDataModule(LightningDataModule):
         return waveforms, lengths
 
     def augmented_by(self, augment: Augment) -> "EmotionDataModule":
-        """The same clips and features, after ``setup``, with other augmentation."""
+        """A copy with other augmentation of the same clips and features, after ``setup``."""
         other = copy(self)
         other.augment = augment
         return other
 
     def enrolled(self, enrolment: str) -> "EmotionDataModule":
-        """The same clips and features, after ``setup``, with another enrolment."""
+        """A copy with another enrolment of the same clips and features, after ``setup``."""
         other = copy(self)
         other.enrolment = enrolment
         return other

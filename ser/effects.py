@@ -25,10 +25,10 @@ AUDIBLE = 1 / 800
 noise would lie below it, and its SNR would tell little of what is heard."""
 
 ORDER = 8
-"""Of the Butterworth filters of ``band_pass``: 48 dB an octave."""
+"""Order of the Butterworth filters of ``band_pass``: 48 dB per octave."""
 
 FRAME_SECONDS = 0.032
-"""Of the phase vocoder, rounded to a power of two samples; 512 samples at 16 kHz, as ``torchaudio.functional.
+"""Frame of the phase vocoder, rounded to a power of two samples; 512 samples at 16 kHz, as ``torchaudio.functional.
 pitch_shift`` has it."""
 
 
@@ -266,7 +266,7 @@ def _as_loud(changed: Tensor, ends: Tensor, waveforms: Tensor, lengths: Tensor) 
 
 
 def _rounded(factors: Tensor) -> Tensor:
-    """In steps of 1 / ``STEPS``, ``(batch,)``, at least 1."""
+    """Factors in steps of 1 / ``STEPS``, ``(batch,)``, at least 1."""
     return (factors * STEPS).round().long().clamp_min(1)
 
 

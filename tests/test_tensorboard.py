@@ -22,6 +22,7 @@ from tensorboard.plugins.custom_scalar import layout_pb2
 import ser.tensorboard
 from ser.audio import from_samples
 from ser.augment import Augment
+from ser.bank import WaveformBank
 from ser.callbacks import TestAnswers
 from ser.corpora import Clip
 from ser.datamodule import EmotionDataModule
@@ -44,7 +45,7 @@ MEL = FeatureConfig(names=["mel"], hop_length=80, n_fft=512, n_mels=46)
 LIGHT = Augment(16_000, spec={"shift_share": 0.2, "time_masks": 1})
 
 
-def corpus() -> tuple[Split, dict[str, Any]]:
+def corpus() -> tuple[Split, WaveformBank]:
     """36 tones of three emotions and four speakers, and their recordings; one training clip is silent."""
     rng = np.random.default_rng(0)
     sides: dict[str, list[Clip]] = {"train": [], "val": [], "test": []}
@@ -56,7 +57,7 @@ def corpus() -> tuple[Split, dict[str, Any]]:
         clip = Clip(f"clip{i:02}", Path(f"clip{i:02}.wav"), label, speaker=f"s{i % 4}")
         sides[side].append(clip)
         recordings[clip.name] = from_samples(sound.astype(np.float32) * (i != 0), RATE, RATE)
-    return Split(**sides), recordings
+    return Split(**sides), WaveformBank.of([recording.samples for recording in recordings.values()], recordings)
 
 
 def data_of(

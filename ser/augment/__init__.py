@@ -13,7 +13,7 @@ __all__ = ["EFFECTS", "Augment", "SpecAugment", "WaveAugment"]
 
 
 class Augment(nn.Module):
-    """Both parts.
+    """What happens to training clips: effects on their waveforms, and on their normalised features.
 
     Args:
         sample_rate: Of the waveforms, hertz.

@@ -13,7 +13,7 @@ OFF: dict[str, float | None] = {
     "crop_frames": None, "shift_share": 0.0, "time_warp": 0.0, "frequency_warp": 0.0, "level_db": 0.0,
     "frequency_masks": 0, "time_masks": 0, "mixup": 0.0,
 }  # fmt: skip
-"""By effect, the value that turns it off, which is its default."""
+"""Effect → the value that turns it off, which is its default."""
 
 
 class SpecAugment(nn.Module):

@@ -19,17 +19,15 @@ from ser.bank import WaveformBank, decode, gather
 from ser.corpora.clip import SUFFIXES, sound_files
 from ser.errors import UserError
 
+CATHEDRAL = (sys.float_info.min, 10, "must lie between 0 and 10 s")
+"""Reverberation times that there are."""
+
 TIMES = "must lie between 0 and 0.5: 0.1 is 0.9 to 1.1 times"
 
 
 def within(default: float, low: float, high: float, rule: str = "must lie between 0 and 1") -> Any:
     """A field of an effect whose value lies between ``low`` and ``high``, as ``rule`` says."""
     return field(default=default, metadata={"bounds": (low, high, rule)})
-
-
-def seconds(default: float) -> Any:
-    """A field of an effect that is a reverberation time, at most that of a cathedral."""
-    return within(default, sys.float_info.min, 10, "must lie between 0 and 10 s")
 
 
 @dataclass
@@ -181,8 +179,8 @@ class Reverberation(Recorded):
         drr_high_db: Highest.
     """
 
-    rt60_low_seconds: float = seconds(0.2)
-    rt60_high_seconds: float = seconds(0.7)
+    rt60_low_seconds: float = within(0.2, *CATHEDRAL)
+    rt60_high_seconds: float = within(0.7, *CATHEDRAL)
     drr_low_db: float = 0.0
     drr_high_db: float = 10.0
 

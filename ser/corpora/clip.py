@@ -66,7 +66,7 @@ EMOTIONS = (
 """
 
 SIDES = ("train", "val", "test")
-"""Of a split."""
+"""Sides of a split."""
 
 
 class CorpusError(UserError):

@@ -71,7 +71,7 @@ UPPER_FORMANTS = ((3500, 4500), (3900, 5000))
 """Fourth and fifth formant in Hz, low voice and high voice, the same in every vowel."""
 
 BANDWIDTHS = np.array([70.0, 90.0, 140.0, 220.0, 280.0])
-"""Of the five formants, in Hz."""
+"""Bandwidths of the five formants, hertz."""
 
 TRAITS = {
     #           pitch  span  rate level  tilt breath jitter
@@ -194,8 +194,8 @@ def _source(f0: Array, envelope: Array, jitter: float, breath: float, rng: np.ra
     """Make the sound of the larynx: glottal pulses at ``f0`` Hz, and noise that is louder while the glottis is open.
 
     The pulse is a trigonometric one of Rosenberg (1971, JASA 49(2)): it rises over 40 % of the period and falls over
-    16 %. Its derivative is taken, for the lips radiate that. ``jitter`` is the standard deviation of the periods as a
-    share of their length, ``breath`` the level of the noise as a share of that of the pulses.
+    16 %. Its derivative is taken, because the lips radiate that. ``jitter`` is the standard deviation of the periods as
+    a share of their length, ``breath`` the level of the noise as a share of that of the pulses.
     """
     period = (np.cumsum(f0) / SAMPLE_RATE).astype(np.int64)
     uneven = rng.standard_normal((2, period[-1] + 2))

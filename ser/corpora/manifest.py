@@ -16,7 +16,7 @@ from ser.corpora.reading import is_unknown, merge_spellings, whole_years
 FACTS = Facts(title="Your own recordings", licence=OWN, what="listed in a CSV", label="what the CSV says")
 
 KNOWN = ("speaker", "session", "sentence", "intensity", "sex", "race", "ethnicity", "original", "split")
-"""Columns that may be there and hold text; ``age`` may, too, and holds whole years."""
+"""Columns that may be there and hold text; so may ``age``, which holds whole years."""
 
 COLUMNS = ("path", "emotion", *KNOWN, "age")
 

@@ -10,7 +10,7 @@ class FeatureConfig:
     """Which features, and their numbers; the defaults are librosa's at 16 kHz, as the report had them.
 
     Attributes:
-        names: Features in order; several 1D features are joined along time, a 2D feature stands alone.
+        names: Features in order; several 1D features are joined along time, a 2D feature stands by itself.
         normalize: ``none``; ``standard``, each row (mel bin, coefficient or 1D feature) to mean 0 and standard
             deviation 1 over the real frames of the training clips; ``clip``, the same over each clip's own frames; or
             ``speaker``, the same over all clips at hand of whoever speaks (``dataset.voice``), drawn towards the
@@ -30,12 +30,12 @@ class FeatureConfig:
         roll_percent: Share of a frame's magnitude that lies below its roll-off, 0 to 1.
         filter_rate: Hertz for which the filters of ``mfcc`` and ``mfcc2d`` and the bins of ``rolloff`` are laid out;
             None for ``sample_rate``. The report never passed its rate, so librosa took 22,050.
-        bundle: Of the pretrained features alone, as the following are: the name of torchaudio's bundle; None for
+        bundle: For pretrained features only, as what follows: the name of torchaudio's bundle; None for
             ``WAV2VEC2_BASE``, ``HUBERT_BASE`` or ``WAVLM_BASE_PLUS``.
         weights: A file of weights; None for the bundle's, which torchaudio downloads.
         digest: BLAKE2b of the weights file, 16 bytes in hexadecimal: others are refused. None for any; a checkpoint
             has that of its training.
-        fine_tune: Train the pretrained network, too: it becomes part of the network.
+        fine_tune: Also train the pretrained network, as a part of the network.
     """
 
     names: list[str] = field(default_factory=lambda: ["mel"])

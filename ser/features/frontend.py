@@ -21,7 +21,7 @@ DIMENSIONS = {
     **{name: feature.dimensions for name, feature in FEATURES.items()},
     **dict.fromkeys(PRETRAINED, Pretrained.dimensions),
 }
-"""Of every feature, by its name on the command line: 1, 2, or 3 of what pretrained networks give."""
+"""Dimensions of every feature, by its name on the command line: 1, 2, or 3 for what pretrained networks give."""
 
 
 def features_of(config: FeatureConfig) -> FeatureSet | Pretrained:
@@ -191,12 +191,12 @@ class Frontend(nn.Module):
         if self.features.reach is None:
             return self.features(waveform[None])
         frames = self.features.frames(len(waveform))
-        # One sample more, for a reflection at the end leaves out the last one.
-        heard = -(-(real + self.features.reach + 1) // self.features.hop_length) + 1
-        if heard >= frames:
+        # One sample more, because a reflection at the end leaves out the last one.
+        needed = -(-(real + self.features.reach + 1) // self.features.hop_length) + 1
+        if needed >= frames:
             return self.features(waveform[None])
-        features = self.features(waveform[None, : (heard - 1) * self.features.hop_length])
-        return torch.cat([features, features[:, :, -1:].expand(-1, -1, frames - heard)], dim=2)
+        features = self.features(waveform[None, : (needed - 1) * self.features.hop_length])
+        return torch.cat([features, features[:, :, -1:].expand(-1, -1, frames - needed)], dim=2)
 
     def normalized(self, waveforms: Tensor, lengths: Tensor, voices: Scale | None = None) -> Tensor:
         """Waveforms ``(batch, length)`` of ``lengths`` real samples → normalised features ``(batch, row, frame)``."""

@@ -34,7 +34,7 @@ ABOUT = {"kind": str, "params": dict, "normalize_waveform": bool}
 """What a weights file says of its network beside ``state_dict``, if anything: the arguments of ``HiddenStates``."""
 
 RATE = 16_000
-"""Of all pretrained networks here, hertz."""
+"""Sample rate of all pretrained networks here, hertz."""
 
 AT_ONCE = 8
 """Clips that go through the network together at most. The first layer of a base network makes 33 MB of 5 s (16,000
@@ -51,7 +51,7 @@ class HiddenStates(nn.Module):
     What a clip gets depends neither on its padding nor on the clips beside it, beyond rounding. Its padding is cut off
     before the network, and only clips of the same length go through together. To hand the network padded clips with
     their lengths would not do: the group norm in the first layer of the base networks would take its mean and deviation
-    over the padding, too, and torchaudio's WavLM takes no lengths.
+    also over the padding, and torchaudio's WavLM takes no lengths.
 
     Args:
         kind: Of ``BUILDERS``.
@@ -175,7 +175,7 @@ class Pretrained(nn.Module):
         return 1 if self.config.fine_tune else math.prod(self.shape)
 
     def frames(self, samples: int) -> int:
-        """One, for a clip's statistics are of the whole clip; or as many as samples."""
+        """One, because a clip's statistics are of the whole clip; or as many as samples."""
         return samples if self.config.fine_tune else 1
 
     def real_frames(self, lengths: Tensor) -> Tensor:

@@ -15,7 +15,7 @@ from ser.errors import UserError
 from ser.features.config import FeatureConfig
 
 FILTER_GROUPS = 2
-"""Of a mel filter bank. More groups are less work, but two threads of one process then wait longer for one another."""
+"""Parts of a mel filter bank. More are less work, but two threads of one process then wait longer for one another."""
 
 LARGEST_FRAME = 1 << 20
 """Samples of a frame at most."""
@@ -54,6 +54,8 @@ class Feature(nn.Module):
 
     def __init__(self, config: FeatureConfig) -> None:
         super().__init__()
+        self.frame_length = config.frame_length
+        self.hop_length = config.hop_length
         self.reach: int | None = max(config.n_fft, config.frame_length) // 2
 
 
@@ -96,8 +98,8 @@ class _FilterGroup(nn.Module):
 
     def __init__(self, filters: Tensor) -> None:
         super().__init__()
-        heard = filters.any(1).nonzero().flatten().tolist() or [0]
-        self.first, self.end = heard[0], heard[-1] + 1
+        bins = filters.any(1).nonzero().flatten().tolist() or [0]
+        self.first, self.end = bins[0], bins[-1] + 1
         self.filters: Tensor
         self.register_buffer("filters", filters[self.first : self.end].contiguous(), persistent=False)
 
@@ -132,7 +134,7 @@ class _MelDecibels(nn.Module):
             norm="slaney",
             mel_scale="slaney",
         )
-        # A filter hears few bins, so a group of neighbours is applied to the bins from its first to its last alone.
+        # A filter has few bins, so a group of neighbours is applied only to the bins from its first to its last.
         self.groups = nn.ModuleList(_FilterGroup(filters) for filters in scale.fb.chunk(FILTER_GROUPS, dim=1))
         self.decibels = AmplitudeToDB("power", top_db=config.top_db)
 
@@ -197,7 +199,7 @@ class Mfcc2d(SpectralFeature):
 
 
 class Mfcc(Mfcc2d):
-    """Mean over the cepstral coefficients of each frame, the report's ``mfcc``: one number a frame.
+    """Mean over the cepstral coefficients of each frame, the report's ``mfcc``: one number per frame.
 
     The mean of coefficients is not what people mean by MFCCs; ``mfcc2d`` keeps them apart.
     """
@@ -244,11 +246,6 @@ class Energy(Feature):
 
     dimensions = 1
 
-    def __init__(self, config: FeatureConfig) -> None:
-        super().__init__(config)
-        self.frame_length = config.frame_length
-        self.hop_length = config.hop_length
-
     def forward(self, waveforms: Tensor) -> Tensor:
         """``(batch, time)`` → ``(batch, 1, frame)``."""
         half = self.frame_length // 2
@@ -263,11 +260,6 @@ class ZeroCrossingRate(Feature):
     """
 
     dimensions = 1
-
-    def __init__(self, config: FeatureConfig) -> None:
-        super().__init__(config)
-        self.frame_length = config.frame_length
-        self.hop_length = config.hop_length
 
     def forward(self, waveforms: Tensor) -> Tensor:
         """``(batch, time)`` → ``(batch, 1, frame)``."""

@@ -40,7 +40,7 @@ LEAST_SPEAKERS = 3
 LEAST_DEVIATION = 1e-6
 
 VOICE_FORMAT = 1
-"""Of a saved voice."""
+"""Number of the format of a saved voice."""
 
 
 class VoiceError(UserError):

@@ -1,4 +1,4 @@
-"""Networks, one a file: features → logits."""
+"""Networks, one per file: features → logits."""
 
 from ser.models.base import Batch, EmotionNetwork, ShapeError
 from ser.models.cnn1d import Cnn1d
@@ -22,9 +22,9 @@ NETWORKS: dict[str, type[EmotionNetwork]] = {
 """Every network by its name on the command line, ``model=NAME``."""
 
 KINDS = {network.__name__: network for network in NETWORKS.values()}
-"""The same by the name of their class, as checkpoints tell it."""
+"""Every network by the name of its class, which a checkpoint has."""
 
 
 def name_of(kind: str) -> str:
-    """What a network is called whose class is ``kind``, as checkpoints tell it: on the command line, if it is there."""
+    """The command-line name of a network whose class is ``kind``; the class's name in lower case if it has none."""
     return next((name for name, network in NETWORKS.items() if network.__name__ == kind), kind.lower())

@@ -16,10 +16,10 @@ from ser.metrics import MeanLoss, measures
 SCHEDULES = ("constant", "onecycle")
 
 KERAS_MOMENTUM = 0.01
-"""Of a batch norm, Keras's default in torch's terms: what Keras calls 0.99."""
+"""Momentum of a batch norm: Keras's default in torch's terms, which Keras calls 0.99."""
 
 KERAS_EPSILON = 1e-3
-"""Of a batch norm, Keras's default."""
+"""Epsilon of a batch norm: Keras's default."""
 
 
 class ShapeError(UserError):
@@ -52,8 +52,8 @@ class EmotionNetwork(LightningModule):
     Keras: Glorot-uniform weights, zero biases, Adam's epsilon 1e-7. The defaults are the report's.
 
     Args:
-        input_shape: Of one clip: ``(1, row, frame)``, ``(1, time)`` or ``(1, 2, channel, layer)``.
-        num_classes: Emotions to tell apart.
+        input_shape: Shape of one clip: ``(1, row, frame)``, ``(1, time)`` or ``(1, 2, channel, layer)``.
+        num_classes: Emotions, at least two.
         learning_rate: Adam's; with ``onecycle`` the highest one.
         schedule: ``constant``, or ``onecycle`` over the whole training (Smith & Topin, 2017, arXiv 1708.07120).
         weight_decay: Decoupled, as in AdamW.
@@ -65,13 +65,13 @@ class EmotionNetwork(LightningModule):
     """
 
     dimensions: int
-    """Of the features that the network reads: 1, 2, or 3 of what pretrained networks give."""
+    """Dimensions of the features that the network reads: 1, 2, or 3 for what pretrained networks give."""
 
     any_length: bool = False
     """Whether clips of other lengths than ``input_shape``'s can be read."""
 
     layers: nn.Sequential
-    """From ``(batch, 1, row, frame)`` to logits, the last one dense; a 1D network's input is one row."""
+    """Layers from ``(batch, 1, row, frame)`` to logits, the last one dense; a 1D network's input is one row."""
 
     renamed: ClassVar[dict[str, str]] = {}
     """Parts of parameters' names in earlier versions, and what they are called now; read from any checkpoint."""
@@ -116,7 +116,7 @@ class EmotionNetwork(LightningModule):
     def build(self, layers: Sequence[nn.Module]) -> nn.Sequential:
         """Chain ``layers``, start their weights as Keras does, and lay them out channels-last.
 
-        So laid out, training takes about half the time, with convolutions over one row, too; torch's 1D convolutions
+        So laid out, training takes about half the time, also with convolutions over one row; torch's 1D convolutions
         and poolings have no such layout.
         """
         for layer in layers:
@@ -207,7 +207,7 @@ class EmotionNetwork(LightningModule):
         super()._load_from_state_dict(state_dict, prefix, *others)
 
     def parameter_groups(self) -> list[dict[str, Any]]:
-        """What the optimiser trains, and what is not trained at ``learning_rate``; all of it alike, here."""
+        """Parameters that the optimiser trains, by learning rate where that is not ``learning_rate``."""
         return [{"params": list(self.parameters())}]
 
     def configure_optimizers(self) -> OptimizerLRScheduler:
@@ -232,17 +232,17 @@ class EmotionNetwork(LightningModule):
         """Log the loss and the scores of a side, over the clips of all processes, with the epoch as TensorBoard's step.
 
         All measures are computed, and so kept: computing gathers from all processes, and what reads them later may run
-        on one alone.
+        on only one.
         """
         loss = getattr(self, f"{side}_loss")
         values = getattr(self, f"{side}_measures").compute()
-        told = {f"{side}/{name}": value for name, value in values.items() if value.ndim == 0}
-        self.log_dict({f"{side}/loss": loss.compute(), **told, "step": float(self.current_epoch)})
+        scores = {f"{side}/{name}": value for name, value in values.items() if value.ndim == 0}
+        self.log_dict({f"{side}/loss": loss.compute(), **scores, "step": float(self.current_epoch)})
         loss.reset()
 
 
 def convolved(size: int, kernel: int, pool: bool) -> int:
-    """What a valid convolution of stride 1, and then a pooling by 2, leave of ``size``; 0 or less if nothing."""
+    """The size that a valid convolution of stride 1, and then a pooling by 2, leave; 0 or less for nothing."""
     return (size - kernel + 1) // (2 if pool else 1)
 
 

@@ -16,7 +16,7 @@ class Cnn1d(EmotionNetwork):
 
     Args:
         input_shape: ``(1, time)``, at least 49 long.
-        num_classes: Emotions to tell apart.
+        num_classes: Emotions, at least two.
         dropout: Probability, 0 to 1.
         **training: What every network takes, see ``EmotionNetwork``.
     """

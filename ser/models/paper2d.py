@@ -19,7 +19,7 @@ class Paper2d(EmotionNetwork):
 
     Args:
         input_shape: ``(1, row, frame)``, at least 45 × 55.
-        num_classes: Emotions to tell apart.
+        num_classes: Emotions, at least two.
         dropout: Probability, 0 to 1.
         **training: What every network takes, see ``EmotionNetwork``.
     """

@@ -17,14 +17,14 @@ class Probe(EmotionNetwork):
 
     The weight of each layer is learned, and a softmax makes them sum to 1 (Yang et al., 2021, arXiv 2105.01051). They
     weigh mean and deviation over time of each channel. With ``features.fine_tune=true`` the pretrained network is part
-    of this one and is trained, too, all but its convolutions; what it gives is then brought to mean 0 and deviation 1
-    over the channels, as ``features.normalize`` can't know what it will give.
+    of this one and is also trained, except for its convolutions; what it gives is then brought to mean 0 and deviation
+    1 over the channels, because ``features.normalize`` can't know what it will give.
 
     9,234 parameters on the 768 channels and 12 layers of a base network and six emotions, without that network.
 
     Args:
         input_shape: ``(1, 2, channel, layer)``.
-        num_classes: Emotions to tell apart.
+        num_classes: Emotions, at least two.
         hidden: Units of a dense layer with ReLU before the last one; 0 for none.
         dropout: Probability, 0 to 1, before the last dense layer.
         pretrained_learning_rate: With ``features.fine_tune``, of the pretrained network; with ``onecycle`` the highest.

@@ -11,7 +11,7 @@ from ser.errors import UserError
 from ser.models.base import EmotionNetwork
 
 STRIDE = 8
-"""Frames of the input to one column of the last block."""
+"""Frames of the input per column of the last block."""
 
 
 class SeResNet(EmotionNetwork):
@@ -19,19 +19,19 @@ class SeResNet(EmotionNetwork):
 
     A 5×5 convolution of stride 2 and four residual blocks (He et al., 2016, arXiv 1512.03385) of 3×3 convolutions, each
     with squeeze-and-excitation (Hu et al., 2018, arXiv 1709.01507). They make a vector of each 8 frames, a column, and
-    a recurrent layer reads the columns forwards and backwards. Of what it says, the mean and the deviation, weighted by
-    attention (Okabe et al., 2018, arXiv 1803.10963); then dropout and a dense layer. 572,419 parameters on 64 rows and
-    six emotions.
+    a recurrent layer reads the columns forwards and backwards. The mean and the deviation of its outputs over time are
+    weighted by attention (Okabe et al., 2018, arXiv 1803.10963); then follow dropout and a dense layer. 572,419
+    parameters on 64 rows and six emotions.
 
     A clip's answer does not depend on its padding: everything after its real frames is held at 0, and left out of every
     mean over time (except, in training, of those that batch norms take).
 
     Args:
-        input_shape: ``(1, row, frame)``. The weights depend on the rows alone, so any number of frames can follow.
-        num_classes: Emotions to tell apart.
+        input_shape: ``(1, row, frame)``. The weights depend only on the rows, so any number of frames can follow.
+        num_classes: Emotions, at least two.
         channels: Of the first convolution and of each block.
-        width: Numbers of a column's vector.
-        recurrent: Hidden units of the recurrent layer each way; 0 for none.
+        width: Numbers in a column's vector.
+        recurrent: Hidden units of the recurrent layer in each direction; 0 for none.
         dropout: Probability, 0 to 1.
         speeds: In use a clip is read at each of these speeds, pitch kept, and the mean of the log-probabilities is the
             answer; training reads it once, as it is.
