@@ -191,7 +191,7 @@ def main() -> None:
     parser.add_argument("clip", type=Path, help=f"a sound file; its first {PLAYED_SECONDS} s are used")
     parser.add_argument("other", type=Path, help="another, which mixup mixes it with")
     parser.add_argument("--out", type=Path, default=Path("augmentation.html"), help="the page to write")
-    parser.add_argument("--figure", type=Path, metavar="FILE", help="draw a log-mel of each effect there, too")
+    parser.add_argument("--figure", type=Path, metavar="FILE", help="draw a log-mel of each effect")
     options = parser.parse_args()
     if options.figure and options.figure.suffix.lower() not in (".png", ".pdf", ".svg"):
         parser.error(f"--figure={options.figure} must end in .png, .pdf or .svg")

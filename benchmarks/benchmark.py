@@ -23,8 +23,8 @@ from typing import Any
 import numpy as np
 import soundfile
 import torch
-from lightning import LightningModule, Trainer
-from lightning.pytorch.callbacks import Callback
+from _common import LABELS, LONGEST, RATE, Stopwatch, noise, seconds_of
+from lightning import Trainer
 from numpy.typing import NDArray
 from rich.table import Table
 from torch import Tensor, nn
@@ -40,11 +40,6 @@ from ser.features import FeatureConfig, Frontend
 from ser.models import NETWORKS, Batch, EmotionNetwork
 from ser.recognizer import Recognizer
 from ser.screen import Screen, escape
-
-LENGTH = 80_080
-"""Samples of a padded clip of CREMA-D."""
-
-LABELS = ["anger", "disgust", "fear", "happy", "neutral", "sad"]
 
 REPORT_1D = FeatureConfig(names=["mfcc", "rolloff", "energy", "zcr"], n_mfcc=20, filter_rate=22_050)
 
@@ -82,31 +77,15 @@ def compare(
     ours(), theirs()
     ratios = []
     for _ in range(rounds):
-        mine, other = _seconds(ours), _seconds(theirs)
+        mine, other = seconds_of(ours), seconds_of(theirs)
         ratios.append(other / mine)
     return Row(part, against, median(ratios), min(ratios), max(ratios), *goals)
 
 
-def _seconds(work: Callable[[], object]) -> float:
-    """How long ``work`` takes; where it returns seconds that it took itself, these."""
-    start = time.perf_counter()
-    own = work()
-    return own if isinstance(own, float) else time.perf_counter() - start
-
-
-def clips(count: int) -> tuple[Tensor, Tensor]:
-    """Noise of the lengths that clips of CREMA-D have (2.5 s on average), zero-padded: ``(clip, time)``, lengths."""
-    generator = torch.Generator().manual_seed(0)
-    seconds = (2.54 + 0.5 * torch.randn(count, generator=generator)).clamp(1.3, 5.0)
-    lengths = (seconds * 16_000).long()
-    waveforms = 0.1 * torch.randn(count, LENGTH, generator=generator)
-    return waveforms * (torch.arange(LENGTH) < lengths[:, None]), lengths
-
-
 def features_report(rounds: int) -> Iterator[Row]:
     """The report's five features."""
-    waveforms, lengths = clips(64)
-    frontends = [Frontend(FeatureConfig(names=["mel"]), LENGTH), Frontend(REPORT_1D, LENGTH)]
+    waveforms, lengths = noise(64)
+    frontends = [Frontend(FeatureConfig(names=["mel"]), LONGEST), Frontend(REPORT_1D, LONGEST)]
 
     def ours() -> None:
         with torch.inference_mode():
@@ -142,8 +121,8 @@ def librosa_features(sound: NDArray[np.float32]) -> list[NDArray[np.float32]]:
 
 def features_mel(rounds: int) -> Iterator[Row]:
     """Log-mel of a batch, against torchaudio's mel without the logarithm."""
-    waveforms, lengths = clips(128)
-    frontend = Frontend(FeatureConfig(names=["mel"]), LENGTH)
+    waveforms, lengths = noise(128)
+    frontend = Frontend(FeatureConfig(names=["mel"]), LONGEST)
     transform = MelSpectrogram(16_000, n_fft=2048, hop_length=512, n_mels=128)
 
     def ours() -> Tensor:
@@ -155,20 +134,6 @@ def features_mel(rounds: int) -> Iterator[Row]:
             return transform(waveforms)
 
     yield compare("features_mel", "torchaudio MelSpectrogram", ours, theirs, (3, 5), rounds)
-
-
-class Stopwatch(Callback):
-    """Seconds of the last epoch, its validation included."""
-
-    seconds = 0.0
-
-    def on_train_epoch_start(self, trainer: Trainer, pl_module: LightningModule) -> None:  # noqa: ARG002
-        """Start."""
-        self.started = time.perf_counter()
-
-    def on_train_epoch_end(self, trainer: Trainer, pl_module: LightningModule) -> None:  # noqa: ARG002
-        """Stop."""
-        self.seconds = time.perf_counter() - self.started
 
 
 class Kept:
@@ -200,7 +165,7 @@ def lightning_epoch(network: EmotionNetwork, kept: Kept, held: Kept | None, prec
             callbacks=[watch, EpochSeed(0)], default_root_dir=tempfile.gettempdir(),
         )  # fmt: skip
         trainer.fit(network, kept.loader(True), None if held is None else held.loader(False))
-        return watch.seconds
+        return watch.taken[-1]
 
     return epoch
 
@@ -293,15 +258,15 @@ def epoch_cnn1d(rounds: int) -> Iterator[Row]:
 
 def latency_clip(rounds: int) -> Iterator[Row]:
     """One clip, WAV to answer, model loaded: the allowed 10 ms by the median of what it takes."""
-    frontend = Frontend(FeatureConfig(names=["mel"]), LENGTH)
+    frontend = Frontend(FeatureConfig(names=["mel"]), LONGEST)
     recognizer = Recognizer(build("paper2d", frontend.input_shape), frontend, LABELS, 16_000)
-    waveforms, lengths = clips(1)
+    waveforms, lengths = noise(2)
     with tempfile.TemporaryDirectory() as folder:
         path = Path(folder) / "clip.wav"
-        soundfile.write(path, waveforms[0, : int(lengths[0])].numpy(), 16_000)
+        soundfile.write(path, waveforms[1, : int(lengths[1])].numpy(), RATE)
         for _ in range(10):
             recognizer(path)
-        taken = sorted(_seconds(lambda: recognizer(path)) for _ in range(20 * rounds))
+        taken = sorted(seconds_of(lambda: recognizer(path)) for _ in range(20 * rounds))
     ratios = [0.010 / seconds for seconds in taken]
     yield Row("latency_clip", "10 ms", median(ratios), ratios[-len(ratios) // 20], ratios[len(ratios) // 20], 1, 2)
 
@@ -356,7 +321,7 @@ def as_the_report(root: Path) -> None:
     codes = sorted({path.stem.split("_")[2] for path in paths})
     targets = np.array([codes.index(path.stem.split("_")[2]) for path in paths])
     sounds = [librosa.load(path, sr=None)[0] for path in paths]
-    padded = np.array([np.pad(sound, (0, LENGTH - len(sound))) for sound in sounds])
+    padded = np.array([np.pad(sound, (0, LONGEST - len(sound))) for sound in sounds])
     energy = [librosa.feature.rms(y=sound)[0] for sound in padded]
     crossings = [librosa.feature.zero_crossing_rate(sound)[0] for sound in padded]
     features = np.concatenate([np.array(energy), np.array(crossings)], axis=1)[:, :, None]
@@ -408,7 +373,7 @@ def main() -> None:
     parser = command_parser(__doc__, "features_mel latency_clip --rounds 9")
     parser.add_argument("parts", nargs="*", metavar="PART", help=f"out of {', '.join(PARTS)}; by default all")
     parser.add_argument("--rounds", type=int, default=5, help="of each part")
-    parser.add_argument("--json", type=Path, metavar="FILE", help="write the rows there, too")
+    parser.add_argument("--json", type=Path, metavar="FILE", help="write the rows")
     parser.add_argument("--as-the-report", type=Path, help=argparse.SUPPRESS)
     options = parser.parse_args()
     if options.as_the_report:

@@ -11,7 +11,6 @@ import importlib.util
 import json
 import sys
 import tempfile
-import time
 import warnings
 from collections.abc import Callable, Mapping
 from dataclasses import asdict, dataclass
@@ -21,6 +20,7 @@ from typing import Any
 
 import soundfile
 import torch
+from _common import LABELS, LONGEST, RATE, clips_of, noise, seconds_of, training_step
 from rich.table import Table
 from torch import Tensor
 
@@ -29,7 +29,6 @@ from ser.augment import EFFECTS, Augment, SpecAugment, WaveAugment
 from ser.bank import WaveformBank
 from ser.cli import command_parser
 from ser.config import compose_words, network_settings
-from ser.corpora import Clip
 from ser.datamodule import EmotionDataModule
 from ser.effects import impulse_responses
 from ser.features import FeatureConfig, Frontend
@@ -38,14 +37,7 @@ from ser.screen import Screen, escape
 from ser.splits import Split
 from ser.train import resolve_precision
 
-RATE = 16_000
-
-LONGEST = 80_080
-"""Samples of CREMA-D's longest clip, and so of a padded batch."""
-
 BATCH = 64
-
-LABELS = ["anger", "disgust", "fear", "happy", "neutral", "sad"]
 
 RECIPES = {
     "seresnet": ["experiment=seresnet"],
@@ -97,18 +89,8 @@ class Cost:
     ratios: dict[str, float]
 
 
-def clips() -> tuple[Tensor, Tensor]:
-    """Noise of the lengths that clips of CREMA-D have (2.5 s on average), zero-padded: ``(clip, time)``, lengths."""
-    generator = torch.Generator().manual_seed(0)
-    seconds = (2.54 + 0.5 * torch.randn(BATCH, generator=generator)).clamp(1.3, LONGEST / RATE)
-    lengths = (seconds * RATE).long()
-    lengths[0] = LONGEST
-    waveforms = 0.1 * torch.randn(BATCH, LONGEST, generator=generator)
-    return waveforms * (torch.arange(LONGEST) < lengths[:, None]), lengths
-
-
 def write_rooms(folder: Path) -> None:
-    """Impulse responses as files, for all to read the same ones."""
+    """Write impulse responses as files, so that all libraries read the same ones."""
     responses = impulse_responses(torch.linspace(0.2, 0.7, 16), RATE, generator=torch.Generator().manual_seed(0))
     for number, response in enumerate(responses):
         soundfile.write(folder / f"{number:02}.wav", 0.5 * response.numpy(), RATE, subtype="FLOAT")
@@ -203,20 +185,9 @@ def contenders(
     return found
 
 
-def seconds_of(work: Work, device: torch.device) -> float:
-    """How long ``work`` takes, its end on the device included."""
-    if device.type == "cuda":
-        torch.cuda.synchronize(device)
-    start = time.perf_counter()
-    work()
-    if device.type == "cuda":
-        torch.cuda.synchronize(device)
-    return time.perf_counter() - start
-
-
 def feature_works(device: torch.device) -> dict[str, Work]:
     """What ``SPEC`` does to log-mels of the clips."""
-    waveforms, lengths = clips()
+    waveforms, lengths = noise(BATCH)
     frontend = Frontend(FeatureConfig(**compose_words(["features=logmel"])["features"]), LONGEST).to(device)
     lengths = lengths.to(device)
     features, real = frontend.extract(waveforms.to(device), lengths), frontend.real_frames(lengths)
@@ -230,13 +201,13 @@ def feature_works(device: torch.device) -> dict[str, Work]:
     return {name: work_of(SpecAugment(**options).train()) for name, options in SPEC.items()}
 
 
-def training_step(words: list[str], device: torch.device) -> Work:
+def step_of(words: list[str], device: torch.device) -> Work:
     """One step on one batch: features, augmentation, network, gradients, optimizer."""
     cfg = compose_words(words)
-    waveforms, lengths = clips()
+    waveforms, lengths = noise(BATCH)
     sounds = [row[:size].numpy() for row, size in zip(waveforms, lengths.tolist(), strict=True)]
     recordings = {f"{i:03}": Recording(sound) for i, sound in enumerate(sounds)}
-    listed = [Clip(name, Path(name), LABELS[i % len(LABELS)]) for i, name in enumerate(recordings)]
+    listed = clips_of(recordings)
     data = EmotionDataModule(
         Split(listed, listed[:6], listed[:6]), FeatureConfig(**cfg["features"]), Augment(RATE, **cfg["augment"]),
         batch_size=BATCH, device=device, keep_features=cfg["datamodule"]["keep_features"],
@@ -250,20 +221,14 @@ def training_step(words: list[str], device: torch.device) -> Work:
     picked = torch.arange(BATCH, device=device)
 
     def step() -> None:
-        batch = data.make_batch(picked, training=True)
-        with torch.autocast(device.type, torch.bfloat16, enabled=half):
-            targets = batch.targets if batch.soft is None else batch.soft
-            loss = torch.nn.functional.cross_entropy(network(batch.inputs), targets)
-        optimizer.zero_grad()
-        loss.backward()
-        optimizer.step()
+        training_step(network, data.make_batch(picked, training=True), optimizer, half)
 
     return step
 
 
 def measure(device: torch.device, rounds: int) -> tuple[list[Cost], dict[str, Any], dict[str, str]]:
     """Costs of the effects and the chain, those of training steps, and what was left out and why."""
-    waveforms, lengths = (tensor.to(device) for tensor in clips())
+    waveforms, lengths = (tensor.to(device) for tensor in noise(BATCH))
     works: dict[tuple[str, str], Work] = {}
     left_out: dict[str, str] = {}
     chain = {name: CHAIN[name]["chance"] for name in EFFECTS if CHAIN[name]["chance"]}
@@ -271,7 +236,7 @@ def measure(device: torch.device, rounds: int) -> tuple[list[Cost], dict[str, An
     wanted["augment=wave"] = chain
     wanted["its noise, telephone, gain"] = {name: chain[name] for name in ("noise", "telephone", "gain")}
     steps = {
-        (f"{recipe} step", way): training_step([*words, *more], device)
+        (f"{recipe} step", way): step_of([*words, *more], device)
         for recipe, words in RECIPES.items()
         for way, more in WAYS.items()
     }
@@ -317,13 +282,13 @@ def measure(device: torch.device, rounds: int) -> tuple[list[Cost], dict[str, An
 def show(costs: list[Cost], steps: Mapping[str, Mapping[str, float]]) -> None:
     """Print both tables."""
     names = sorted({name for cost in costs for name in cost.ratios})
-    table = Table("effect, every clip", "ms a clip", *(f"of a {recipe} step" for recipe in RECIPES), *names)
+    table = Table("effect, every clip", "ms per clip", *(f"of a {recipe} step" for recipe in RECIPES), *names)
     for cost in costs:
         ratios = [f"{cost.ratios[name]:.1f} ×" if name in cost.ratios else "" for name in names]
         shares = [f"{share:.1%}" for share in cost.shares.values()]
         table.add_row(cost.effect, f"{cost.milliseconds:.2f}", *shares, *ratios)
     console.print(table)
-    heads = ("augment=none, ms a clip", "features computed anew", "augment=spec", "augment=wave", "augment=full")
+    heads = ("augment=none, ms per clip", "features computed anew", "augment=spec", "augment=wave", "augment=full")
     table = Table("training step", *heads)
     for recipe, step in steps.items():
         more = (f"{step[way]:.2f} ×" for way in WAYS if way != "none")
@@ -336,7 +301,7 @@ def main() -> None:
     parser = command_parser(__doc__, "--rounds 9 --device cuda")
     parser.add_argument("--device", default="cpu", choices=("cpu", "cuda"), help="where it is measured")
     parser.add_argument("--rounds", type=int, default=7, help="of each")
-    parser.add_argument("--json", type=Path, metavar="FILE", help="write the figures there, too")
+    parser.add_argument("--json", type=Path, metavar="FILE", help="write the figures")
     options = parser.parse_args()
     if options.rounds < 1:
         parser.error(f"--rounds={options.rounds} must be 1 or more")

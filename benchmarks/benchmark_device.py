@@ -1,46 +1,35 @@
 """How fast is it on this device? ``python benchmarks/benchmark_device.py --device cuda --json device.json``.
 
-Clips a second of noise as long as CREMA-D's clips: features from waveforms, with the share of the memory's speed that
+Clips per second of noise as long as CREMA-D's clips: features from waveforms, with the share of the memory's speed that
 they reach, and training with features computed on the fly or kept, augmented, through the whole Lightning stack and in
 a bare torch loop, eager and compiled, in single precision and bfloat16. ``--profile`` adds how long the device waits.
 """
 
 import json
 import sys
-import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from statistics import median
 from tempfile import gettempdir
 from typing import Any
 
-import numpy as np
 import torch
-from lightning import LightningModule, Trainer
-from lightning.pytorch.callbacks import Callback
+from _common import LABELS, LONGEST, Stopwatch, clips_of, recordings, seconds_of, training_step
+from lightning import Trainer
 from rich.table import Table
 from torch.profiler import ProfilerActivity, profile
 
-from ser.audio import Recording
 from ser.augment import Augment
-from ser.bank import WaveformBank
 from ser.callbacks import EpochSeed
 from ser.cli import command_parser
 from ser.config import compose_words, network_settings
-from ser.corpora import Clip
 from ser.datamodule import EmotionDataModule
 from ser.features import FeatureConfig, Frontend
 from ser.models import NETWORKS, EmotionNetwork
 from ser.screen import Screen
 from ser.splits import Split
 from ser.train import resolve_precision
-
-RATE = 16_000
-LONGEST = 80_080
-"""Samples of CREMA-D's longest clip."""
-
-LABELS = ["anger", "disgust", "fear", "happy", "neutral", "sad"]
 
 RECIPES = {"paper2d": ["features=mel", "augment=light"], "cnn1d": ["features=energy_zcr", "augment=none"]}
 """What is trained, by network. Augmentation is for features with rows."""
@@ -67,32 +56,6 @@ class Speed:
     note: str = ""
 
 
-def wait_for(device: torch.device) -> None:
-    """Until all work that was given to it is done."""
-    if device.type == "cuda":
-        torch.cuda.synchronize(device)
-    elif device.type == "mps":
-        torch.mps.synchronize()
-
-
-def seconds_of(work: Callable[[], object], device: torch.device) -> float:
-    """How long ``work`` takes, its end on the device included."""
-    wait_for(device)
-    start = time.perf_counter()
-    work()
-    wait_for(device)
-    return time.perf_counter() - start
-
-
-def noise(clips: int) -> WaveformBank:
-    """Recordings, of the lengths that CREMA-D's clips have."""
-    rng = np.random.default_rng(0)
-    seconds = rng.normal(2.54, 0.5, clips).clip(1.3, LONGEST / RATE)
-    lengths = [LONGEST, *(seconds[1:] * RATE).astype(int)]
-    sounds = [rng.integers(-3000, 3000, n, np.int16) for n in lengths]
-    return WaveformBank.of(sounds, {f"{i:06}": Recording(sound) for i, sound in enumerate(sounds)})
-
-
 def features(clips: int, device: torch.device, rounds: int) -> Iterator[Speed]:
     """Features of a batch that is on the device already."""
     rng = torch.Generator().manual_seed(0)
@@ -113,8 +76,8 @@ def features(clips: int, device: torch.device, rounds: int) -> Iterator[Speed]:
 
 def training(clips: int, device: torch.device, rounds: int) -> Iterator[Speed]:
     """Epochs of each recipe, and of a bare loop over the same batches."""
-    recordings = noise(clips)
-    listed = [Clip(name, Path(name), LABELS[i % len(LABELS)]) for i, name in enumerate(recordings.found)]
+    sounds = recordings(clips)
+    listed = clips_of(sounds.found)
     held = max(len(LABELS), clips // 20)
     split = Split(listed[2 * held :], listed[:held], listed[held : 2 * held])
     for model, words in RECIPES.items():
@@ -123,7 +86,7 @@ def training(clips: int, device: torch.device, rounds: int) -> Iterator[Speed]:
             data = EmotionDataModule(
                 split, FeatureConfig(**cfg["features"]),
                 Augment(cfg["features"]["sample_rate"], **cfg["augment"]), device=device,
-                keep_features=keep, recordings=recordings, batch_size=128,
+                keep_features=keep, recordings=sounds, batch_size=128,
             )  # fmt: skip
             data.setup()
             source = "kept features" if keep else "on the fly"
@@ -141,27 +104,10 @@ def training(clips: int, device: torch.device, rounds: int) -> Iterator[Speed]:
                     yield Speed(f"train {model}", way, own, f"{own / bare:.2f} of a bare loop's {bare:,.0f}")
 
 
-class Stopwatch(Callback):
-    """Seconds of every training epoch."""
-
-    def __init__(self) -> None:
-        self.taken: list[float] = []
-
-    def on_train_epoch_start(self, trainer: Trainer, pl_module: LightningModule) -> None:  # noqa: ARG002
-        """Start."""
-        wait_for(pl_module.device)
-        self.began = time.perf_counter()
-
-    def on_train_epoch_end(self, trainer: Trainer, pl_module: LightningModule) -> None:  # noqa: ARG002
-        """Stop."""
-        wait_for(pl_module.device)
-        self.taken.append(time.perf_counter() - self.began)
-
-
 def through_lightning(
     network: EmotionNetwork, data: EmotionDataModule, precision: Any, compiled: bool, rounds: int
 ) -> float:
-    """Training clips a second, by the median epoch after the first."""
+    """Training clips per second, by the median epoch after the first."""
     if compiled:
         network.compile()
     watch = Stopwatch()
@@ -186,11 +132,7 @@ def bare_loop(network: EmotionNetwork, data: EmotionDataModule, precision: str, 
     def epoch() -> None:
         for clips in torch.randperm(count).split(data.batch_size):
             batch = data.make_batch(clips.to(data.device), training=True)
-            with torch.autocast(data.device.type, torch.bfloat16, enabled=precision == "bf16-mixed"):
-                loss = torch.nn.functional.cross_entropy(network(batch.inputs), batch.targets)
-            optimizer.zero_grad()
-            loss.backward()
-            optimizer.step()
+            training_step(network, batch, optimizer, half=precision == "bf16-mixed")
 
     epoch()
     return count / median(seconds_of(epoch, data.device) for _ in range(rounds))
@@ -201,10 +143,10 @@ def idle(clips: int, device: torch.device) -> str:
 
     Time in which several kernels ran at once counts once.
     """
-    recordings = noise(clips)
-    listed = [Clip(name, Path(name), LABELS[i % len(LABELS)]) for i, name in enumerate(recordings.found)]
+    sounds = recordings(clips)
+    listed = clips_of(sounds.found)
     split = Split(listed[12:], listed[:6], listed[6:12])
-    data = EmotionDataModule(split, FeatureConfig(), device=device, keep_features=False, recordings=recordings)
+    data = EmotionDataModule(split, FeatureConfig(), device=device, keep_features=False, recordings=sounds)
     data.setup()
     network = NETWORKS["paper2d"](data.input_shape, len(LABELS))
     precision = resolve_precision("auto", device.type)
@@ -234,8 +176,8 @@ def main() -> None:
     parser.add_argument("--device", default="cpu", help="cpu, cuda or mps")
     parser.add_argument("--clips", type=int, default=7442, help="as many as CREMA-D has by default")
     parser.add_argument("--rounds", type=int, default=5, help="of each")
-    parser.add_argument("--profile", action="store_true", help="tell how long the device waits, too; CUDA alone")
-    parser.add_argument("--json", type=Path, metavar="FILE", help="write the speeds there, too")
+    parser.add_argument("--profile", action="store_true", help="also measure how long the device waits; only for CUDA")
+    parser.add_argument("--json", type=Path, metavar="FILE", help="write the speeds")
     options = parser.parse_args()
     if options.clips < 60 or options.rounds < 1:
         parser.error(f"--clips={options.clips} must be 60 or more, and --rounds={options.rounds} 1 or more")
@@ -244,7 +186,7 @@ def main() -> None:
         have = ", ".join(name for name, found in there.items() if found)
         sys.exit(f"error: --device={options.device} is not there; this machine has {have}")
     if options.profile and options.device != "cuda":
-        sys.exit("error: --profile is for --device cuda alone")
+        sys.exit("error: --profile is only for --device cuda")
     device = torch.device(options.device)
     name = torch.cuda.get_device_name() if options.device == "cuda" else f"{torch.get_num_threads()} CPU threads"
     console.print(f"{name}, torch {torch.__version__}", highlight=False)

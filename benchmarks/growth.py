@@ -2,7 +2,7 @@
 
 Each line is a process of its own, which decodes clips of noise, computes log-mel spectrograms, keeps them and trains
 ``paper2d`` for a few steps: more and more clips of 2.5 s, then longer and longer ones. Time (the processor's, which
-other work on the machine changes little) and memory a second of sound stay the same if cost grows with the sound alone.
+other work changes little) and memory per second of sound stay the same if cost grows only with the sound.
 """
 
 import argparse
@@ -19,6 +19,7 @@ from pathlib import Path
 import numpy as np
 import soundfile
 import torch
+from _common import RATE, training_step
 from matplotlib.figure import Figure
 from rich.table import Table
 
@@ -32,7 +33,6 @@ from ser.models import NETWORKS
 from ser.screen import Screen
 from ser.splits import Split
 
-RATE = 16_000
 SECONDS = 2.5
 """Of a clip, about what CREMA-D's last."""
 
@@ -67,7 +67,7 @@ class Cost:
     memory: float
 
     def relative(self, first: "Cost") -> tuple[float, float, float]:
-        """``prepare``, ``step`` and ``memory`` a second of sound, by those of ``first``."""
+        """``prepare``, ``step`` and ``memory`` per second of sound, by those of ``first``."""
         sound, sound_before = self.clips * self.seconds, first.clips * first.seconds
         longer = self.seconds / first.seconds
         return (
@@ -98,10 +98,7 @@ def measure(folder: Path, clips: int, seconds: float) -> Cost:
     taken = []
     for _ in range(STEPS):
         start = time.process_time()
-        batch = data.make_batch(torch.randint(len(split.train), (BATCH,)), training=True)
-        optimizer.zero_grad()
-        torch.nn.functional.cross_entropy(network(batch.inputs), batch.targets).backward()
-        optimizer.step()
+        training_step(network, data.make_batch(torch.randint(len(split.train), (BATCH,)), training=True), optimizer)
         taken.append(time.process_time() - start)
     return Cost(clips, seconds, prepared, min(taken), memory * 1024)
 
@@ -131,7 +128,7 @@ def _in_a_process(clips: int, seconds: float) -> Cost:
 
 
 def figure_of(more: Sequence[Cost], longer: Sequence[Cost]) -> Figure:
-    """Cost a second of sound by how much more of it there is; 1 is flat."""
+    """Cost per second of sound by how much more of it there is; 1 is flat."""
     figure = Figure(figsize=(9, 3.5), layout="constrained")
     panels = figure.subplots(1, 2, sharey=True)
     for panel, costs, times, name in (
@@ -144,7 +141,7 @@ def figure_of(more: Sequence[Cost], longer: Sequence[Cost]) -> Figure:
         panel.axhline(1, color="grey", linewidth=0.8, linestyle=":")
         panel.set(xlabel=name, xticks=times)
     panels[0].set_ylim(0)
-    panels[0].set_ylabel("cost a second of sound,\nby that of the first")
+    panels[0].set_ylabel("cost per second of sound,\nby that of the first")
     panels[0].legend()
     return figure
 
@@ -153,7 +150,7 @@ def main() -> None:
     """Measure, print, and write where asked to."""
     parser = command_parser(__doc__, "--clips 500 --json growth.json")
     parser.add_argument("--clips", type=int, default=1000, help="of the smallest corpus")
-    parser.add_argument("--json", type=Path, metavar="FILE", help="write the costs there, too")
+    parser.add_argument("--json", type=Path, metavar="FILE", help="write the costs")
     parser.add_argument("--figure", type=Path, metavar="FILE", help="draw them")
     parser.add_argument("--measure", nargs=3, metavar=("FOLDER", "CLIPS", "SECONDS"), help=argparse.SUPPRESS)
     options = parser.parse_args()
@@ -165,7 +162,7 @@ def main() -> None:
         parser.error(f"--clips={options.clips}: 400 or more, so that both emotions are in training")
     with errors_in_words():
         more, longer = grow(options.clips)
-    table = Table("clips", "of s", "prepare, s", "step, ms", "MB", "prepare, a second", "step", "memory")
+    table = Table("clips", "of s", "prepare, s", "step, ms", "MB", "prepare, per second", "step", "memory")
     for costs in (more, longer):
         for cost in costs:
             relative = (f"{value:.2f}" for value in cost.relative(costs[0]))

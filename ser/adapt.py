@@ -8,18 +8,25 @@ Neural Computation 14).
 """
 
 import copy
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
 
 import torch
 from torch import Tensor, nn
 
-from ser.audio import Recording
-from ser.checkpoint import Checkpoint
+from ser.audio import AudioError, Recording
+from ser.bank import decode
+from ser.cards import adapted_card
+from ser.checkpoint import Checkpoint, find_checkpoint
 from ser.errors import UserError
 from ser.features import Moments, Pretrained, Voice
 from ser.features.voices import PRIOR_FRAMES, grouped, varies
+from ser.files import check_writable, replacing
 from ser.recognizer import Recognizer
+from ser.results import read_choices, write_choices
+from ser.speakers import speakers_of
 
 LEAST_CLIPS = 10
 """Recordings below which nothing is adapted."""
@@ -270,3 +277,59 @@ def _voices(moments: Moments, names: Sequence[str | None]) -> list[Voice | None]
     """The voice of each recording, from all recordings of it; None where nobody is known."""
     voices = {name: Voice.of(moments[places]) for name, places in grouped(names).items()}
     return [None if name is None else voices[name] for name in names]
+
+
+def adapt_run(
+    run: Path, paths: Sequence[Path], out: Path, balanced: bool = False, voices: str | None = None,
+    note: Callable[[str], None] = print, anyway: bool = False,
+) -> dict[str, Any]:  # fmt: skip
+    """Adapt a run's model and leave a folder.
+
+    Args:
+        run: A run's folder, for the checkpoint that it tested, or a checkpoint.
+        paths: Recordings; those that can't be read are left out.
+        out: The new folder.
+        balanced: Take the recordings to hold the emotions about equally often.
+        voices: Whose recordings they are, as ``ser.speakers.speakers_of`` takes it, where the adapted model is to be
+            used with voices; None otherwise.
+        note: Called with a line about each recording that is left out.
+        anyway: Adapt also to recordings that sound like those of the training.
+
+    Returns:
+        What the checkpoint says of the adaptation.
+
+    Raises:
+        UserError: The run can't be adapted, there are too few recordings, or ``out`` is the run's own folder.
+    """
+    checkpoint = find_checkpoint(run).resolve()
+    if out.resolve() in (run.resolve(), checkpoint.parent.parent):
+        raise UserError(f"--out {out} is the run's own folder: give another one")
+    if (out / "metrics.json").exists() or any(
+        other.name != "adapted.ckpt" for other in (out / "checkpoints").glob("*.ckpt")
+    ):
+        raise UserError(f"--out {out} holds another run: give a new folder")
+    check_writable(out)
+    recognizer = Recognizer.load(checkpoint)
+    if voices is not None and recognizer.prior is None:
+        raise UserError("--voices is for a model that was trained with features.normalize=speaker: leave it out")
+    outcomes = decode(list(paths), recognizer.sample_rate, recognizer.frontend.length)
+    usable = [i for i, outcome in enumerate(outcomes) if isinstance(outcome, Recording)]
+    for outcome in outcomes:
+        if isinstance(outcome, AudioError):
+            note(f"left out {outcome}")
+    speakers = None if voices is None else speakers_of([paths[i] for i in usable], voices)
+    recordings = [outcome for outcome in outcomes if isinstance(outcome, Recording)]
+    adapted, about = adapt(recognizer, recordings, balanced, speakers, anyway=anyway)
+    held = adapted_checkpoint(
+        Checkpoint.read(checkpoint), adapted, about, f"{len(usable):,} recordings of the user's own"
+    )
+    held.write(out / "checkpoints" / "adapted.ckpt")
+    source = checkpoint.parent.parent
+    if (source / "config.yaml").is_file():
+        write_choices(out, read_choices(source))
+    card = source / "model_card.md"
+    text = adapted_card(held.adapted, card.read_text(encoding="utf-8") if card.is_file() else None)
+    with replacing(out / "model_card.md") as file:
+        file.write_text(text, encoding="utf-8")
+    description: dict[str, Any] = held.adapted[-1]
+    return description

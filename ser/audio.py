@@ -195,6 +195,7 @@ def from_samples(samples: NDArray[np.float32], rate: float, sample_rate: int) ->
         samples = samples.T
     mixer = Mixer("the samples", 1 if samples.ndim == 1 else len(samples))
     mono = mixer(samples.reshape(-1, samples.shape[-1]).T)
+    _check_length("the samples", len(mono), round(rate))
     return _recording(mixer, mono, round(rate), sample_rate, _Part(len(mono), 0, None), ())
 
 
@@ -283,8 +284,8 @@ def _read(file: "SequentialFile", name: str, sample_rate: int, heard: int | None
         for block in _blocks(file, part.first, len(mono), exact):
             mono[filled : filled + len(block)] = mixer(block)
             filled += len(block)
-        if not filled:
-            raise AudioError(f"{name}: {why_no_samples(Path(name))}")
+        if not long or not filled:
+            _check_length(name, filled, rate)
         if not long:
             mono, part = mono[:filled], _Part(filled, 0, heard)
         elif filled < len(mono):
@@ -292,11 +293,23 @@ def _read(file: "SequentialFile", name: str, sample_rate: int, heard: int | None
         broken = breaks_off(part.frames / rate, said)
         return _recording(mixer, mono, rate, sample_rate, part, broken)
     except soundfile.SoundFileError as error:
-        raise AudioError(f"{name}: can't be read: {plain(error)}") from error
+        raise _unreadable(name, error) from error
     except (MemoryError, ValueError, RuntimeError) as error:  # torch's is a RuntimeError
         if isinstance(error, AudioError) or (isinstance(error, RuntimeError) and "allocate" not in str(error)):
             raise
         raise AudioError(f"{name}: its header tells more samples than memory holds: {error}") from error
+
+
+def _unreadable(name: str, error: soundfile.SoundFileError) -> AudioError:
+    return AudioError(f"{name}: can't be read: {plain(error)}")
+
+
+def _check_length(name: str, frames: int, rate: int) -> None:
+    """Refuse a file that has no samples, or is shorter than ``MIN_SECONDS``."""
+    if frames == 0:
+        raise AudioError(f"{name}: {why_no_samples(Path(name))}")
+    if frames < MIN_SECONDS * rate:
+        raise AudioError(f"{name}: lasts {frames / rate:.3f} s; at least {MIN_SECONDS} s is needed")
 
 
 def _blocks(file: "SequentialFile", first: int, count: int, exact: bool) -> Iterator[np.ndarray]:
@@ -344,8 +357,6 @@ def _recording(
 ) -> Recording:  # fmt: skip
     """Make a recording at ``sample_rate`` of mono samples, which are int16 only where the result stays exact."""
     seconds = part.frames / rate
-    if part.frames < MIN_SECONDS * rate:
-        raise AudioError(f"{mixer.name}: lasts {seconds:.3f} s; at least {MIN_SECONDS} s is needed")
     remarks = mixer.remarks()
     wanted = part.wanted(rate, sample_rate)
     all_of_it = wanted == _Part(part.frames, 0, None).wanted(rate, sample_rate)
@@ -564,3 +575,54 @@ class BlockResampler:
         start = max(ready - self.context, 0)
         self.kept, self.done = self.kept[start * self.taken :], ready - start
         return results
+
+
+class SoundStream:
+    """A sound file of any length, or a pipe, a block at a time, in bounded memory.
+
+    Iterating gives the samples of ``read_audio`` as float32 blocks ``(time,)`` with full scale at ±1.
+
+    Attributes:
+        seconds: Length by the file's header once it is open, 0 where that does not tell; None before.
+        broken: Where and why the file breaks off; None if it does not, as far as it was read.
+        remarks: What is odd about its channels, as far as it was read.
+    """
+
+    def __init__(self, path: Path, sample_rate: int) -> None:
+        self.path, self.sample_rate = path, sample_rate
+        self.seconds: float | None = None
+        self.broken: str | None = None
+        self.remarks: tuple[str, ...] = ()
+
+    def __iter__(self) -> Iterator[NDArray[np.float32]]:
+        """Open and decode.
+
+        Raises:
+            AudioError: The file is missing, can't be decoded from its start on, has no samples, is shorter than
+                ``MIN_SECONDS``, or holds NaN or infinite samples or some beyond ``LOUDEST``; or its rate
+                can't be used, as ``check_rate`` says.
+        """
+        self.broken, self.remarks = None, ()
+        with open_sound(self.path, self.sample_rate, pipes=True) as file:
+            rate = file.samplerate
+            self.seconds = declared_seconds(file)
+            resample = BlockResampler(rate, self.sample_rate)
+            mixer = Mixer(str(self.path), file.channels)
+            frames = 0
+            while True:
+                try:
+                    block = file.read(BLOCK, dtype="float32", always_2d=True)
+                except soundfile.SoundFileError as error:
+                    if frames == 0:
+                        raise _unreadable(str(self.path), error) from error
+                    self.broken = f"{self.path}: breaks off after {frames / rate:.1f} s: {plain(error)}"
+                    break
+                frames += len(block)
+                yield resample(np.asarray(mixer(block), np.float32))
+                if len(block) < BLOCK:
+                    break
+        _check_length(str(self.path), frames, rate)
+        if self.broken is None and breaks_off(frames / rate, self.seconds):
+            self.broken = f"{self.path}: breaks off after {frames / rate:.1f} s of {self.seconds:.1f} s"
+        self.remarks = tuple(mixer.remarks())
+        yield resample(np.empty(0, np.float32), last=True)

@@ -85,6 +85,11 @@ class Calibration:
         Raises:
             UserError: ``risk`` is out of its range, no validation clips are known, or not even the surest answers
                 reach it.
+
+        Example:
+            >>> confidence, right = torch.tensor([0.9, 0.8, 0.6, 0.5]), torch.tensor([True, True, False, True])
+            >>> round(Calibration(1.0, confidence, right).threshold(0.25), 2)
+            0.5
         """
         if not 0 <= risk < 1:
             raise UserError(f"risk={risk} must lie between 0 and 1: the share of wrong answers among those given")

@@ -9,15 +9,27 @@ import io
 import os
 import re
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from importlib import import_module
 from importlib.util import find_spec
 from pathlib import Path
-from pkgutil import iter_modules
+from typing import Any
 
 from ser import __version__
 from ser.errors import UserError, visible
+
+GROUPS = {
+    "Train": ("train", "search", "cache"),
+    "Look at a corpus": ("download", "explore"),
+    "Use a model": ("predict", "export", "ensemble", "adapt"),
+    "Score a model": ("evaluate", "robustness", "enrolment", "transfer"),
+    "Compare runs": ("pool", "compare", "leaderboard"),
+}
+"""Commands in the order of their use; each except ``train`` is a module of ``ser.commands``."""
+
+INTERRUPTED = 130
+"""The exit status after Ctrl-C, as shells have it."""
 
 
 def suit_terminal() -> None:
@@ -60,7 +72,17 @@ def add_device(parser: argparse.ArgumentParser) -> None:
 
 
 class Help(argparse.RawDescriptionHelpFormatter):
-    """Help that keeps the lines of a description, and shows the default of each option that has one."""
+    """Help that keeps the lines of a description, and shows the default of each option that has one.
+
+    The usage line has only what a command needs; options are listed below it, in groups.
+    """
+
+    def add_usage(
+        self, usage: str | None, actions: Iterable[argparse.Action], groups: Any, prefix: str | None = None
+    ) -> None:
+        """Add the usage line."""
+        needed = [action for action in actions if action.required or not action.option_strings]
+        super().add_usage(usage, needed, [] if needed else groups, prefix)
 
     def _get_help_string(self, action: argparse.Action) -> str | None:
         default = action.default
@@ -84,15 +106,24 @@ def errors_in_words() -> Iterator[None]:
 
 
 def commands() -> dict[str, str]:
-    """What ``ser`` can do, by name, with the first line of each one's help."""
-    found = {"train": "Train, test and leave a run folder"}
-    for module in iter_modules(import_module("ser.commands").__path__, "ser.commands."):
-        spec = find_spec(module.name)
-        assert spec is not None
-        assert spec.origin is not None
-        told = ast.get_docstring(ast.parse(Path(spec.origin).read_text(encoding="utf-8"))) or ""
-        found[module.name.rpartition(".")[2]] = re.split(r":? ``|\n", told)[0]
-    return found
+    """The first line of each command's help, by name, in the order of ``GROUPS``."""
+    return {name: _summary(name) for names in GROUPS.values() for name in names}
+
+
+def _summary(name: str) -> str:
+    if name == "train":
+        return "Train, test and leave a run folder"
+    source = Path(__file__).with_name("commands") / f"{name}.py"  # read, because importing it may take seconds
+    description = ast.get_docstring(ast.parse(source.read_text(encoding="utf-8"))) or ""
+    return re.split(r":? ``|\.?\n|\.$", description)[0]
+
+
+def _overview() -> str:
+    known = commands()
+    lines = ["usage: ser COMMAND …"]
+    for title, names in GROUPS.items():
+        lines += ["", f"{title}:", *(f"  {name:<12} {known[name]}" for name in names)]
+    return "\n".join([*lines, "", "ser COMMAND --help shows its options and an example."])
 
 
 def main() -> None:
@@ -103,15 +134,14 @@ def main() -> None:
     if name == "--version":
         print(__version__)
     elif name in ("-h", "--help"):
-        lines = [f"  {command:<12} {told}" for command, told in known.items()]
-        print("\n".join(["usage: ser COMMAND …", "", *lines, "", "ser COMMAND --help tells more."]))
+        print(_overview())
     elif name not in known:
         sys.exit(f"error: ser {visible(name)} is not known; commands are {', '.join(known)}")
     else:
         sys.argv = [f"ser {name}", *words]
         if name == "train":  # what Lightning starts for further devices: python -m ser.train WORDS
             sys.modules["__main__"].__spec__ = find_spec("ser.train")
-        # Imported only now: the help of all commands need not wait for torch.
+        # Imported only now, because the overview need not wait for torch.
         module = import_module("ser.train" if name == "train" else f"ser.commands.{name}")
         module.main()
 

@@ -1,16 +1,18 @@
-"""What a person must know of a corpus before training on it."""
+"""A look through a corpus before training on it: what its clips are, and what is odd about them."""
 
 import csv
 from collections import Counter, defaultdict
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
+import soundfile
 
-from ser.audio import BREAKS_OFF, CANCELS, AudioError, Recording, kind_of
-from ser.corpora import Clip
+from ser.audio import BREAKS_OFF, CANCELS, MOST_SAMPLES, AudioError, Recording, kind_of, open_sound
+from ser.corpora import SIDES, Clip
 from ser.errors import UserError
+from ser.splits import Split
 
 CLIPPED_SHARE = 0.001
 """A clip with more of its samples at full scale than this is called clipped."""
@@ -30,7 +32,7 @@ class Survey:
         odd: What else is odd about clips, such as that a file breaks off: names of clips, by the remark's kind.
         clipped: Names of clips with more than ``CLIPPED_SHARE`` of their samples at full scale.
         copies: Names of clips that decode to the same samples under one label, a tuple for each recording.
-        contradictions: The same under several labels.
+        contradictions: Names of clips that decode to the same samples under several labels, likewise.
     """
 
     clips: list[Clip]
@@ -44,7 +46,7 @@ class Survey:
 
     @property
     def hours(self) -> float:
-        """Of all usable clips."""
+        """Hours of sound in all usable clips."""
         return sum(recording.seconds for _, recording in self.usable) / 3600
 
     @property
@@ -118,6 +120,26 @@ def missing_classes(sides: Mapping[str, Sequence[Clip]]) -> dict[str, list[str]]
     return {side: sorted(everything - own) for side, own in shown.items() if everything - own}
 
 
+def usable_part(split: Split, found: Survey) -> Split:
+    """A split of a survey's clips, without those that can't be used."""
+    usable = {clip.name for clip, _ in found.usable}
+    sides = {side: [clip for clip in getattr(split, side) if clip.name in usable] for side in SIDES}
+    return replace(split, train=sides["train"], val=sides["val"], test=sides["test"])
+
+
+def copy_sound(clip: Clip, to: Path, sample_rate: int) -> None:
+    """Write a clip as a WAV file, at its own rate and with all its channels.
+
+    Args:
+        clip: One that can be used.
+        to: The file to write.
+        sample_rate: To which the clip could be resampled, in hertz.
+    """
+    with open_sound(clip.path, sample_rate) as file:
+        sound = file.read(min(file.frames, MOST_SAMPLES), dtype="float32")
+    soundfile.write(to, sound, file.samplerate)
+
+
 def first_clip(found: Survey, emotion: str, place: int = 0) -> tuple[int, Clip, Recording]:
     """The first usable clip of an emotion at or after a place in the list of all clips, and its own place.
 
@@ -135,7 +157,7 @@ def first_clip(found: Survey, emotion: str, place: int = 0) -> tuple[int, Clip, 
 
 
 def write_clips(path: Path, found: Survey) -> None:
-    """Write a CSV with one line a clip: what is known of it and what is odd about it."""
+    """Write a CSV with one line per clip: its metadata and what is odd about it."""
     recordings = {clip.name: recording for clip, recording in found.usable}
     problems = {clip.name: reason for clip, reason in found.problems}
     twins = {name: names for names in [*found.copies, *found.contradictions] for name in names}

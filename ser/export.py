@@ -139,9 +139,7 @@ def _require_onnx() -> None:
         import onnxruntime  # noqa: F401, PLC0415
         import onnxscript  # noqa: F401, PLC0415
     except ImportError as error:
-        raise UserError(
-            f"{error}: pip install -e '.[export]', or write a .pt2 file, which needs torch alone"
-        ) from error
+        raise UserError(f"{error}: pip install -e '.[export]', or write a .pt2 file, which needs only torch") from error
 
 
 def _inputs(recognizer: Recognizer) -> dict[str, Tensor]:

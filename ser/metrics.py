@@ -62,6 +62,11 @@ def measures(num_classes: int) -> MetricCollection:
     - ``confusion``: counts ``(true, predicted)``.
 
     A class that is neither predicted nor among the targets is left out of the mean F1, as in scikit-learn.
+
+    Example:
+        >>> scores = measures(3)(torch.tensor([0, 0, 1, 2]), torch.tensor([0, 1, 1, 2]))  # predicted, true
+        >>> round(float(scores["accuracy"]), 3), round(float(scores["uar"]), 3)
+        (0.75, 0.833)
     """
     return MetricCollection(
         {

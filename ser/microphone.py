@@ -13,15 +13,16 @@ from rich.live import Live
 from rich.progress_bar import ProgressBar
 from rich.table import Table
 
+from ser.audio import BlockResampler
 from ser.errors import UserError
 from ser.screen import escape
-from ser.timeline import FRAMES, QUIETEST_DB, SILENCE, BlockResampler, Listener
+from ser.timeline import FRAMES, QUIETEST_DB, SILENCE, Listener
 
 PATIENCE_SECONDS = 5.0
 """Seconds without sound after which a microphone counts as disconnected."""
 
 WAITING_SECONDS = 10
-"""Sound that may wait for the network; more is lost."""
+"""Seconds of sound that may wait for the network; more is lost."""
 
 
 class Microphone:
@@ -110,7 +111,7 @@ def listen(microphone: Microphone, listener: Listener, console: Console, least: 
         microphone: Where sound comes from.
         listener: Who hears it.
         console: Where answers are shown.
-        least: No emotion is told if the largest probability is below it.
+        least: No emotion is shown if the largest probability is below it.
     """
     ended = False
 
@@ -142,15 +143,15 @@ def _display(listener: Listener, microphone: Microphone, level: float, least: fl
         shown = f"{probability:.3f}" if answer and answer.emotion != SILENCE else ""
         table.add_row(escape(label), ProgressBar(total=1.0, completed=probability, width=40), shown)
     if answer is None:
-        told = f"listening: the first answer comes after {listener.window / FRAMES:.1f} s"
+        status = f"listening: the first answer comes after {listener.window / FRAMES:.1f} s"
     else:
-        told = f"{answer.start:.1f} s to {answer.end:.1f} s: [bold]{escape(answer.emotion or '–')}[/bold]"
-    lines: list[RenderableType] = [f"{told}   (Ctrl-C ends)", table]
+        status = f"{answer.start:.1f} s to {answer.end:.1f} s: [bold]{escape(answer.emotion or '–')}[/bold]"
+    lines: list[RenderableType] = [f"{status}   (Ctrl-C ends)", table]
     if microphone.lost:
         lines.append(lost_sound(microphone.lost))
     return Group(*lines)
 
 
 def lost_sound(times: int) -> str:
-    """For the screen."""
+    """Say on the screen how often sound was lost."""
     return f"[red]sound was lost {times} times[/red]: this computer is too slow or too busy; times after it are early"

@@ -129,6 +129,11 @@ class Recognizer:
         Raises:
             UserError: It is not such a checkpoint, is broken, or was written by a version that is too new or too old.
             WeightsError: The pretrained weights that it was trained with are missing, or are others now.
+
+        Example:
+            >>> recognizer = Recognizer.load("outputs/RUN")
+            >>> recognizer.labels
+            ['anger', 'happy', 'sad']
         """
         path = find_checkpoint(path)
         checkpoint = Checkpoint.read(path)
@@ -164,6 +169,12 @@ class Recognizer:
         Raises:
             AudioError: The sound is too short, holds NaN, is far beyond full scale, or the file can't be read.
             UserError: Samples come without their rate or are none, or the voice is not for this network.
+
+        Example:
+            >>> recognizer = Recognizer.load("outputs/RUN")
+            >>> probabilities = recognizer("clip.wav")  # or recognizer(samples, sample_rate=44_100)
+            >>> list(probabilities), round(sum(probabilities.values()), 4)
+            (['anger', 'happy', 'sad'], 1.0)
         """
         recording = self._recording(sound, sample_rate, self.frontend.length)
         probabilities = self.probabilities([recording], voice)[0]
@@ -192,6 +203,14 @@ class Recognizer:
             UserError: The network knows nothing of voices, or nothing of neutral speech; or there is no recording.
             VoiceError: A recording is silent, or with ``left_out`` none can be used; the message says which.
             AudioError: A recording is too short or can't be read.
+
+        Example:
+            >>> recognizer = Recognizer.load("outputs/RUN")  # trained with features.normalize=speaker
+            >>> voice = recognizer.enrol(["clip.wav", "another.wav"])
+            >>> voice.clips
+            2
+            >>> list(recognizer("clip.wav", voice=voice))
+            ['anger', 'happy', 'sad']
         """
         if self.prior is None:
             raise UserError(NO_VOICES)

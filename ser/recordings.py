@@ -1,4 +1,4 @@
-"""Words on the command line → the recordings that they stand for."""
+"""Finds the recordings that words on the command line stand for."""
 
 import glob
 import os
@@ -12,7 +12,7 @@ from ser.screen import Screen, escape
 
 
 def find(words: Sequence[str], listed: Iterable[str] = ()) -> list[Path]:
-    """Files, the sound files of folders, what globs match, and for ``-`` what ``listed`` has, a path a line.
+    """Files, the sound files of folders, what globs match, and for ``-`` what ``listed`` has, one path per line.
 
     Paths are understood as ``ser.files.as_path`` has it.
 

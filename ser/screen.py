@@ -37,12 +37,21 @@ def table_of(title: str, heads: Sequence[str], rows: Iterable[Sequence[str]], le
 
 
 class Lasting(io.TextIOWrapper):
-    """Standard output that a run does without once nobody reads it any more, as after ``… | head -1``."""
+    """Standard output that a command does without once nobody reads it any more, as after ``… | head -1``.
 
-    def __init__(self, stream: io.TextIOWrapper) -> None:
+    Args:
+        stream: Standard output so far.
+        note: Printed on standard error when the reader is gone.
+
+    Attributes:
+        unread: Whether the reader is gone.
+    """
+
+    def __init__(self, stream: io.TextIOWrapper, note: str) -> None:
         stream.flush()
         super().__init__(stream.buffer, stream.encoding, stream.errors, line_buffering=stream.line_buffering)
         self.first = stream  # which would close the file as it goes
+        self.note, self.unread = note, False
 
     def write(self, text: str) -> int:
         """Write ``text``, or lose it."""
@@ -62,14 +71,24 @@ class Lasting(io.TextIOWrapper):
     def _let_go(self) -> None:
         os.dup2(os.open(os.devnull, os.O_WRONLY), self.fileno())
         super().flush()
-        with suppress(OSError):  # as after 2>&1
-            print("Nobody reads what this run prints: it goes on, and its folder has the results", file=sys.stderr)
+        self.unread = True
+        if self.note:
+            with suppress(OSError):  # as after 2>&1
+                print(self.note, file=sys.stderr)
 
 
-def outlast_readers() -> None:
-    """Let this process go on when what reads its output ends."""
+NOBODY_READS = "Nobody reads what this run prints: it goes on, and its folder has the results"
+
+
+def outlast_readers(note: str = NOBODY_READS) -> None:
+    """Let this process continue when the program that reads its output ends, and print ``note`` then."""
     if sys.stdout is sys.__stdout__ and isinstance(sys.stdout, io.TextIOWrapper):
-        sys.stdout = Lasting(sys.stdout)
+        sys.stdout = Lasting(sys.stdout, note)
+
+
+def is_unread() -> bool:
+    """Whether this process has outlasted what read its output."""
+    return isinstance(sys.stdout, Lasting) and sys.stdout.unread
 
 
 def escape(text: object) -> str:

@@ -84,7 +84,7 @@ def search(words: Sequence[str], trials: int, storage: Path | None = None, space
             seconds = time.perf_counter() - began
             line = progress(len(ended), trials, len(failed), len(ended) - before, seconds).replace("jobs", "trials")
             console.print(line, style="bold", highlight=False)
-        tell_best(study, folder, fixed)
+        report_best(study, folder, fixed)
 
 
 def read_space(file: Path, given: Sequence[Override]) -> dict[str, BaseDistribution]:
@@ -186,7 +186,7 @@ def next_trial(study: optuna.Study, space: Mapping[str, BaseDistribution]) -> Fr
 
 
 def try_out(trial: FrozenTrial, folder: Path, fixed: Sequence[str]) -> float | None:
-    """Run a trial; its macro F1 on validation, or None where it failed, which ``error.txt`` in its folder tells."""
+    """Run a trial; its macro F1 on validation, or None where it failed; ``error.txt`` in its folder says why."""
     own = folder / str(trial.number)
     own.mkdir(exist_ok=True)
     words = [*fixed, *options_of(trial)]
@@ -210,7 +210,7 @@ def options_of(trial: FrozenTrial) -> list[str]:
     return [f"{name}={value}" for name, value in trial.params.items()]
 
 
-def tell_best(study: optuna.Study, folder: Path, fixed: Sequence[str]) -> None:
+def report_best(study: optuna.Study, folder: Path, fixed: Sequence[str]) -> None:
     """Print failed trials, the best one, and the command that trains with its options.
 
     Raises:

@@ -124,6 +124,13 @@ def split_clips(clips: Sequence[Clip], name: str, fingerprints: Fingerprints | N
     Raises:
         SplitError: The clips don't allow this split, there is no split of that name or option, or a split that
             promises to keep speakers or recordings apart doesn't.
+
+    Example:
+        >>> from ser.corpora import read_corpora
+        >>> clips = read_corpora({"name": "manifest", "root": "clips.csv"})
+        >>> split = split_clips(clips, "speaker", test=0.4, val=0.2)
+        >>> {clip.speaker for clip in split.test} & {clip.speaker for clip in split.train}
+        set()
     """
     if not clips:
         raise SplitError("there are no clips to divide: record more clips, or see dataset.root= and labels.keep=")

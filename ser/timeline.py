@@ -5,32 +5,17 @@ heard becomes a ``Timeline`` and its ``Segment``s. ``docs/timeline.md`` has the 
 """
 
 import math
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from itertools import groupby
-from pathlib import Path
 
 import numpy as np
-import soundfile
 import torch
 from numpy.typing import NDArray
 
-from ser.audio import (
-    BLOCK,
-    MIN_SECONDS,
-    SILENCE_PEAK,
-    AudioError,
-    BlockResampler,
-    Mixer,
-    Recording,
-    breaks_off,
-    declared_seconds,
-    open_sound,
-    plain,
-)
+from ser.audio import SILENCE_PEAK, AudioError, Recording, SoundStream
 from ser.errors import UserError
 from ser.features import Moments, Voice
-from ser.formats import why_no_samples
 from ser.recognizer import TOO_LOUD, Recognizer
 
 OWN = "own"
@@ -40,10 +25,10 @@ SILENCE = "silence"
 """What a segment is called in which nobody speaks."""
 
 FRAMES = 10
-"""Frames a second of which the level is taken; windows and hops are whole numbers of them."""
+"""Frames per second of which the level is taken; windows and hops are whole numbers of them."""
 
 PIECES = 100
-"""Pieces a second of which power, minimum and maximum are kept."""
+"""Pieces per second of which power, minimum and maximum are kept."""
 
 WINDOW_SECONDS = 3.0
 """About an utterance: CREMA-D's clips last 1.3 to 5 s, half of them 2.5 s or more."""
@@ -64,60 +49,6 @@ LEAST_RANGE_DB = 10.0
 
 SPEECH_SHARE = 0.2
 """A step is silence if fewer of its frames are loud."""
-
-
-class SoundStream:
-    """A sound file of any length, or a pipe, a block at a time, in bounded memory.
-
-    Iterating gives the samples of ``ser.audio.read_audio`` as float32 blocks ``(time,)`` with full scale at ±1.
-
-    Attributes:
-        seconds: Length by the file's header once it is open, 0 where that does not tell; None before.
-        broken: Where and why the file breaks off; None if it does not, as far as it was read.
-        remarks: What is odd about its channels, as far as it was read.
-    """
-
-    def __init__(self, path: Path, sample_rate: int) -> None:
-        self.path, self.sample_rate = path, sample_rate
-        self.seconds: float | None = None
-        self.broken: str | None = None
-        self.remarks: tuple[str, ...] = ()
-
-    def __iter__(self) -> Iterator[NDArray[np.float32]]:
-        """Open and decode.
-
-        Raises:
-            AudioError: The file is missing, can't be decoded from its start on, has no samples, is shorter than
-                ``MIN_SECONDS``, or holds NaN or infinite samples or some beyond ``ser.audio.LOUDEST``; or its rate
-                can't be used, as ``ser.audio.check_rate`` says.
-        """
-        self.broken, self.remarks = None, ()
-        with open_sound(self.path, self.sample_rate, pipes=True) as file:
-            rate = file.samplerate
-            self.seconds = declared_seconds(file)
-            resample = BlockResampler(rate, self.sample_rate)
-            mixer = Mixer(str(self.path), file.channels)
-            frames = 0
-            while True:
-                try:
-                    block = file.read(BLOCK, dtype="float32", always_2d=True)
-                except soundfile.SoundFileError as error:
-                    if frames == 0:
-                        raise AudioError(f"{self.path}: can't be read: {plain(error)}") from error
-                    self.broken = f"{self.path}: breaks off after {frames / rate:.1f} s: {plain(error)}"
-                    break
-                frames += len(block)
-                yield resample(np.asarray(mixer(block), np.float32))
-                if len(block) < BLOCK:
-                    break
-        if frames == 0:
-            raise AudioError(f"{self.path}: {why_no_samples(self.path)}")
-        if frames < MIN_SECONDS * rate:
-            raise AudioError(f"{self.path}: lasts {frames / rate:.3f} s; at least {MIN_SECONDS} s is needed")
-        if self.broken is None and breaks_off(frames / rate, self.seconds):
-            self.broken = f"{self.path}: breaks off after {frames / rate:.1f} s of {self.seconds:.1f} s"
-        self.remarks = tuple(mixer.remarks())
-        yield resample(np.empty(0, np.float32), last=True)
 
 
 class Meter:
@@ -258,14 +189,14 @@ class Timeline:
     outline: NDArray[np.float64]
 
     def segments(self, least: float = 0.0) -> list[Segment]:
-        """Steps that touch and are told alike, joined.
+        """Join neighbouring steps with the same answer.
 
         Args:
-            least: Steps whose largest probability is below it are told no emotion.
+            least: Steps whose largest probability is below it get no emotion.
         """
         found = []
-        told = [self._told(step, least) for step in self.probabilities]
-        for emotion, group in groupby(range(len(told)), key=lambda step: told[step]):
+        answers = [self._answer(step, least) for step in self.probabilities]
+        for emotion, group in groupby(range(len(answers)), key=lambda step: answers[step]):
             inside = list(group)
             mean = self.probabilities[inside].mean(axis=0)
             found.append(
@@ -278,7 +209,7 @@ class Timeline:
             )
         return found
 
-    def _told(self, step: NDArray[np.float64], least: float) -> str | None:
+    def _answer(self, step: NDArray[np.float64], least: float) -> str | None:
         if np.isnan(step[0]):
             return SILENCE
         return self.labels[step.argmax()] if step.max() >= least else None
@@ -303,10 +234,20 @@ class Listener:
         batch_size: Windows that are answered at once.
         voice: ``OWN`` for the recording's own, as far as it was heard; a voice that was enrolled; or None for an
             unknown one, as every network without ``features.normalize=speaker`` has it.
-        answering: Whether windows are answered, or heard for ``voice()`` alone.
+        answering: Whether windows are answered, or only heard for ``voice()``.
 
     Raises:
         UserError: A number is out of its range.
+
+    Example:
+        >>> from pathlib import Path
+        >>> recognizer = Recognizer.load("outputs/RUN")
+        >>> listener = Listener(recognizer, "clip.wav", window=0.2, hop=0.1)
+        >>> for block in SoundStream(Path("clip.wav"), recognizer.sample_rate):
+        ...     listener.push(block)
+        >>> timeline = listener.finish()
+        >>> timeline.seconds, [segment.start for segment in timeline.segments()][0]
+        (0.4, 0.0)
     """
 
     def __init__(
@@ -381,7 +322,7 @@ class Listener:
         """The last window's answer; silence if its last hop is, by the levels so far. There must be one.
 
         Args:
-            least: No emotion is told if the largest probability is below it.
+            least: No emotion is given if the largest probability is below it.
         """
         end = (self.answered - 1) * self.hop + self.window
         levels = self.meter.levels()
@@ -394,7 +335,7 @@ class Listener:
         return Segment(start, end / FRAMES, best if probabilities[best] >= least else None, probabilities)
 
     def finish(self) -> Timeline:
-        """Answer what is left, a shorter window too, and tell all. Nothing may be pushed after it.
+        """Answer what is left, also a shorter window, and return all answers. Nothing may be pushed after it.
 
         Raises:
             AudioError: As in ``push``.
@@ -472,9 +413,22 @@ def in_frames(name: str, seconds: float) -> int:
 
 
 def bands(segments: Sequence[Segment]) -> dict[str, list[tuple[float, float]]]:
-    """Start and length in seconds of all segments of each emotion, and of silence; those not told are left out."""
+    """Start and length in seconds of each emotion's segments, and of silence; those without an answer are left out."""
     found: dict[str, list[tuple[float, float]]] = {}
     for segment in segments:
         if segment.emotion is not None:
             found.setdefault(segment.emotion, []).append((segment.start, segment.end - segment.start))
     return found
+
+
+def own_voice(listener: Listener, stream: SoundStream) -> Voice | None:
+    """The voice of a file's speech, which a ``listener`` of its own hears for that; the answers come after.
+
+    Raises:
+        AudioError: The file can't be read.
+    """
+    listener.answering = False
+    for block in stream:
+        listener.push(block)
+    listener.finish()
+    return listener.voice()

@@ -101,16 +101,16 @@ def rows(results: Sequence[dict[str, Any]]) -> list[list[str]]:
     """A line per model, corpus and condition."""
     lines = []
     for result in results:
-        for name, told in result["conditions"].items():
-            against = told["against"]
+        for name, scored in result["conditions"].items():
+            against = scored["against"]
             low, high = against["interval"] if against else (0.0, 0.0)
             lines.append(
                 [
                     result["run"],
                     result["dataset"]["name"],
                     name,
-                    f"{told['uar']:.3f}",
-                    "{:.3f} to {:.3f}".format(*told["intervals"]["uar"]),
+                    f"{scored['uar']:.3f}",
+                    "{:.3f} to {:.3f}".format(*scored["intervals"]["uar"]),
                     f"{against['difference']:+.3f} ({low:+.3f} to {high:+.3f})" if against else "",
                     f"{against['p']:.4f}" if against else "",
                 ]

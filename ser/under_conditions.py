@@ -70,16 +70,16 @@ def measure(
     answers, cut = answers_under(trial, recognizers, left_out, seed)
     trial, finite = answered(trial, [found for said in answers for found in said.values()])
     clips = trial.clips
-    told = []
+    scored = []
     for name, checkpoint, recognizer, found in zip(names, checkpoints, recognizers, answers, strict=True):
         rate = recognizer.sample_rate
         about = describe_checkpoint(checkpoint, clips)
         said = {key: answers_about(clips, trial.labels, values[finite]) for key, values in found.items()}
-        told.append(
+        scored.append(
             {
                 "name": name,
                 **about,
-                **({} if never_heard(checkpoint, about, trial, side) else {"caution": CAUTION}),
+                **({} if surely_unseen(checkpoint, about, trial, side) else {"caution": CAUTION}),
                 "input": {"sample_rate": rate, "seconds": recognizer.seconds},
                 "left_out": left_out[rate],
                 "conditions": [
@@ -91,7 +91,7 @@ def measure(
         )
     results = {
         **describe_clips(cfg, side, trial),
-        "checkpoints": told,
+        "checkpoints": scored,
         "seed": seed,
         "versions": {**versions(), "libsndfile": soundfile.__libsndfile_version__},
         "git": GIT_REVISION,
@@ -125,7 +125,7 @@ def answers_under(
     ]
     said: list[dict[str, list[NDArray[np.float64]]]] = [defaultdict(list) for _ in recognizers]
     cut: dict[int, dict[str, list[bool]]] = defaultdict(lambda: defaultdict(list))
-    with ThreadPoolExecutor() as pool:  # codecs are most of the work, and leave Python's lock alone
+    with ThreadPoolExecutor() as pool:  # codecs are most of the work, and don't hold Python's lock
         for rate, condition, start in track(steps, console=console, disable=not console.is_terminal):
             clips = trial.clips[start : start + BATCH]
             before = [trial.recordings[rate][clip.name] for clip in clips]
@@ -147,7 +147,7 @@ def answers_under(
 
 
 def short_names(checkpoints: Sequence[Path]) -> list[str]:
-    """What tells the paths apart; of a single one the run's folder.
+    """Name checkpoints by the parts of their paths that differ; a single one by its run's folder.
 
     Raises:
         UserError: A checkpoint is given twice.
@@ -158,20 +158,20 @@ def short_names(checkpoints: Sequence[Path]) -> list[str]:
         raise UserError(f"{twice} is given twice: give each checkpoint once")
     if len(paths) == 1:
         return [paths[0][-3] if paths[0][-2:-1] == ("checkpoints",) else checkpoints[0].stem]
-    first = alike(paths)
-    last = min(alike([parts[::-1] for parts in paths]), min(map(len, paths)) - first - 1)
+    first = _common_length(paths)
+    last = min(_common_length([parts[::-1] for parts in paths]), min(map(len, paths)) - first - 1)
     return ["/".join(parts[first : len(parts) - last]) for parts in paths]
 
 
-def alike(paths: Sequence[Sequence[str]]) -> int:
+def _common_length(paths: Sequence[Sequence[str]]) -> int:
     """How many parts the paths begin with in common."""
     return sum(1 for _ in takewhile(lambda parts: len(set(parts)) == 1, zip(*paths, strict=False)))
 
 
-def never_heard(checkpoint: Path, about: Mapping[str, Any], trial: Trial, side: str) -> bool:
-    """Whether the clips are surely not of the checkpoint's training.
+def surely_unseen(checkpoint: Path, about: Mapping[str, Any], trial: Trial, side: str) -> bool:
+    """Whether the clips were surely not seen in the checkpoint's training.
 
-    They are not if it has heard none of the speakers; nor if they are the test side of its own run, and that did not
+    They were not if none of the speakers was; nor if they are the test side of its own run, and that did not
     start from another one.
     """
     speakers = about["split"]
@@ -181,7 +181,7 @@ def never_heard(checkpoint: Path, about: Mapping[str, Any], trial: Trial, side: 
         return False
     try:
         run = find_runs([checkpoint.parent.parent / "metrics.json"])[0]
-    except UserError:  # it is not in a run's folder, where only its speakers can tell
+    except UserError:  # it is not in a run's folder, where only its speakers show that
         return False
     return bool(side == "test" and run["split"]["hash"] == trial.split.hash)
 
@@ -202,7 +202,7 @@ def write(folder: Path, results: dict[str, Any]) -> None:
 
 
 def page(results: dict[str, Any]) -> str:
-    """The card in Markdown: what was scored and how, the table, the figure."""
+    """The page in Markdown: what was scored and how, the table, the figure."""
     heads, rows = cells(results)
     lines = [
         f"# Robustness: {title_of(results)}",
@@ -242,7 +242,7 @@ def remarks_of(results: dict[str, Any]) -> list[str]:
     if left_out := results["labels"]["left_out"]:
         lines.append(f"Clips left out for their emotion: {', '.join(f'{n:,} {name}' for name, n in left_out.items())}")
     if skipped := results["dataset"]["skipped"]:
-        lines.append(f"Clips left out that can't be used: {len(skipped):,}; robustness.json tells which and why")
+        lines.append(f"Clips left out that can't be used: {len(skipped):,}; robustness.json says which and why")
     reasons = {(name, why) for one in results["checkpoints"] for name, why in one["left_out"].items()}
     lines += [f"Condition left out: {name}: {why}" for name, why in sorted(reasons)]
     lines.append(

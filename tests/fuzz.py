@@ -38,7 +38,7 @@ import requests
 import soundfile
 import torch
 
-from ser.audio import read_audio
+from ser.audio import SoundStream, read_audio
 from ser.bank import decode_clips
 from ser.cache import clear, entries
 from ser.cli import suit_terminal
@@ -54,7 +54,7 @@ from ser.features import Voice
 from ser.recognizer import Recognizer
 from ser.results import console as results_console
 from ser.results import find_runs, results_of
-from ser.timeline import Listener, SoundStream
+from ser.timeline import Listener
 from ser.train import run
 
 ROOT = Path(__file__).resolve().parents[1]

@@ -16,8 +16,8 @@ import pytest
 import soundfile
 from hydra.core.global_hydra import GlobalHydra
 
-import ser.commands.explore
-import ser.commands.predict
+import ser.commands._explore
+import ser.commands._predict
 import ser.results
 import ser.train
 from ser.config import compose_words
@@ -128,7 +128,7 @@ def ask(place: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capfd: pyt
         monkeypatch.setattr(sys, "argv", [f"{command}.py", *(word.replace("@", str(place)) for word in words)])
         monkeypatch.setattr(sys, "stdin", io.StringIO(listed))
         GlobalHydra.instance().clear()
-        for console in (ser.commands.predict.console, ser.commands.explore.console, ser.results.console):
+        for console in (ser.commands._predict.console, ser.commands._explore.console, ser.results.console):
             monkeypatch.setattr(console, "quiet", False)  # rich is quiet for good once nobody listens
         capfd.readouterr()
         try:

@@ -3,6 +3,7 @@
 import io
 import json
 import os
+import re
 import runpy
 import shutil
 import subprocess
@@ -136,6 +137,8 @@ def test_a_list_of_splits_ends_the_command_with_the_sweep_to_type_instead(tmp_pa
 def test_ser_names_every_script(capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) -> None:
     scripts = {path.stem for path in (ROOT / "scripts").glob("*.py")}
     assert set(commands()) == {"train", *scripts}
+    modules = {path.stem for path in (ROOT / "ser" / "commands").glob("[!_]*.py")}
+    assert modules == scripts
     assert all(commands().values())
     for words in ([], ["--help"]):
         monkeypatch.setattr(sys, "argv", ["ser", *words])
@@ -188,8 +191,18 @@ def test_commands_do_not_import_one_another() -> None:
     """What two of them need is library."""
     for name in {*commands()} - {"train"}:
         source = (ROOT / "ser" / "commands" / f"{name}.py").read_text(encoding="utf-8")
-        assert "ser.commands" not in source
+        assert {*re.findall(r"ser\.commands\.\w+", source)} <= {f"ser.commands._{name}"}
         assert callable(import_module(f"ser.commands.{name}").main)
+
+
+WAITING = {"compare", "ensemble", "evaluate", "leaderboard", "pool"}
+"""Commands that import the library before they know whether only their help is wanted."""
+
+
+def test_help_does_not_wait_for_torch() -> None:
+    names = ", ".join(sorted({*commands()} - {"train"} - WAITING))
+    code = f"import sys; from ser.commands import {names}; print({{'torch', 'torchmetrics'}} & {{*sys.modules}})"
+    assert subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout == "set()\n"
 
 
 def test_a_script_is_the_command_of_its_name() -> None:

@@ -52,7 +52,7 @@ ELSEWHERE = {
     "python benchmarks/opensmile_svm.py": "tests/benchmarks/test_opensmile_svm.py, without openSMILE if need be",
     "prlimit ": "tests/test_cache.py, without a limit",
     "torchrun ": "tests/test_distributed.py",
-    "python scripts/search.py": "tests/commands/test_search.py, with shorter runs",
+    "python scripts/search.py": "tests/test_search.py, with shorter runs",
     "python scripts/predict.py outputs/RUN --microphone": "tests/test_microphone.py",
 }
 """What is not run here, and where it is."""

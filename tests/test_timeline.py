@@ -11,7 +11,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from numpy.typing import NDArray
 
-from ser.audio import CANCELS, AudioError, Recording, from_samples, read_audio
+from ser.audio import CANCELS, AudioError, BlockResampler, Recording, SoundStream, from_samples, read_audio
 from ser.corpora import Clip
 from ser.errors import UserError
 from ser.features import FeatureConfig, Frontend
@@ -21,11 +21,9 @@ from ser.recognizer import Recognizer
 from ser.timeline import (
     SILENCE,
     SILENCE_DB,
-    BlockResampler,
     Listener,
     Meter,
     Segment,
-    SoundStream,
     Timeline,
     bands,
     in_frames,

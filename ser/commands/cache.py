@@ -1,6 +1,6 @@
-"""What a cache folder holds: ``python scripts/cache.py FOLDER``, and ``--clear`` to delete it.
+"""List what a cache folder holds, or delete it.
 
-The folder is the one that runs had as datamodule.cache=FOLDER. All in it can be had again from the clips.
+The folder is the one that runs had as datamodule.cache=FOLDER. All in it can be made again from the clips.
 """
 
 import time
@@ -57,7 +57,3 @@ def _made_of(about: dict[str, Any]) -> tuple[str, str]:
 
 def _megabytes(size: int) -> str:
     return f"{size / 1e6:,.1f} MB"
-
-
-if __name__ == "__main__":
-    main()

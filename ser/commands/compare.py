@@ -69,7 +69,3 @@ def main() -> None:
         )
     console.print(table)
     console.print(f"Interval by a bootstrap, p by a randomisation test, both over {found['over']}.", soft_wrap=True)
-
-
-if __name__ == "__main__":
-    main()

@@ -1,18 +1,15 @@
-"""Get a corpus: ``python scripts/download.py crema_d``.
+"""Download a corpus.
 
-Every file is checked. A second run gets only what is missing or broken, and goes on with what was broken off.
+Every file is checked. A second run gets only what is missing or broken, and resumes what was interrupted.
 """
 
 import os
 import sys
 from pathlib import Path
 
-from rich.progress import BarColumn, Progress, TaskProgressColumn, TextColumn, TimeRemainingColumn
-
 from ser.cli import command_parser
 from ser.corpora import FACTS, HOMES, ON_REQUEST
 from ser.corpora.sources import SOURCES
-from ser.download import download
 from ser.errors import UserError
 
 AGAIN = "The same command again gets only what is missing."
@@ -25,9 +22,9 @@ def main() -> None:
         SystemExit: With status 1, something could not be had.
     """
     parser = command_parser(__doc__, "ravdess --to data/ravdess")
-    parser.add_argument("name", choices=sorted({*SOURCES, *ON_REQUEST}), metavar="NAME", help="%(choices)s")
-    parser.add_argument("--to", type=Path, metavar="FOLDER", help="by default $SER_DATA/NAME, else data/NAME")
-    parser.add_argument("--jobs", type=int, default=8, help="files at once")
+    parser.add_argument("name", choices=sorted({*SOURCES, *ON_REQUEST}), metavar="NAME", help="one of %(choices)s")
+    parser.add_argument("--to", type=Path, metavar="FOLDER", help="(default: $SER_DATA/NAME, else data/NAME)")
+    parser.add_argument("--jobs", type=int, default=8, metavar="N", help="files at once")
     options = parser.parse_args()
     if options.jobs < 1:
         parser.error(f"--jobs is {options.jobs}; it must be 1 or more")
@@ -38,6 +35,10 @@ def main() -> None:
             f"{name} may not be passed on, so there is nothing to download. Ask for it at {HOMES[name]}, put what you "
             f"get into {to}, or point dataset.root= at it: python train.py dataset={name} dataset.root=FOLDER"
         )
+    from rich.progress import BarColumn, Progress, TaskProgressColumn, TextColumn, TimeRemainingColumn
+
+    from ser.download import download
+
     source = SOURCES[name]()
     print(f"{name}: {FACTS[name].licence}; {HOMES[name]}")
     try:
@@ -50,7 +51,3 @@ def main() -> None:
         sys.exit(f"{name} is not complete in {to}: {error}\n{AGAIN}")
     root = f" dataset.root={to}" if options.to else ""
     print(f"{name} is complete in {to}, {new} files are new; train on it: python train.py dataset={name}{root}")
-
-
-if __name__ == "__main__":
-    main()

@@ -160,7 +160,3 @@ def main() -> None:
             name = f"{runs[0]['dataset']['name']}_{runs[0]['features']}_{runs[0]['model']}"
             folder = place_for(out, name if fold is None else f"{name}_fold{fold}", taken) if len(sets) > 1 else out
             show(ensemble(runs, folder, command, options.device), folder)
-
-
-if __name__ == "__main__":
-    main()

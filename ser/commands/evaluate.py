@@ -173,7 +173,3 @@ def main() -> None:
         cfg = compose_words(options.words)
         results = evaluate(options.checkpoint, cfg, options.side, options.out, command, options.device, knowledge)
     show(results, options.out)
-
-
-if __name__ == "__main__":
-    main()

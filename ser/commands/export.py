@@ -1,4 +1,4 @@
-"""A checkpoint → one file that runs without this project: ``python scripts/export.py outputs/RUN model.onnx``.
+"""Export a model as one file that runs without this project.
 
 ``model.onnx`` runs in onnxruntime, ``model.pt2`` in torch.export.load. Waveforms go in and probabilities come out:
 features, normaliser, network and temperature are inside.
@@ -6,21 +6,22 @@ features, normaliser, network and temperature are inside.
 
 from pathlib import Path
 
-from ser.calibration import UNCALIBRATED
-from ser.cli import command_parser, errors_in_words
-from ser.export import export
-from ser.files import refuse_overwriting
-from ser.recognizer import Recognizer, checkpoints_beside
-from ser.screen import Screen, escape
+from ser.cli import add_checkpoint, command_parser, errors_in_words
 
 
 def main() -> None:
     """Read the options, export and check."""
     parser = command_parser(__doc__, "outputs/RUN model.onnx")
-    parser.add_argument("checkpoint", type=Path, help="a run's folder, for the checkpoint it tested, or a checkpoint")
-    parser.add_argument("file", type=Path, help="to write, .onnx or .pt2")
+    add_checkpoint(parser)
+    parser.add_argument("file", type=Path, metavar="FILE", help="to write, .onnx or .pt2")
     options = parser.parse_args()
     with errors_in_words():
+        from ser.calibration import UNCALIBRATED
+        from ser.export import export
+        from ser.files import refuse_overwriting
+        from ser.recognizer import Recognizer, checkpoints_beside
+        from ser.screen import Screen, escape
+
         refuse_overwriting([("the file to write,", options.file)], checkpoints_beside(options.checkpoint))
         recognizer = Recognizer.load(options.checkpoint)
         options.file.parent.mkdir(parents=True, exist_ok=True)
@@ -35,7 +36,3 @@ def main() -> None:
         soft_wrap=True,
         highlight=False,
     )
-
-
-if __name__ == "__main__":
-    main()

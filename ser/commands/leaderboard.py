@@ -377,7 +377,3 @@ def main() -> None:
                 f"{escape(corpus)}: rows of different tables aren't comparable, for their splits differ", soft_wrap=True
             )
     console.print(f"written to {escape(out / 'leaderboard.md')}, .csv and index.html", soft_wrap=True)
-
-
-if __name__ == "__main__":
-    main()

@@ -158,7 +158,3 @@ def main() -> None:
                 values = [fold[score] for fold in results["folds"]]
                 spread = f" ± {stdev(values):.3f}" if len(values) > 1 else ""
                 console.print(f"{score} over {len(values)} folds: mean {mean(values):.3f}{spread}")
-
-
-if __name__ == "__main__":
-    main()

@@ -1,7 +1,7 @@
 """Score checkpoints under noise, in rooms, over a telephone.
 
 Scores the test side of a split under noise, reverberation, a telephone's band, MP3 and Opus at low rates, other levels,
-and clips cut short; docs/robustness.md tells how. Takes the words of ``train.py`` for the corpus (dataset=, labels=,
+and clips cut short; docs/robustness.md explains how. Takes the words of ``train.py`` for the corpus (dataset=, labels=,
 split=), which should be those of the run. --against puts other checkpoints beside it, such as the same network trained
 with augmentation. Leaves robustness.json, robustness.md and robustness.png.
 """

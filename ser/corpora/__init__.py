@@ -101,6 +101,11 @@ def read_corpora(dataset: Mapping[str, Any]) -> list[Clip]:
     Raises:
         CorpusError: A corpus is not there or is not what its name says, a clip's path is not UTF-8, or ``names`` lists
             too few or one twice.
+
+    Example:
+        >>> clips = read_corpora({"name": "manifest", "root": "clips.csv"})
+        >>> clips[0].name, clips[0].emotion, clips[0].speaker
+        ('anger_00.wav', 'anger', 'p00')
     """
     if dataset["name"] != SEVERAL:
         return _read(dataset["name"], dataset["root"], dataset.get("metadata"))

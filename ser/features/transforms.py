@@ -290,6 +290,12 @@ class FeatureSet(nn.Module):
         dimensions: 1 or 2.
         reach: Samples to either side of its centre that a frame depends on at most; None for no limit.
         rows: Features (1D), mel bins or coefficients (2D).
+
+    Example:
+        >>> from ser.features import FeatureConfig
+        >>> features = FeatureSet(FeatureConfig(names=["energy", "zcr"], hop_length=512))
+        >>> features(torch.zeros(2, 16_000)).shape  # two clips of a second → (clip, feature, frame)
+        torch.Size([2, 2, 32])
     """
 
     def __init__(self, config: FeatureConfig) -> None:

@@ -159,6 +159,11 @@ class Voice:
 
         Raises:
             VoiceError: It is no such file, or holds numbers that can't be so.
+
+        Example:
+            >>> Voice(120.0, torch.tensor([0.5]), torch.tensor([2.0])).save("voice.json")
+            >>> Voice.load("voice.json").frames
+            120.0
         """
         try:
             held = json.loads(Path(path).read_text(encoding="utf-8"))

@@ -10,7 +10,8 @@ import pytest
 import torch
 
 from benchmarks import benchmark_augment
-from benchmarks.benchmark_augment import clips, contenders, main
+from benchmarks._common import noise
+from benchmarks.benchmark_augment import contenders, main
 from ser.augment import EFFECTS
 from ser.augment.spectrogram import OFF
 
@@ -55,14 +56,14 @@ def test_a_contender_that_has_all_effects_is_asked_for_each(
     monkeypatch.setattr(benchmark_augment, library, make)
     monkeypatch.setattr(importlib.util, "find_spec", lambda name: True if name == library else None)
     left_out: dict[str, str] = {}
-    waveforms, lengths = clips()
+    waveforms, lengths = noise(benchmark_augment.BATCH)
     assert set(contenders({"gain": 1.0}, tmp_path, waveforms, lengths, left_out)) == {library}
     assert asked == (["ndarray"] * 3 if library == "audiomentations" else ["Tensor"])
     assert contenders({"speed": 1.0}, tmp_path, waveforms, lengths, left_out) == {}
 
 
 def test_clips_are_padded_to_the_longest_of_crema_d() -> None:
-    waveforms, lengths = clips()
+    waveforms, lengths = noise(benchmark_augment.BATCH)
     assert waveforms.shape == (benchmark_augment.BATCH, benchmark_augment.LONGEST)
     assert lengths.max() == benchmark_augment.LONGEST
     assert not (waveforms * (torch.arange(waveforms.shape[1]) >= lengths[:, None])).any()

@@ -7,7 +7,8 @@ from pathlib import Path
 import pytest
 
 from benchmarks import benchmark_device
-from benchmarks.benchmark_device import LONGEST, main, noise, waiting
+from benchmarks._common import LONGEST, recordings
+from benchmarks.benchmark_device import main, waiting
 from ser.models import EmotionNetwork
 
 
@@ -36,7 +37,7 @@ def test_every_way_is_measured_on_a_cpu(tmp_path: Path, monkeypatch: pytest.Monk
 
 
 def test_noise_is_as_long_as_the_clips_of_crema_d() -> None:
-    lengths = [len(recording.samples) for recording in noise(300).values()]
+    lengths = [len(recording.samples) for recording in recordings(300).values()]
     assert max(lengths) == LONGEST
     assert sum(lengths) / len(lengths) / 16_000 == pytest.approx(2.54, abs=0.1)
 
@@ -50,7 +51,7 @@ def test_waiting_is_what_no_span_covers() -> None:
     ("words", "told"),
     [
         (["--device", "tpu"], "error: --device=tpu is not there; this machine has cpu"),
-        (["--profile"], "error: --profile is for --device cuda alone"),
+        (["--profile"], "error: --profile is only for --device cuda"),
     ],
 )
 def test_what_is_not_there_is_refused(monkeypatch: pytest.MonkeyPatch, words: list[str], told: str) -> None:

@@ -16,12 +16,16 @@ import soundfile
 import torch
 from rich.console import Console
 
-import ser.commands.predict
+import ser.commands._predict
 import ser.results
+from ser.audio import SoundStream
 from ser.calibration import UNCALIBRATED, Calibration
-from ser.commands.predict import Writer, find, main, show, told, write_each
+from ser.commands._predict import show
+from ser.commands.predict import main
 from ser.recognizer import Answer, Recognizer, add_calibration
-from ser.timeline import Listener, SoundStream
+from ser.recordings import find
+from ser.rows import AnswerWriter, confident_emotion, write_each
+from ser.timeline import Listener
 from ser.train import run
 from tests.helpers import LABELS, QUICK, composed
 
@@ -65,7 +69,7 @@ def ask(checkpoints: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.Captu
     """``ask(*words, checkpoint="best.ckpt", listed="")`` → what the script does with ``listed`` on standard input."""
 
     def do(*words: str | Path, checkpoint: str | Path = "best.ckpt", listed: str = "") -> Ended:
-        monkeypatch.setattr(ser.commands.predict, "console", Console(width=300))
+        monkeypatch.setattr(ser.commands._predict, "console", Console(width=300))
         monkeypatch.setattr(sys, "argv", ["predict.py", str(checkpoints / checkpoint), *map(str, words)])
         monkeypatch.setattr(sys, "stdin", io.StringIO(listed))
         capsys.readouterr()
@@ -275,9 +279,9 @@ def test_unsure_files_are_left_unanswered(
 
 def test_what_is_less_sure_than_asked_is_not_told() -> None:
     answer = Answer(Path("a.wav"), {"anger": 0.4, "sad": 0.6})
-    assert told(answer, 0.6) == "sad"
-    assert told(answer, 0.61) is None
-    assert told(Answer(Path("a.wav"), {}, "can't be read"), 0.0) is None
+    assert confident_emotion(answer, 0.6) == "sad"
+    assert confident_emotion(answer, 0.61) is None
+    assert confident_emotion(Answer(Path("a.wav"), {}, "can't be read"), 0.0) is None
 
 
 def test_what_was_answered_is_on_disk_before_the_next_answer(tmp_path: Path) -> None:
@@ -285,7 +289,7 @@ def test_what_was_answered_is_on_disk_before_the_next_answer(tmp_path: Path) -> 
         yield Answer(Path("a.wav"), {"anger": 0.25, "sad": 0.75})
         raise KeyboardInterrupt
 
-    with closing(Writer(tmp_path / "a.csv", ["anger", "sad"], "csv", 0.0)) as table:
+    with closing(AnswerWriter(tmp_path / "a.csv", "csv", ["anger", "sad"], 0.0)) as table:
         passing = write_each(answers(), [table])
         assert next(passing).emotion == "sad"
         assert rows(tmp_path / "a.csv") == [
@@ -298,7 +302,7 @@ def test_what_was_answered_is_on_disk_before_the_next_answer(tmp_path: Path) -> 
 
 def test_a_long_table_is_cut_and_says_so(monkeypatch: pytest.MonkeyPatch) -> None:
     screen = Console(width=300, file=io.StringIO(), record=True)
-    monkeypatch.setattr(ser.commands.predict, "console", screen)
+    monkeypatch.setattr(ser.commands._predict, "console", screen)
     show([Answer(Path(f"[{i}].wav"), {"[a]": 0.5, "b": 0.5}) for i in range(60)], ["[a]", "b"], 0.0, files=False)
     text = screen.export_text()
     assert "[49].wav" in text
@@ -467,7 +471,7 @@ def test_the_microphone_ends_with_a_timeline(ask: Ask, monkeypatch: pytest.Monke
                 signal.raise_signal(signal.SIGINT)
             return self.blocks.pop()
 
-    monkeypatch.setattr(ser.commands.predict, "Microphone", Fake)
+    monkeypatch.setattr(ser.commands._predict, "Microphone", Fake)
     ended = ask("--microphone", "--window", "0.3", "--hop", "0.3", "--csv", tmp_path / "t.csv")
     assert (ended.status, ended.err) == (0, "")
     assert "what was heard: 0:01.2" in ended.told
@@ -595,7 +599,7 @@ def test_a_narrow_screen_has_every_class(monkeypatch: pytest.MonkeyPatch) -> Non
     answers = [Answer(Path(f"clips/some/folder/{i}.wav"), dict.fromkeys(labels, 1 / 7)) for i in range(2)]
     for width, columns in ((80, 4), (160, 10)):
         screen = Console(width=width, file=io.StringIO(), record=True)
-        monkeypatch.setattr(ser.commands.predict, "console", screen)
+        monkeypatch.setattr(ser.commands._predict, "console", screen)
         show(answers, labels, 0.0, files=False)
         text = screen.export_text()
         assert text.splitlines()[1].count("┃") == columns + 1
@@ -633,7 +637,7 @@ def test_ctrl_c_ends_in_a_line_and_shows_what_was_answered(
 def test_a_reader_that_left_costs_no_rows(checkpoints: Path, interview: Path, tmp_path: Path) -> None:
     second = tmp_path / "second.wav"
     second.write_bytes(interview.read_bytes())
-    script = [sys.executable, "-m", "ser.commands.predict", checkpoints / "best.ckpt", interview, second, *SHORT]
+    script = [sys.executable, "-m", "scripts.predict", checkpoints / "best.ckpt", interview, second, *SHORT]
     with subprocess.Popen(
         [*script, "--csv", tmp_path / "t.csv"], cwd=ROOT, stdout=subprocess.PIPE, stderr=subprocess.PIPE
     ) as process:
@@ -649,7 +653,7 @@ def test_a_reader_that_left_costs_no_rows(checkpoints: Path, interview: Path, tm
 def test_a_pipe_is_answered_and_a_list_that_would_be_lost_is_kept(
     checkpoints: Path, corpus: Path, recognizer: Recognizer, tmp_path: Path
 ) -> None:
-    script = [sys.executable, "-m", "ser.commands.predict", checkpoints / "best.ckpt"]
+    script = [sys.executable, "-m", "scripts.predict", checkpoints / "best.ckpt"]
     sound = corpus / "sad/00.wav"
     ended = subprocess.run(
         [*script, "/dev/stdin", "--jsonl", tmp_path / "a.jsonl"], cwd=ROOT, input=sound.read_bytes(), check=True,
