@@ -139,18 +139,18 @@ class SpecAugment(nn.Module):
         length = min(self.crop_frames or frames, frames)
         speed = 1 + self.time_warp * _either_way(features)
         stretch = 1 + self.frequency_warp * _either_way(features)
-        start = torch.rand(batch, device=features.device) * (real - 1 - speed * (length - 1)).clamp_min(0)
+        start = torch.rand(batch, device=features.device) * (real - 1 - speed * (length - 1)).clamp_min(0)  # (batch,)
         if not self.time_warp:
             start = start.round()
-        time = torch.arange(length, device=features.device) * speed[:, None] + start[:, None]
+        time = torch.arange(length, device=features.device) * speed[:, None] + start[:, None]  # (batch, frame)
         real_after = ((real - 1 - start) / speed).floor().clamp(0, length - 1).long() + 1
-        row = torch.arange(rows, device=features.device) * stretch[:, None]
-        # -1 is the first and 1 the last; one row or frame has but 0.
+        row = torch.arange(rows, device=features.device) * stretch[:, None]  # (batch, row)
+        # Places (batch, row, frame): -1 is the first and 1 the last; a single row or frame has only 0.
         across = (2 * torch.minimum(time, real[:, None] - 1) / max(frames - 1, 1) - 1)[:, None].expand(-1, rows, -1)
         along = (2 * row / max(rows - 1, 1) - 1)[:, :, None].expand(-1, -1, length)
         moved = F.grid_sample(
             features.unsqueeze(1), torch.stack([across, along], 3), padding_mode="border", align_corners=True
-        ).squeeze(1)
+        ).squeeze(1)  # (batch, row, frame)
         inside = torch.arange(length, device=features.device) < real_after.view(-1, 1, 1)
         return moved * inside, real_after
 
