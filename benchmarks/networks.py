@@ -22,7 +22,7 @@ import torch
 from rich.table import Column, Table
 
 from ser.cli import command_parser, errors_in_words
-from ser.config import compose_words, network_settings
+from ser.config import check_choices, compose_words, network_settings
 from ser.errors import UserError
 from ser.files import refuse_overwriting, replacing
 from ser.models import NETWORKS
@@ -85,7 +85,7 @@ class Training:
     def __init__(self, words: Sequence[str]) -> None:
         self.cfg = compose_words(words)
         torch.manual_seed(self.cfg["seed"])
-        self.data, _ = load_data(self.cfg, torch.device("cpu"))
+        self.data, _ = load_data(check_choices(self.cfg), torch.device("cpu"))
         self.network = NETWORKS[self.cfg["model"]["name"]](
             self.data.input_shape, len(self.data.labels), **network_settings(self.cfg)
         )

@@ -5,11 +5,12 @@ import re
 import shlex
 import sys
 from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 from functools import reduce
 from itertools import pairwise
 from pathlib import Path
 from types import UnionType
-from typing import Any, Union, get_args, get_origin, get_type_hints
+from typing import Any, Literal, TypedDict, Union, get_args, get_origin, get_type_hints
 
 import torch
 from hydra import compose, initialize_config_dir
@@ -59,12 +60,72 @@ TO_QUOTE = "spaces, commas, brackets, quotes, = or letters beyond a to z"
 LOGGERS = ("tensorboard", "csv", "none")
 """Where a run's scores by epoch go beside its own files, ``logger=NAME``."""
 
+AS_COMPOSED = (
+    "seed", "test_checkpoint", "ckpt_path", "init_from", "early_stopping_patience", "ema_decay",
+    "figure_every_n_epochs", "dataset", "split", "datamodule", "trainer", "logger",
+)  # fmt: skip
+"""Choices that a run uses as they are composed."""
+
 AMPLE_FRAMES = 1000
 """Enough for every network, to try its layers on before the clips' lengths are known."""
 
 
 class ConfigError(UserError):
     """Choices that don't go together; the message gives those that do."""
+
+
+class DatasetOptions(TypedDict, total=False):
+    """The types of options that most corpora take."""
+
+    root: str | None
+    metadata: str | None
+    voice: str
+    strict: bool
+
+
+@dataclass(frozen=True)
+class RunConfig:
+    """The choices of a run, each as what it is used as; ``check_choices`` makes one.
+
+    Attributes:
+        choices: All of them as plain data, as ``config.yaml`` keeps them; without ``ckpt_path``.
+        seed: Seeds weights, dropout, augmentation and the order of clips.
+        test_checkpoint: Which checkpoint is tested, ``best`` or ``last``.
+        ckpt_path: A checkpoint to resume from.
+        init_from: Another run's checkpoint to start from.
+        early_stopping_patience: Epochs without a higher macro F1 on validation after which training ends.
+        ema_decay: Decay of the moving average of the weights; None for none.
+        figure_every_n_epochs: How often TensorBoard gets pictures; 0 for never.
+        dataset: The corpus and its options.
+        labels: The classes.
+        split: The split's name and options.
+        features: The features.
+        augment: What happens to training clips.
+        datamodule: Options of ``EmotionDataModule``.
+        network: The network's class.
+        network_options: Its arguments beside the sizes of its input and output.
+        trainer: Options of Lightning's ``Trainer``.
+        logger: The logger's name.
+    """
+
+    choices: dict[str, Any]
+    seed: int
+    test_checkpoint: Literal["best", "last"]
+    ckpt_path: str | None
+    init_from: str | None
+    early_stopping_patience: int | None
+    ema_decay: float | None
+    figure_every_n_epochs: int
+    dataset: dict[str, Any]
+    labels: Labels
+    split: dict[str, Any]
+    features: FeatureConfig
+    augment: Augment
+    datamodule: dict[str, Any]
+    network: type[EmotionNetwork]
+    network_options: dict[str, Any]
+    trainer: dict[str, Any]
+    logger: dict[str, str]
 
 
 def register_schemas() -> None:
@@ -203,15 +264,8 @@ def check_types(cfg: dict[str, Any]) -> None:
     """
     network = NETWORKS[cfg["model"]["name"]]
     known: dict[str, dict[str, Any]] = {
-        "": {
-            "seed": int,
-            "early_stopping_patience": int | None,
-            "ema_decay": float | None,
-            "figure_every_n_epochs": int,
-            "ckpt_path": str | None,
-            "init_from": str | None,
-        },
-        "dataset": {"root": str | None, "metadata": str | None, "voice": str, "strict": bool},
+        "": get_type_hints(RunConfig),
+        "dataset": get_type_hints(DatasetOptions),
         "datamodule": get_type_hints(EmotionDataModule.__init__),
         "augment.spec": get_type_hints(SpecAugment.__init__),
         **{f"augment.wave.{name}": get_type_hints(effect.__init__) for name, effect in EFFECTS.items()},
@@ -243,8 +297,8 @@ def _fits(value: object, hint: Any) -> bool:
     return type(value) in kinds or (type(value) is int and float in kinds)
 
 
-def check_choices(cfg: dict[str, Any]) -> None:
-    """Refuse choices that can't work, before any data is read.
+def check_choices(cfg: dict[str, Any]) -> RunConfig:
+    """Refuse choices that can't work, before any data is read, and return the others as a run uses them.
 
     Raises:
         ConfigError: A value has another type than it must, the logger is none of ``LOGGERS``, or the network reads
@@ -258,14 +312,33 @@ def check_choices(cfg: dict[str, Any]) -> None:
     check_types(cfg)
     if cfg.get("logger") not in [{"name": name} for name in LOGGERS]:
         raise ConfigError(f"logger={cfg.get('logger')} must be one of {', '.join(LOGGERS)}, and takes no options")
-    features = features_of(FeatureConfig(**cfg["features"]))
-    network = NETWORKS[cfg["model"]["name"]]
+    features = FeatureConfig(**cfg["features"])
+    _check_network(cfg, features)
+    augment = Augment(features.sample_rate, **cfg["augment"])
+    check_augment(augment.spec, features)
+    enrolment, dropout = cfg["datamodule"]["enrolment"], cfg["datamodule"]["voice_dropout"]
+    check_voices(features, cfg["dataset"].get("voice", "speaker"), enrolment, dropout)
+    _check_training(cfg)
+    return RunConfig(
+        choices={**cfg, "ckpt_path": None},
+        labels=Labels(**cfg["labels"]),
+        features=features,
+        augment=augment,
+        network=NETWORKS[cfg["model"]["name"]],
+        network_options=network_settings(cfg),
+        **{name: cfg[name] for name in AS_COMPOSED},
+    )
+
+
+def _check_network(cfg: dict[str, Any], config: FeatureConfig) -> None:
+    """Refuse a network that does not read these features, or can't be built."""
+    features = features_of(config)
+    name, network = cfg["model"]["name"], NETWORKS[cfg["model"]["name"]]
     if network.dimensions != features.dimensions:
-        models = [name for name, other in NETWORKS.items() if other.dimensions == features.dimensions]
-        names = [name for name, dimensions in DIMENSIONS.items() if dimensions == network.dimensions]
-        chosen = "_".join(cfg["features"]["names"])
+        models = [other for other, kind in NETWORKS.items() if kind.dimensions == features.dimensions]
+        names = [other for other, dimensions in DIMENSIONS.items() if dimensions == network.dimensions]
         raise ConfigError(
-            f"model={cfg['model']['name']} reads {network.dimensions}D features, and features={chosen} "
+            f"model={name} reads {network.dimensions}D features, and features={'_'.join(config.names)} "
             f"is {features.dimensions}D: with it go model={', '.join(models)}; "
             f"with the network go features={', '.join(names)}{' or several of them' if network.dimensions == 1 else ''}"
         )
@@ -275,15 +348,12 @@ def check_choices(cfg: dict[str, Any]) -> None:
     except UserError:
         raise
     except (ValueError, RuntimeError, TypeError) as error:  # torch's own, such as of dropout=7
-        raise ConfigError(f"model={cfg['model']['name']} can't be built with these numbers: {error}") from error
-    check_augment(Augment(cfg["features"]["sample_rate"], **cfg["augment"]).spec, FeatureConfig(**cfg["features"]))
-    check_voices(
-        FeatureConfig(**cfg["features"]),
-        cfg["dataset"].get("voice", "speaker"),
-        cfg["datamodule"]["enrolment"],
-        cfg["datamodule"]["voice_dropout"],
-    )
-    if cfg["augment"]["spec"]["crop_frames"] is not None and not network.any_length:
+        raise ConfigError(f"model={name} can't be built with these numbers: {error}") from error
+
+
+def _check_training(cfg: dict[str, Any]) -> None:
+    """Refuse crops that the network can't read, a schedule without an end, and words that are none of those known."""
+    if cfg["augment"]["spec"]["crop_frames"] is not None and not NETWORKS[cfg["model"]["name"]].any_length:
         models = [name for name, other in NETWORKS.items() if other.any_length]
         raise ConfigError(
             f"augment.spec.crop_frames={cfg['augment']['spec']['crop_frames']}: model={cfg['model']['name']} reads "

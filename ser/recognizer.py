@@ -9,7 +9,7 @@ import os
 from collections import Counter
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
-from functools import partial
+from functools import cache, partial
 from pathlib import Path
 from typing import Any
 
@@ -56,9 +56,6 @@ MOST_LABELS = 1_000
 
 Samples = np.ndarray | Tensor | Sequence[float]
 Sound = str | Path | bytes | Readable | Samples | tuple[Samples, int]
-
-if hasattr(os, "register_at_fork"):
-    os.register_at_fork(after_in_child=partial(torch.set_num_threads, 1))
 
 Voices = Voice | Sequence[Voice | None] | None
 """Whose recordings are: one voice for all, one per recording with None for unknown ones, or None for nobody known."""
@@ -110,6 +107,7 @@ class Recognizer:
         self, network: EmotionNetwork, frontend: Frontend, labels: Sequence[str], sample_rate: int,
         calibration: Calibration | None = None, prior: VoicePrior | None = None,
     ) -> None:  # fmt: skip
+        _spare_forks()
         self.network = network.eval()
         self.frontend = frontend.eval()
         self.labels = list(labels)
@@ -374,6 +372,13 @@ class Recognizer:
 
     def _by_label(self, probabilities: Tensor) -> dict[str, float]:
         return dict(zip(self.labels, probabilities.tolist(), strict=True))
+
+
+@cache
+def _spare_forks() -> None:
+    """Let processes that are forked off this one answer in one thread."""
+    if hasattr(os, "register_at_fork"):
+        os.register_at_fork(after_in_child=partial(torch.set_num_threads, 1))
 
 
 def prior_of(checkpoint: Checkpoint) -> VoicePrior | None:

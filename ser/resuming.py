@@ -1,17 +1,24 @@
-"""A run that was stopped goes on in its own folder: where that is, and which choices it goes on with."""
+"""A run that was stopped resumes in its own folder: where that is, and which choices it resumes with."""
 
+import shlex
 import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
 from hydra.experimental.callback import Callback
+from lightning.pytorch.utilities.rank_zero import rank_zero_only
 from omegaconf import DictConfig, OmegaConf, read_write
 from torch import Tensor
 
 from ser.checkpoint import Checkpoint
-from ser.config import ConfigError
+from ser.config import ConfigError, RunConfig, hydra_word
 from ser.errors import UserError
-from ser.results import flat, read_choices
+from ser.files import file_error, remove_unfinished
+from ser.ranks import LostRankError
+from ser.results import console, flat, read_choices, results_of, started_as, write_choices
+from ser.screen import escape
 
 CHANGEABLE = (
     "ckpt_path", "early_stopping_patience", "figure_every_n_epochs", "test_checkpoint", "trainer", "logger",
@@ -27,6 +34,60 @@ LAYING_OUT = (
 """What says over how many steps a one-cycle learning rate is laid out."""
 
 _MISSING = object()
+
+
+def progress_of(config: RunConfig, folder: Path) -> tuple[dict[str, Any] | None, Path | None]:
+    """Find out, and say on screen, how far the run in ``folder`` has come.
+
+    Returns:
+        The results of a run that has ended, and the checkpoint that one that was stopped resumes from; None and None
+        for a new run.
+
+    Raises:
+        UserError: The run can't resume with these choices, or not from its checkpoint.
+    """
+    checkpoint, last = config.ckpt_path, folder / "checkpoints" / "last.ckpt"
+    told = [] if checkpoint is None else check_resumption(config.choices, checkpoint, folder)
+    if (done := results_of(folder, config.choices)) is not None:
+        console.print(f"{escape(str(folder))} holds this run already: skipped", soft_wrap=True)
+        return done, None
+    if checkpoint is None and last.is_file() and (folder / "config.yaml").is_file():
+        checkpoint = str(last)
+        told = check_resumption(config.choices, checkpoint, folder)
+    if checkpoint is None:
+        return None, None
+    console.print(f"Goes on from {escape(checkpoint)}", soft_wrap=True)
+    if told:
+        console.print(f"With other choices than it began with: {escape(', '.join(told))}", soft_wrap=True)
+    return None, Path(checkpoint)
+
+
+@rank_zero_only
+def begin(folder: Path, choices: dict[str, Any]) -> None:
+    """Leave the choices in the run folder, with which the run can resume once a checkpoint also lies there."""
+    remove_unfinished(folder)
+    write_choices(folder, choices)
+
+
+@contextmanager
+def resumable(folder: Path) -> Iterator[None]:
+    """While a run is at work in ``folder``: where it stops, say how it resumes.
+
+    Raises:
+        UserError: A file of the folder can't be written.
+    """
+    last = folder / "checkpoints" / "last.ckpt"
+    try:
+        yield
+    except BaseException as error:
+        word = hydra_word("ckpt_path", last)
+        if (told_of := file_error(error, folder)) is not None:
+            then = f"{shlex.quote(word)} goes on from the last whole epoch" if last.is_file() else "start the run again"
+            raise UserError(f"{told_of}; once that is mended, {then}") from error
+        if last.is_file() and (isinstance(error, LostRankError) or not isinstance(error, UserError)):
+            command = shlex.join([*started_as("train.py"), word])
+            console.print(f"Stopped. {escape(command)} goes on.", soft_wrap=True)
+        raise
 
 
 def run_folder(ckpt_path: str) -> Path:

@@ -8,9 +8,8 @@ from typing import Any
 import torch
 
 from ser.checkpoint import Checkpoint, find_checkpoint
-from ser.config import ConfigError, network_settings
+from ser.config import ConfigError, RunConfig
 from ser.datamodule import EmotionDataModule
-from ser.features import FeatureConfig
 from ser.models import EmotionNetwork, name_of
 from ser.recognizer import Recognizer
 
@@ -31,19 +30,20 @@ class Start:
     heard: set[str]
 
 
-def read_start(cfg: dict[str, Any]) -> Start:
+def read_start(config: RunConfig) -> Start:
     """Read the checkpoint that ``init_from`` names, before any data is read.
 
     Raises:
         ConfigError: It has another network, or reads other features; the message gives the words that agree with it.
         UserError: It is no checkpoint of a run, is broken, or of another version.
     """
-    path = find_checkpoint(cfg["init_from"])
+    path = find_checkpoint(str(config.init_from))
     recognizer = Recognizer.load(path)
     theirs = recognizer.network
-    if (name := name_of(type(theirs).__name__)) != cfg["model"]["name"]:
-        raise ConfigError(f"init_from={path} is of model={name}, and this run has model={cfg['model']['name']}")
-    own = vars(FeatureConfig(**cfg["features"]))
+    if type(theirs) is not config.network:
+        name, own_name = (name_of(kind.__name__) for kind in (type(theirs), config.network))
+        raise ConfigError(f"init_from={path} is of model={name}, and this run has model={own_name}")
+    own = vars(config.features)
     # Where weights lie does not matter, and their digest is known once they are read.
     differing = {
         name: value
@@ -52,7 +52,7 @@ def read_start(cfg: dict[str, Any]) -> Start:
     }
     if differing:
         raise ConfigError(f"init_from={path} reads other features than this run: take {_words('features', differing)}")
-    _check_sizes(path, theirs, network_settings(cfg))
+    _check_sizes(path, theirs, config.network_options)
     return Start(path, recognizer, set(Checkpoint.read(path).seen))
 
 

@@ -1,12 +1,13 @@
-"""One run, from choices to a run folder."""
+"""One run, from choices to a run folder: build → fit → test → report."""
 
 import logging
-import shlex
 import signal
 import sys
 import threading
 import warnings
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -18,10 +19,8 @@ from lightning import Trainer, seed_everything
 from lightning.pytorch.callbacks import Callback, RichProgressBar
 from lightning.pytorch.loggers import CSVLogger, Logger, TensorBoardLogger
 from lightning.pytorch.utilities.exceptions import MisconfigurationException, SIGTERMException
-from lightning.pytorch.utilities.rank_zero import rank_zero_only
 from omegaconf import DictConfig
 
-from ser.augment import Augment
 from ser.bank import decode_clips, fingerprints, reasons
 from ser.calibration import Calibration, calibrate, calibration_report
 from ser.callbacks import (
@@ -38,9 +37,8 @@ from ser.cli import suit_terminal
 from ser.config import (
     CONF,
     ConfigError,
+    RunConfig,
     check_choices,
-    hydra_word,
-    network_settings,
     plain,
     refuse_lists,
     refuse_unreadable,
@@ -52,33 +50,26 @@ from ser.corpora.clip import telling
 from ser.datamodule import ENROLMENTS, EmotionDataModule
 from ser.errors import UserError
 from ser.evaluation import Answers, answers_about, beside
-from ser.features import FeatureConfig
-from ser.files import file_error, remove_unfinished
-from ser.labels import Labels, refuse_lost
-from ser.models import NETWORKS, EmotionNetwork
-from ser.ranks import LostRankError, alone_in, check_ranks, together
+from ser.labels import refuse_lost
+from ser.models import EmotionNetwork
+from ser.ranks import alone_in, check_ranks, together
 from ser.results import (
     announce,
     collect,
     console,
     describe_enrolment,
-    results_of,
     scored,
     show,
     started_as,
     tell_corpus,
     write,
-    write_choices,
 )
-from ser.resuming import check_resumption, resumed
+from ser.resuming import begin, progress_of, resumable, resumed
 from ser.screen import escape, outlast_readers
 from ser.splits import split_clips
 from ser.starting import Start, read_start, start_from
 from ser.sweeps import register_launchers, run_apart
 from ser.tensorboard import TensorBoard
-
-register_schemas()
-register_launchers()
 
 
 def main() -> None:
@@ -88,6 +79,8 @@ def main() -> None:
         refuse_unreadable(typed_words(sys.argv[1:]), sweep)
     except UserError as error:
         sys.exit(f"error: {error}")
+    register_schemas()
+    register_launchers()
     outlast_readers()
     _main()
 
@@ -120,14 +113,14 @@ def _main(cfg: DictConfig) -> float:
 def run(cfg: dict[str, Any], folder: Path, command: Sequence[str] = ()) -> dict[str, Any]:
     """Build, fit, test, and write the run folder.
 
-    A folder that holds the results of the same choices is left as it is, so that a sweep that was cut off goes on. A
-    folder that holds a checkpoint and no results goes on from the last whole epoch, as one that is named by
+    A folder that holds the results of the same choices is left as it is, so that a sweep that was cut off resumes. A
+    run whose folder holds a checkpoint and no results resumes from the last complete epoch, as one that is named by
     ``ckpt_path`` does.
 
     Args:
         cfg: The composed choices, ``conf/config.yaml`` and what it draws in, as plain data.
         folder: The run folder; checkpoints, scores, predictions, figures and logs go into it.
-        command: What was typed, to be told in the results.
+        command: What was typed, for the results.
 
     Returns:
         What ``metrics.json`` holds; in the other processes of a run on several devices only a part of ``checkpoint``.
@@ -136,129 +129,176 @@ def run(cfg: dict[str, Any], folder: Path, command: Sequence[str] = ()) -> dict[
         UserError: A choice can't work, data can't be used, or a file can't be written; the message gives the remedy.
     """
     try:
-        check_choices(cfg)
+        config = check_choices(cfg)
     except (LookupError, TypeError, AttributeError) as error:  # of a run folder that was written by something else
         raise ConfigError(f"{folder / 'config.yaml'} does not hold a run's choices: {error!r}") from error
-    ckpt_path, cfg = cfg["ckpt_path"], {**cfg, "ckpt_path": None}
-    last = folder / "checkpoints" / "last.ckpt"
-    if ckpt_path is not None:
-        told = check_resumption(cfg, ckpt_path, folder)
-    if (done := results_of(folder, cfg)) is not None:
-        console.print(f"{escape(str(folder))} holds this run already: skipped", soft_wrap=True)
+    done, checkpoint = progress_of(config, folder)
+    if done is not None:
         return done
-    if ckpt_path is None and last.is_file() and (folder / "config.yaml").is_file():
-        ckpt_path = str(last)
-        told = check_resumption(cfg, ckpt_path, folder)
-    if ckpt_path is not None:
-        console.print(f"Goes on from {escape(ckpt_path)}", soft_wrap=True)
-        if told:
-            console.print(f"With other choices than it began with: {escape(', '.join(told))}", soft_wrap=True)
-    # A training that goes on has its weights in its own checkpoint.
-    start = read_start(cfg) if ckpt_path is None and cfg["init_from"] is not None else None
-    _hush()
-    try:
-        with alone_in(folder):
-            _begin(folder, cfg)
-            return _fit_and_test(cfg, folder, command, ckpt_path, start)
-    except BaseException as error:
-        if (told_of := file_error(error, folder)) is not None:
-            word = shlex.quote(hydra_word("ckpt_path", last))
-            then = f"{word} goes on from the last whole epoch" if last.is_file() else "start the run again"
-            raise UserError(f"{told_of}; once that is mended, {then}") from error
-        if last.is_file() and (isinstance(error, LostRankError) or not isinstance(error, UserError)):
-            console.print(f"Stopped. {escape(_resuming(last))} goes on.", soft_wrap=True)
-        raise
+    # A training that resumes has its weights in its own checkpoint.
+    start = read_start(config) if checkpoint is None and config.init_from is not None else None
+    with hushed(), resumable(folder), alone_in(folder):
+        begin(folder, config.choices)
+        training = build(config, folder, command, checkpoint, start)
+        with together(training.trainer):
+            fit(training, checkpoint)
+            test(training)
+        return report(training)
 
 
-def _resuming(last: Path) -> str:
-    """The command that goes on from the checkpoint ``last``, to be pasted into a shell."""
-    return shlex.join([*started_as("train.py"), hydra_word("ckpt_path", last)])
+@dataclass(frozen=True)
+class Training:
+    """What a run consists of, once it is built.
+
+    Attributes:
+        config: Its choices.
+        folder: The run folder.
+        trainer: Lightning's.
+        data: After ``setup``.
+        network: As it starts.
+        left_out: How many clips of each class ``labels`` left out.
+        history: Scores by epoch.
+        answers: What the network says of the test clips.
+        checkpoints: ``best`` and ``last``.
+        board: What TensorBoard shows.
+    """
+
+    config: RunConfig
+    folder: Path
+    trainer: Trainer
+    data: EmotionDataModule
+    network: EmotionNetwork
+    left_out: dict[str, int]
+    history: History
+    answers: TestAnswers
+    checkpoints: dict[str, EpochCheckpoint]
+    board: TensorBoard
+
+    @property
+    def tested(self) -> Path:
+        """The checkpoint that the run tests."""
+        return Path(self.checkpoints[self.config.test_checkpoint].best_model_path)
+
+    @property
+    def best_score(self) -> float:
+        """Macro F1 of the best epoch on validation, 0 to 1."""
+        return float(self.checkpoints["best"].best_model_score or 0)
 
 
-@rank_zero_only
-def _begin(folder: Path, cfg: dict[str, Any]) -> None:
-    """Leave the choices in the run folder, with which it can go on once a checkpoint lies there, too."""
-    remove_unfinished(folder)
-    write_choices(folder, cfg)
+def build(
+    config: RunConfig, folder: Path, command: Sequence[str], checkpoint: Path | None, start: Start | None
+) -> Training:
+    """Build trainer, data and network, and say on screen what is about to be learnt.
 
-
-def _fit_and_test(
-    cfg: dict[str, Any], folder: Path, command: Sequence[str], ckpt_path: str | None, start: Start | None
-) -> dict[str, Any]:
-    seed_everything(cfg["seed"], workers=True, verbose=False)
-    kept = {name: EpochCheckpoint(folder / "checkpoints", name) for name in ("best", "last")}
-    history = History(command)
-    callbacks: list[Callback] = [EpochSeed(cfg["seed"]), history, *kept.values(), answers := TestAnswers()]
-    if cfg["ema_decay"] is not None:
-        callbacks.insert(0, AverageWeights(cfg["ema_decay"]))
-    if cfg["early_stopping_patience"] is not None:
-        callbacks.append(Patience(cfg["early_stopping_patience"]))
-    if cfg["trainer"]["enable_progress_bar"] is not False:
-        callbacks.append(RichProgressBar())
-    settings = {
-        **cfg["trainer"],
-        "logger": make_logger(cfg["logger"]["name"], folder) or False,
-        "plugins": [CheckpointFiles()],
-        "callbacks": callbacks,
-        "default_root_dir": folder,
-        "use_distributed_sampler": False,  # Lightning's repeats clips; ser.samplers deals out each one once
-        "precision": resolve_precision(cfg["trainer"]["precision"], cfg["trainer"]["accelerator"]),
-    }
-    try:
-        trainer = Trainer(**settings)
-    except (MisconfigurationException, ValueError, TypeError, RuntimeError) as error:
-        raise UserError(f"trainer.: Lightning refuses these options: {error}") from error
-    check_ranks(trainer, cfg["datamodule"]["batch_size"])
-
-    data, left_out = load_data(cfg, trainer.strategy.root_device)
+    Args:
+        config: The choices.
+        folder: The run folder.
+        command: What was typed.
+        checkpoint: What the run resumes from; None for a new one.
+        start: What a new run starts from in place of random weights, if anything.
+    """
+    seed_everything(config.seed, workers=True, verbose=False)
+    checkpoints = {name: EpochCheckpoint(folder / "checkpoints", name) for name in ("best", "last")}
+    history, answers = History(command), TestAnswers()
+    trainer = make_trainer(config, folder, [history, *checkpoints.values(), answers])
+    data, left_out = load_data(config, trainer.strategy.root_device)
     data.check_deal(trainer.world_size)
-    if ckpt_path is not None:
-        data.add_heard(Checkpoint.read(Path(ckpt_path)).seen_elsewhere)
-    network = NETWORKS[cfg["model"]["name"]](data.input_shape, len(data.labels), **network_settings(cfg))
+    if checkpoint is not None:
+        data.add_heard(Checkpoint.read(checkpoint).seen_elsewhere)
+    network = config.network(data.input_shape, len(data.labels), **config.network_options)
     if start is not None:
         start_from(start, network, data)
-    announce(cfg, data, network, trainer, left_out)
+    announce(config.choices, data, network, trainer, left_out)
     if start is not None:
         new = ", ".join(sorted({*data.labels} - {*start.recognizer.labels}))
-        console.print(
-            escape(f"Starts from {start.path}" + (f", to which is new: {new}" if new else "")), soft_wrap=True
+        told = f"Starts from {start.path}" + (f", to which is new: {new}" if new else "")
+        console.print(escape(told), soft_wrap=True)
+    trainer.callbacks.append(board := TensorBoard(config.choices, data))  # type: ignore[attr-defined]
+    return Training(config, folder, trainer, data, network, left_out, history, answers, checkpoints, board)
+
+
+def fit(training: Training, checkpoint: Path | None) -> None:
+    """Train, from ``checkpoint`` where the run resumes.
+
+    Raises:
+        UserError: No epoch came to its end.
+    """
+    training.trainer.fit(training.network, datamodule=training.data, ckpt_path=checkpoint, weights_only=True)
+    if not training.checkpoints["best"].best_model_path:
+        raise UserError(
+            "no epoch was trained and validated to its end, so there is nothing to test: "
+            "see trainer.max_epochs, max_steps, max_time, limit_val_batches and fast_dev_run"
         )
-    trainer.callbacks.append(board := TensorBoard(cfg, data))  # type: ignore[attr-defined]
 
-    with together(trainer):
-        trainer.fit(network, datamodule=data, ckpt_path=ckpt_path, weights_only=True)
-        if not kept["best"].best_model_path:
-            raise UserError(
-                "no epoch was trained and validated to its end, so there is nothing to test: "
-                "see trainer.max_epochs, max_steps, max_time, limit_val_batches and fast_dev_run"
-            )
-        tested = Path(kept[cfg["test_checkpoint"]].best_model_path)
-        best_score = float(kept["best"].best_model_score or 0)
-        trainer.test(network, datamodule=data, ckpt_path=tested, weights_only=True, verbose=False)
-    if not trainer.is_global_zero:
-        return {"checkpoint": {"best_val_macro_f1": best_score}}
 
+def test(training: Training) -> None:
+    """Answer the test clips with the weights of the tested checkpoint, which the network then has."""
+    training.trainer.test(
+        training.network, datamodule=training.data, ckpt_path=training.tested, weights_only=True, verbose=False
+    )
+
+
+def report(training: Training) -> dict[str, Any]:
+    """Calibrate the tested checkpoint, score the answers, write the run folder and show the scores.
+
+    Returns:
+        What ``metrics.json`` holds; of the other processes of a run on several devices only a part of ``checkpoint``.
+    """
+    if not training.trainer.is_global_zero:
+        return {"checkpoint": {"best_val_macro_f1": training.best_score}}
+    config, data, network = training.config, training.data, training.network
     calibration = calibrate(*answers_of(network, data, "val"))
-    Checkpoint.read(tested).with_calibration(calibration).write(tested)
-    for other in {Path(one.best_model_path) for one in kept.values()} - {tested}:
-        if (untested := Checkpoint.read(other)).calibration is not None:  # an earlier run's, in the same folder
-            untested.with_calibration(None).write(other)
-    table, errors = _calibrated(data, answers, calibration)
-    board.show_answers(network, table)
+    _mark_as_tested(training, calibration)
+    table, errors = _calibrated(data, training.answers, calibration)
+    training.board.show_answers(network, table)
     results = {
-        **collect(cfg, data, network, history, tested, best_score, trainer.precision),
-        "labels": {"classes": data.labels, "left_out": left_out},
+        **collect(
+            config.choices, data, network, training.history, training.tested, training.best_score,
+            training.trainer.precision,
+        ),
+        "labels": {"classes": data.labels, "left_out": training.left_out},
         "calibration": errors,
         **scored(table),
-    }
+    }  # fmt: skip
     if data.prior is not None:
         results["enrolment"] = {
             **describe_enrolment(data),
             "beside": {other: _beside(network, data.enrolled(other), calibration) for other in _others(data)},
         }
-    write(folder, cfg, results, table, trainer.loggers, {clip.name: clip.path for clip in data.side("test")})
-    show(results, folder)
+    sounds = {clip.name: clip.path for clip in data.side("test")}
+    write(training.folder, config.choices, results, table, training.trainer.loggers, sounds)
+    show(results, training.folder)
     return results
+
+
+def make_trainer(config: RunConfig, folder: Path, callbacks: Sequence[Callback]) -> Trainer:
+    """Make Lightning's trainer with a run's callbacks and what else the choices ask for.
+
+    Raises:
+        UserError: Lightning refuses an option of ``trainer.``, or the processes of the run are not those it needs.
+    """
+    callbacks = [EpochSeed(config.seed), *callbacks]
+    if config.ema_decay is not None:
+        callbacks.insert(0, AverageWeights(config.ema_decay))
+    if config.early_stopping_patience is not None:
+        callbacks.append(Patience(config.early_stopping_patience))
+    if config.trainer["enable_progress_bar"] is not False:
+        callbacks.append(RichProgressBar())
+    settings = {
+        **config.trainer,
+        "logger": make_logger(config.logger["name"], folder) or False,
+        "plugins": [CheckpointFiles()],
+        "callbacks": callbacks,
+        "default_root_dir": folder,
+        "use_distributed_sampler": False,  # Lightning's repeats clips; ser.samplers deals out each one once
+        "precision": resolve_precision(config.trainer["precision"], config.trainer["accelerator"]),
+    }
+    try:
+        trainer = Trainer(**settings)
+    except (MisconfigurationException, ValueError, TypeError, RuntimeError) as error:
+        raise UserError(f"trainer.: Lightning refuses these options: {error}") from error
+    check_ranks(trainer, config.datamodule["batch_size"])
+    return trainer
 
 
 def make_logger(name: str, folder: Path) -> Logger | None:
@@ -275,31 +315,30 @@ def make_logger(name: str, folder: Path) -> Logger | None:
             return None
 
 
-def load_data(cfg: dict[str, Any], device: torch.device) -> tuple[EmotionDataModule, dict[str, int]]:
-    """Read, label, decode and split what ``cfg`` names, and set the data module up on ``device``.
+def load_data(config: RunConfig, device: torch.device) -> tuple[EmotionDataModule, dict[str, int]]:
+    """Read, label, decode and split the clips of a run, and set the data module up on ``device``.
 
     Returns:
         The data module, and how many clips of each class ``labels`` left out.
     """
-    dataset = cfg["dataset"]
     with telling(tell_corpus):
-        read = read_corpora(dataset)
-    clips, left_out = Labels(**cfg["labels"]).apply(read)
-    cache, mapped = cfg["datamodule"]["cache"], cfg["datamodule"]["bank"] == "mmap"
+        read = read_corpora(config.dataset)
+    clips, left_out = config.labels.apply(read)
+    cache, mapped = config.datamodule["cache"], config.datamodule["bank"] == "mmap"
     folder = None if cache is None else Path(cache).expanduser()
-    recordings = decode_clips(clips, cfg["features"]["sample_rate"], folder, mapped)
+    recordings = decode_clips(clips, config.features.sample_rate, folder, mapped)
     refuse_lost(clips, reasons(recordings.found))
     data = EmotionDataModule(
-        split_clips(clips, fingerprints=fingerprints(recordings.found), **cfg["split"]),
-        FeatureConfig(**cfg["features"]),
-        Augment(cfg["features"]["sample_rate"], **cfg["augment"]),
-        strict=dataset["strict"],
-        seed=cfg["seed"],
+        split_clips(clips, fingerprints=fingerprints(recordings.found), **config.split),
+        config.features,
+        config.augment,
+        strict=config.dataset["strict"],
+        seed=config.seed,
         device=device,
-        voice=dataset.get("voice", "speaker"),
-        target=dataset.get("target", "emotion"),
+        voice=config.dataset.get("voice", "speaker"),
+        target=config.dataset.get("target", "emotion"),
         recordings=recordings,
-        **cfg["datamodule"],
+        **config.datamodule,
     )
     with telling(tell_corpus):  # of folders of noise and rooms
         data.setup()
@@ -313,6 +352,15 @@ def answers_of(network: EmotionNetwork, data: EmotionDataModule, side: str) -> t
         batches = [data.make_batch(torch.as_tensor(clips)) for clips in data.loader(side)]
         logits = torch.cat([network(batch.inputs, batch.lengths) for batch in batches])
     return logits.cpu(), torch.cat([batch.targets for batch in batches]).cpu()
+
+
+def _mark_as_tested(training: Training, calibration: Calibration) -> None:
+    """Write the calibration into the tested checkpoint and into no other, so that the run's folder stands for that."""
+    tested = training.tested
+    Checkpoint.read(tested).with_calibration(calibration).write(tested)
+    for other in {Path(one.best_model_path) for one in training.checkpoints.values()} - {tested}:
+        if (untested := Checkpoint.read(other)).calibration is not None:  # this folder's run tested it before
+            untested.with_calibration(None).write(other)
 
 
 def _others(data: EmotionDataModule) -> list[str]:
@@ -350,21 +398,31 @@ def resolve_precision(asked: str | int | None, accelerator: str = "auto") -> Any
     return "bf16-mixed" if native else "32-true"
 
 
-def _hush() -> None:
-    """Silence what says nothing about the run.
+@contextmanager
+def hushed() -> Iterator[None]:
+    """Silence what says nothing about the run, until the context ends.
 
     Loaders carry nothing but indices, so they need no workers, and they deal out each clip once; what is logged is by
     epoch, of all processes together; Lightning uses what torch calls deprecated; its notices of devices and checkpoints
-    are told in this project's own words; and a run that goes on finds files in its folders. What TensorBoard's writer
-    can't write is raised in the main thread, too.
+    are given in this project's own words; and a run that resumes finds files in its folders. What TensorBoard's writer
+    can't write is also raised in the main thread.
     """
-    threading.excepthook = _tell_of_thread
-    for hint in (".*does not have many workers.*", ".*smaller than the logging interval.*", ".*LeafSpec.*deprecated.*",
-                 ".*directory .* exists and is not empty.*", ".*sync_dist=True.*",
-                 ".*Using `DistributedSampler` with the dataloaders.*"):  # fmt: skip
-        warnings.filterwarnings("ignore", hint)
-    for name in ("pytorch", "fabric.utilities.distributed"):
-        logging.getLogger(f"lightning.{name}").setLevel(logging.WARNING)
+    loggers = [logging.getLogger(f"lightning.{name}") for name in ("pytorch", "fabric.utilities.distributed")]
+    before = threading.excepthook, [logger.level for logger in loggers]
+    with warnings.catch_warnings():
+        threading.excepthook = _tell_of_thread
+        for hint in (".*does not have many workers.*", ".*smaller than the logging interval.*",
+                     ".*LeafSpec.*deprecated.*", ".*directory .* exists and is not empty.*", ".*sync_dist=True.*",
+                     ".*Using `DistributedSampler` with the dataloaders.*"):  # fmt: skip
+            warnings.filterwarnings("ignore", hint)
+        for logger in loggers:
+            logger.setLevel(logging.WARNING)
+        try:
+            yield
+        finally:
+            threading.excepthook, levels = before
+            for logger, level in zip(loggers, levels, strict=True):
+                logger.setLevel(level)
 
 
 def _tell_of_thread(args: threading.ExceptHookArgs) -> None:

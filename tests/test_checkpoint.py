@@ -13,6 +13,7 @@ from ser.adapt import adapt, adapted_checkpoint
 from ser.audio import Recording
 from ser.calibration import Calibration
 from ser.checkpoint import FORMAT, FORMAT_BEFORE, Checkpoint, find_checkpoint
+from ser.config import check_choices
 from ser.ensemble import join_checkpoints
 from ser.errors import UserError
 from ser.recognizer import Recognizer
@@ -125,7 +126,7 @@ def test_a_run_resumes_from_a_checkpoint_of_the_format_before(corpus: Path, trai
     assert set(resumed.history["epochs"]) == {1, 2, 3}
     best = [Checkpoint.read(find_checkpoint(folder)) for folder in (trained, tmp_path)]
     torch.testing.assert_close(best[1].weights, best[0].weights, rtol=0, atol=0)
-    start = read_start(choices(corpus, f"init_from={tmp_path}"))
+    start = read_start(check_choices(choices(corpus, f"init_from={tmp_path}")))
     assert start.recognizer.labels == whole.labels
 
 

@@ -25,6 +25,7 @@ from ser.commands import evaluate as evaluate_script
 from ser.commands import leaderboard as leaderboard_script
 from ser.commands import predict as predict_script
 from ser.commands import transfer as transfer_script
+from ser.config import check_choices
 from ser.corpora import Clip, read_corpora
 from ser.datamodule import DataError, EmotionDataModule
 from ser.enrolment import Enrolment, Heard, adapted_answers, halves
@@ -187,7 +188,7 @@ def test_options_of_voices_that_can_not_work_are_refused() -> None:
         (("features.normalize=standard",), "datamodule.voice_dropout=0.3 needs features.normalize=speaker"),
     ):
         with pytest.raises(DataError, match=message):
-            ser.train.check_choices(composed(*WORDS, *words))
+            check_choices(composed(*WORDS, *words))
 
 
 def test_a_run_tells_its_enrolment_and_what_none_gives(trained: Trained) -> None:
@@ -210,7 +211,7 @@ def test_a_checkpoint_answers_as_its_run_did(trained: Trained, recognizer: Recog
         assert row.tolist() == pytest.approx(wanted, abs=1e-4)
     cfg = composed(*WORDS, f"dataset.root={Path(trained.split.test[0].path).parents[1] / 'clips.csv'}")
     with ser.results.console.capture():
-        data, _ = ser.train.load_data(cfg, torch.device("cpu"))
+        data, _ = ser.train.load_data(check_choices(cfg), torch.device("cpu"))
     logits, _ = answers_of(recognizer.network, data.enrolled("none"), "test")
     none = heard.answers(Enrolment(0)).probabilities
     expected = recognizer.calibration.apply(logits).double().softmax(1).numpy()
@@ -521,7 +522,7 @@ def test_voices_go_with_augmentation_and_with_features_of_one_dimension(people: 
     base = [word for word in base if "cnn1d" not in str(words) or not word.startswith(("features.n_", "model."))]
     cfg = composed(*base, *words, f"dataset.root={people}", "features.normalize=speaker")
     with ser.results.console.capture():
-        data, _ = ser.train.load_data(cfg, torch.device("cpu"))
+        data, _ = ser.train.load_data(check_choices(cfg), torch.device("cpu"))
     torch.manual_seed(0)
     batch = data.make_batch(torch.arange(8), training=True)
     assert batch.inputs.isfinite().all()

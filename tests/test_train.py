@@ -1,6 +1,11 @@
 import csv
 import json
+import logging
 import signal
+import subprocess
+import sys
+import threading
+import warnings
 from collections import Counter
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -31,7 +36,7 @@ from ser.evaluation import evaluate, read_answers, scores_of
 from ser.models import Batch, EmotionNetwork
 from ser.recognizer import Recognizer
 from ser.splits import split_clips
-from ser.train import run
+from ser.train import hushed, run
 from tests.helpers import composed
 
 EMOTIONS = ("anger", "happy", "sad")
@@ -550,3 +555,28 @@ def test_a_run_that_has_ended_in_the_folder_is_not_run_again(corpus: Path, tmp_p
     assert "skipped" in again.screen
     with pytest.raises(UserError, match="other choices"):
         trained(corpus, tmp_path / "run", *ONE_D, "seed=2")
+
+
+def test_a_run_puts_back_what_it_silenced() -> None:
+    loggers = [logging.getLogger(name) for name in ("lightning.pytorch", "lightning.fabric.utilities.distributed")]
+
+    def state() -> tuple[Any, ...]:
+        return threading.excepthook, list(warnings.filters), [logger.level for logger in loggers]
+
+    before = state()
+    with hushed():
+        assert [one != other for one, other in zip(state(), before, strict=True)] == [True, True, True]
+        warnings.simplefilter("ignore")  # as all processes but the first do
+    assert state() == before
+    with pytest.raises(KeyboardInterrupt), hushed():
+        raise KeyboardInterrupt
+    assert state() == before
+
+
+def test_to_import_a_run_is_no_work() -> None:
+    code = (
+        "import threading; hook = threading.excepthook; import ser.train, ser.recognizer; "
+        "from hydra.core.config_store import ConfigStore; "
+        "assert 'schema' not in ConfigStore.instance().repo and threading.excepthook is hook"
+    )
+    subprocess.run([sys.executable, "-c", code], check=True)

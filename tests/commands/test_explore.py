@@ -6,6 +6,7 @@ from pathlib import Path
 import pytest
 import torch
 
+from ser.config import check_choices
 from ser.train import load_data
 from tests.helpers import composed
 
@@ -54,7 +55,8 @@ def test_the_split_is_that_of_a_training_whatever_can_be_used(mine: Path, tmp_pa
     (mine / "sad/8.wav").write_text("no sound")
     ran = run("dataset=folder", f"dataset.root={mine}", "split.val=0.2", "--out", tmp_path / "out")
     assert ran.returncode == 0, ran.stderr
-    data, _ = load_data(composed("dataset=folder", f"dataset.root={mine}", "split.val=0.2"), torch.device("cpu"))
+    config = check_choices(composed("dataset=folder", f"dataset.root={mine}", "split.val=0.2"))
+    data, _ = load_data(config, torch.device("cpu"))
     sizes = ", ".join(f"{len(data.side(side))} {side}" for side in ("train", "val", "test"))
     assert f"split=stratified ({data.split.hash}): {sizes}" in " ".join(ran.stdout.split())
 
