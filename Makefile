@@ -21,7 +21,7 @@ test: $(VENV)/installed-dev
 
 # A package's __all__ hides its modules from pdoc, so they are named.
 docs: $(VENV)/installed-dev
-	$(BIN)/pdoc --docformat google --output-directory docs/api ser '!ser.commands' $(subst /,.,$(basename $(wildcard ser/*/[a-z]*.py)))
+	$(BIN)/pdoc --docformat google --output-directory docs/api ser '!ser.commands' $(filter-out ser.commands.%,$(subst /,.,$(basename $(wildcard ser/*/[a-z]*.py))))
 
 $(VENV)/installed: pyproject.toml constraints.txt
 	@echo "Setting up $(VENV): a few minutes, torch is several gigabytes"
