@@ -8,10 +8,8 @@ decoding to the test; with datamodule.cache= the first fold made the functionals
 are left out, for their weights are not at hand.
 """
 
-import contextlib
 import json
 import math
-import time
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -19,6 +17,7 @@ from statistics import mean, median
 from typing import Any
 
 import torch
+from _common import seconds_of, training_step
 from rich.table import Column, Table
 
 from ser.cli import command_parser, errors_in_words
@@ -98,13 +97,7 @@ class Training:
         """One batch, as training does it but for its logs, the learning rate's schedule and the average of weights."""
         self.network.train()
         picked = self.clips[torch.randint(len(self.clips), (self.cfg["datamodule"]["batch_size"],))]
-        batch = self.data.make_batch(picked, training=True)
-        with torch.autocast("cpu", torch.bfloat16) if self.half else contextlib.nullcontext():
-            soft = batch.targets if batch.soft is None else batch.soft
-            loss = torch.nn.functional.cross_entropy(self.network(batch.inputs), soft)
-        self.optimizer.zero_grad()
-        loss.backward()
-        self.optimizer.step()
+        training_step(self.network, self.data.make_batch(picked, training=True), self.optimizer, self.half)
 
     def answer(self) -> Callable[[], object]:
         """What answers one clip, from its file."""
@@ -136,14 +129,14 @@ def measure(corpus: Sequence[str], clips: int, rounds: int) -> dict[str, Measure
     steps: dict[str, list[float]] = {name: [] for name in ROWS}
     for number in range(WARM_UP + rounds):
         for name, training in trainings.items():
-            taken = _seconds(training.step)
+            taken = seconds_of(training.step)
             if number >= WARM_UP:
                 steps[name].append(taken)
     answers: dict[str, Callable[[], object]] = {name: training.answer() for name, training in trainings.items()}
     taken_by: dict[str, list[float]] = {name: [] for name in answers}
     for number in range(WARM_UP + rounds):
         for name, answer in answers.items():
-            taken = _seconds(answer)
+            taken = seconds_of(answer)
             if number >= WARM_UP:
                 taken_by[name].append(taken)
     return {
@@ -154,12 +147,6 @@ def measure(corpus: Sequence[str], clips: int, rounds: int) -> dict[str, Measure
         )
         for name, training in trainings.items()
     }
-
-
-def _seconds(call: Callable[[], object]) -> float:
-    began = time.perf_counter()
-    call()
-    return time.perf_counter() - began
 
 
 def results(folder: Path, name: str) -> list[dict[str, Any]]:
