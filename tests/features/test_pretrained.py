@@ -406,7 +406,9 @@ def test_a_fine_tuning_that_was_stopped_goes_on_as_if_it_had_not(
 
 
 def test_a_network_for_pictures_with_hidden_states_is_refused_and_told_what_goes() -> None:
-    with pytest.raises(UserError, match=r"features=wavlm is 3D: with it go model=probe; .* features=mel, logmel, mfcc2d"):
+    with pytest.raises(
+        UserError, match=r"features=wavlm is 3D: with it go model=probe; .* features=mel, logmel, mfcc2d"
+    ):
         check_choices(compose_words(["features=wavlm"]))
     with pytest.raises(
         UserError, match=r"model=probe reads 3D .* with the network go features=wav2vec2, hubert, wavlm"
