@@ -15,13 +15,13 @@ from ser.adapt import adapt, adapted_checkpoint
 from ser.audio import AudioError, Recording
 from ser.bank import decode
 from ser.callbacks import find_checkpoint, read_checkpoint, write_checkpoint
-from ser.cards import adapted_card
 from ser.cli import suit_terminal
 from ser.errors import UserError
 from ser.files import check_writable, replacing
 from ser.recognizer import Recognizer
 from ser.recordings import find
 from ser.results import read_choices, write_choices
+from ser.results.cards import adapted_card
 from ser.screen import Screen
 from ser.speakers import speakers_of
 

@@ -26,8 +26,8 @@ from ser.bank import WaveformBank
 from ser.cli import suit_terminal
 from ser.errors import UserError
 from ser.features import FeatureConfig, Frontend
-from ser.figures import effect_figure, effects_figure
-from ser.report import PLAYED_SECONDS, pages
+from ser.results.figures import effect_figure, effects_figure
+from ser.results.page import PLAYED_SECONDS, pages
 from ser.screen import Screen, escape
 
 RATE = 16_000

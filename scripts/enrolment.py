@@ -20,11 +20,11 @@ from ser.callbacks import find_checkpoint
 from ser.cli import suit_terminal
 from ser.enrolment import Heard, curve
 from ser.errors import UserError
-from ser.figures import enrolment_figure
 from ser.files import check_writable, replacing
 from ser.recognizer import Recognizer
-from ser.report import markdown_table
-from ser.results import GIT_REVISION, console, find_runs, read_choices, started_as, versions
+from ser.results import console, find_runs, git_revision, read_choices, started_as, versions
+from ser.results.figures import enrolment_figure
+from ser.results.page import markdown_table
 from ser.scoring import describe_checkpoint, trial_of
 
 COLUMNS = ("enrolment clips", "of which emotions", "UAR", "95 %", "accuracy", "macro F1", "clips scored")
@@ -50,7 +50,7 @@ def measure(
     """
     if draws < 1:
         raise UserError(f"--draws is {draws}; it must be 1 or more")
-    found = [run for run in find_runs(runs) if "history" in run]  # pooled folds and evaluations have no network
+    found = [run for run in find_runs(runs) if run.history]  # pooled folds and evaluations have no network
     if not found:
         raise UserError(f"no training below {', '.join(map(str, runs))}: give run folders, or folders that hold them")
     try:
@@ -59,7 +59,7 @@ def measure(
         raise UserError(f"{folder} can't be written to: {error.strerror or error}; give another --out") from error
     heard, told = [], []
     for run in found:
-        place = Path(run["file"]).parent
+        place = run.folder
         checkpoint, cfg = find_checkpoint(place), read_choices(place)
         recognizer = Recognizer.load(checkpoint, device)
         trial = trial_of(cfg, side, [recognizer])
@@ -68,13 +68,13 @@ def measure(
         heard.append(Heard.of(recognizer, trial.clips, recordings, trial.labels, voice))
         told.append({**describe_checkpoint(checkpoint, trial.clips), "split_hash": trial.split.hash})
     results = {
-        "dataset": {"name": found[0]["dataset"]["name"]},
+        "dataset": {"name": found[0].dataset["name"]},
         "side": side,
         "runs": told,
         "draws": draws,
         "curve": curve(heard, draws),
         "versions": versions(),
-        "git": GIT_REVISION,
+        "git": git_revision(),
         "command": command,
     }
     write(folder, results)

@@ -7,6 +7,7 @@ import sys
 import threading
 import warnings
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -64,7 +65,6 @@ from ser.results import (
     console,
     describe_enrolment,
     results_of,
-    scored,
     show,
     started_as,
     tell_corpus,
@@ -146,7 +146,7 @@ def run(cfg: dict[str, Any], folder: Path, command: Sequence[str] = ()) -> dict[
         told = check_resumption(cfg, ckpt_path, folder)
     if (done := results_of(folder, cfg)) is not None:
         console.print(f"{escape(str(folder))} holds this run already: skipped", soft_wrap=True)
-        return done
+        return done.as_dict()
     if ckpt_path is None and last.is_file() and (folder / "config.yaml").is_file():
         ckpt_path = str(last)
         told = check_resumption(cfg, ckpt_path, folder)
@@ -245,20 +245,13 @@ def _fit_and_test(
         remove_calibration(other)
     table, errors = _calibrated(data, answers, calibration)
     board.show_answers(network, table)
-    results = {
-        **collect(cfg, data, network, history, tested, best_score, trainer.precision),
-        "labels": {"classes": data.labels, "left_out": left_out},
-        "calibration": errors,
-        **scored(table),
-    }
+    record = collect(cfg, data, network, history, tested, best_score, trainer.precision, table, left_out, errors)
     if data.prior is not None:
-        results["enrolment"] = {
-            **describe_enrolment(data),
-            "beside": {other: _beside(network, data.enrolled(other), calibration) for other in _others(data)},
-        }
-    write(folder, cfg, results, table, trainer.loggers, {clip.name: clip.path for clip in data.side("test")})
-    show(results, folder)
-    return results
+        others = {other: _beside(network, data.enrolled(other), calibration) for other in _others(data)}
+        record = replace(record, enrolment={**describe_enrolment(data), "beside": others})
+    write(folder, cfg, record, table, trainer.loggers, {clip.name: clip.path for clip in data.side("test")})
+    show(record, folder)
+    return record.as_dict()
 
 
 def make_logger(name: str, folder: Path) -> Logger | None:

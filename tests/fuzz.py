@@ -37,7 +37,6 @@ import numpy as np
 import requests
 import soundfile
 import torch
-from ser.commands import leaderboard, pool
 from ser.commands.cache import show as list_entries
 
 from ser.audio import read_audio
@@ -53,7 +52,7 @@ from ser.evaluation import compare, evaluate, read_answers
 from ser.features import Voice
 from ser.recognizer import Recognizer
 from ser.results import console as results_console
-from ser.results import find_runs, results_of
+from ser.results import find_runs, leaderboard, pooling, results_of
 from ser.timeline import Listener, SoundStream
 from ser.train import run
 
@@ -355,7 +354,7 @@ def targets(folder: Path) -> dict[str, Target]:  # noqa: PLR0915
             steps: list[Callable[[], object]] = [
                 lambda: results_of(inside, cfg),
                 lambda: leaderboard.markdown(leaderboard.shown(leaderboard.gather(find_runs([inside])))),
-                lambda: [pool.pool(runs) for runs in pool.recipes(find_runs([inside]))],
+                lambda: [pooling.pool(runs) for runs in pooling.recipes(find_runs([inside]))],
             ]
             for step in steps:
                 try:

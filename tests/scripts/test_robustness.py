@@ -11,7 +11,7 @@ import pytest
 import soundfile
 import torch
 
-import scripts.evaluate
+import ser.evaluate
 from scripts import robustness
 from scripts.robustness import CAUTION, main, measure, short_names
 from ser.audio import read_audio
@@ -70,9 +70,9 @@ def both(trained: Trained, turned: Path, people: Path, tmp_path_factory: pytest.
 def test_clean_clips_get_the_scores_of_an_evaluation(
     both: Measured, trained: Trained, turned: Path, people: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(scripts.evaluate, "write", lambda *_, **__: None)
+    monkeypatch.setattr(ser.evaluate, "write", lambda *_, **__: None)
     for number, checkpoint in enumerate((trained.checkpoint, turned)):
-        expected = scripts.evaluate.evaluate(checkpoint, choices(people, *SPLIT), "test", tmp_path, [])
+        expected = ser.evaluate.evaluate(checkpoint, choices(people, *SPLIT), "test", tmp_path, []).as_dict()
         told = both.conditions(number)["clean"]
         for name in ("accuracy", "uar"):
             assert told[name] == pytest.approx(expected["test"][name], abs=1e-6)

@@ -1,145 +1,27 @@
-"""How far answers can be believed: intervals, groups, human raters, and the difference between two models.
+"""How far answers can be believed: scores, their intervals, groups, human raters, and the difference of two models."""
 
-Everything here is made from a table of answers, ``predictions.csv``; a run, pooled folds and a comparison share it.
-"""
-
-import csv
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
-from pathlib import Path
 from typing import Any
 
 import numpy as np
+import torch
 from numpy.typing import NDArray
 
-from ser.corpora import Clip
-from ser.errors import UserError
+from ser.evaluation.answers import Answers, aligned
+from ser.metrics import SCORES, by_class, measures
 
 RESAMPLES = 2000
 
+
 CONFIDENCE = 0.95
+
 
 MIN_SPEAKERS = 5
 """Resampling fewer speakers than this says little about people; clips are resampled then."""
 
-GROUPS = ("corpus", "sex", "age", "race", "ethnicity", "intensity", "sentence", "session", "speaker")
-"""What clips are told apart by, where the corpus knows it; age in bands of ten years."""
-
-SCORES = ("accuracy", "macro_f1", "weighted_f1", "uar")
 
 Counts = NDArray[np.float64]
 """Confusion matrices ``(…, true, predicted)``; a human answer can count in parts."""
-
-
-class AnswersError(UserError):
-    """A table of answers that can't be used; the message names it and what to do."""
-
-
-@dataclass(frozen=True)
-class Answers:
-    """What a network said of each test clip.
-
-    Attributes:
-        labels: Emotions in the order of the class indices.
-        clips: Names, ``(clip,)``.
-        true: Class indices ``(clip,)``.
-        probabilities: ``(clip, class)``.
-        about: What is known of each clip, by name of ``GROUPS``; an empty string where it is not known.
-        votes: Raters that gave a clip each class, ``(clip, class)``, or None.
-    """
-
-    labels: list[str]
-    clips: list[str]
-    true: NDArray[np.int64]
-    probabilities: NDArray[np.float64]
-    about: dict[str, list[str]]
-    votes: Counts | None = None
-
-    @property
-    def predicted(self) -> NDArray[np.int64]:
-        """Class indices ``(clip,)``."""
-        return self.probabilities.argmax(axis=1)
-
-    @property
-    def speakers(self) -> list[str]:
-        """Of each clip; an empty string where it is not known."""
-        return self.about.get("speaker", [""] * len(self.clips))
-
-    def of(self, rows: NDArray[np.int64]) -> "Answers":
-        """Some of the clips."""
-        return Answers(
-            self.labels,
-            [self.clips[i] for i in rows],
-            self.true[rows],
-            self.probabilities[rows],
-            {name: [values[i] for i in rows] for name, values in self.about.items()},
-            None if self.votes is None else self.votes[rows],
-        )
-
-
-def answers_about(clips: Sequence[Clip], labels: list[str], probabilities: NDArray[np.float64]) -> Answers:
-    """Put ``probabilities`` ``(clip, class)`` beside what is known of the clips."""
-    about = {name: [_known(clip, name) for clip in clips] for name in GROUPS}
-    votes = np.array([[(clip.votes or {}).get(label, 0) for label in labels] for clip in clips], dtype=np.float64)
-    return Answers(
-        labels,
-        [clip.name for clip in clips],
-        np.array([labels.index(clip.emotion) for clip in clips], dtype=np.int64),
-        probabilities,
-        {name: values for name, values in about.items() if any(values)},
-        votes if any(clip.votes for clip in clips) else None,
-    )
-
-
-def _known(clip: Clip, name: str) -> str:
-    value = getattr(clip, name)
-    if name == "age" and value is not None:
-        return f"{value // 10 * 10}-{value // 10 * 10 + 9}"
-    return "" if value is None else str(value)
-
-
-def write_answers(path: Path, answers: Answers) -> None:
-    """Write ``predictions.csv``: clip, what is known of it, emotion, predicted, ``p_LABEL`` and ``votes_LABEL``."""
-    labels, votes = answers.labels, answers.votes
-    with path.open("w", newline="", encoding="utf-8") as file:
-        table = csv.writer(file)
-        heads = [f"{kind}_{label}" for kind in ("p", "votes")[: 1 if votes is None else 2] for label in labels]
-        table.writerow(["clip", *answers.about, "emotion", "predicted", *heads])
-        for i, (clip, true, predicted) in enumerate(zip(answers.clips, answers.true, answers.predicted, strict=True)):
-            about = [values[i] for values in answers.about.values()]
-            numbers = [f"{p:.9g}" for p in answers.probabilities[i]]
-            counts = [] if votes is None else [f"{count:g}" for count in votes[i]]
-            table.writerow([clip, *about, labels[true], labels[predicted], *numbers, *counts])
-
-
-def read_answers(path: Path) -> Answers:
-    """Read what ``write_answers`` wrote.
-
-    Raises:
-        AnswersError: It is not there or not such a table.
-    """
-    try:
-        with path.open(newline="", encoding="utf-8") as file:
-            table = csv.DictReader(file, restkey="", strict=True)
-            rows = list(table)
-        heads = list(table.fieldnames or ())
-        labels = [head[2:] for head in heads if head.startswith("p_")]
-        voted = [f"votes_{label}" for label in labels] if any(head.startswith("votes_") for head in heads) else []
-        if not rows or any("" in row for row in rows):
-            raise ValueError("it has no rows, or a row has more cells than the first line")
-        answers = Answers(
-            labels,
-            [row["clip"] for row in rows],
-            np.array([labels.index(row["emotion"]) for row in rows], dtype=np.int64),
-            np.array([[float(row[f"p_{label}"]) for label in labels] for row in rows]),
-            {name: [row[name] for row in rows] for name in GROUPS if name in rows[0]},
-            np.array([[float(row[head]) for head in voted] for row in rows]) if voted else None,
-        )
-        if not np.isfinite(answers.probabilities).all() or len(set(answers.clips)) < len(rows):
-            raise ValueError("a probability is no number, or a clip is there twice")
-        return answers
-    except (OSError, UnicodeDecodeError, csv.Error, KeyError, IndexError, ValueError, TypeError) as error:
-        raise AnswersError(f"{path} can't be read as a run's predictions.csv ({error}): give a run's folder") from error
 
 
 def cross_entropy(answers: Answers) -> float:
@@ -149,7 +31,9 @@ def cross_entropy(answers: Answers) -> float:
 
 
 def scores_of(counts: Counts) -> dict[str, NDArray[np.float64]]:
-    """The four scores of confusion matrices ``(…, true, predicted)``, each ``(…)``, as ``ser.metrics`` has them.
+    """The scores of confusion matrices ``(…, true, predicted)``, each ``(…)``, as ``ser.metrics`` has them.
+
+    For the thousands of matrices of a bootstrap, and for answers that count in parts; ``scored`` takes torchmetrics.
 
     UAR is the mean recall of the classes that are true, as groups need that lack an emotion; macro F1 that of the
     classes that are true or predicted. A matrix of zeros has scores of 0.
@@ -166,7 +50,36 @@ def scores_of(counts: Counts) -> dict[str, NDArray[np.float64]]:
         "macro_f1": f1.sum(-1) / classes,
         "weighted_f1": (f1 * true).sum(-1) / some,
         "uar": recall.sum(-1) / np.maximum((true > 0).sum(-1), 1),
+        "mcc": _correlation(right.sum(-1) / some, true / some[..., None], predicted / some[..., None]),
     }
+
+
+def _correlation(accuracy: NDArray[np.float64], true: Counts, predicted: Counts) -> NDArray[np.float64]:
+    """Matthews' correlation ``(…)`` from shares of clips; the classes' are ``(…, class)``."""
+    spread = np.sqrt(np.maximum((1 - (true**2).sum(-1)) * (1 - (predicted**2).sum(-1)), 0))
+    known = spread > 1e-9  # else all are of one class
+    return np.where(known, (accuracy - (true * predicted).sum(-1)) / np.where(known, spread, 1), 0)
+
+
+def scored(answers: Answers) -> dict[str, Any]:
+    """All that a record says of answers: scores, classes, confusion matrix, intervals, groups and raters."""
+    found = _measured(answers)
+    counts = found.pop("confusion")
+    classes = by_class(counts, answers.labels)
+    return {
+        "test": {**{name: float(value) for name, value in found.items()}, "loss": cross_entropy(answers)},
+        "classes": classes,
+        "most_confusing": sorted(classes, key=lambda label: classes[label]["f1"]),
+        "confusion_matrix": {"labels": answers.labels, "counts": counts.tolist()},
+        **evaluate(answers),
+    }
+
+
+def _measured(answers: Answers) -> dict[str, torch.Tensor]:
+    """The scores and the confusion matrix, by torchmetrics."""
+    found = measures(len(answers.labels))
+    found.update(torch.from_numpy(answers.predicted), torch.from_numpy(answers.true))
+    return found.compute()
 
 
 def evaluate(answers: Answers) -> dict[str, Any]:
@@ -178,8 +91,10 @@ def evaluate(answers: Answers) -> dict[str, Any]:
 
 
 def summary(answers: Answers) -> dict[str, Any]:
-    """The four scores, and ``intervals`` of them, as plain data."""
-    return _described(_confusion(answers.true, answers.predicted, len(answers.labels)), answers.speakers)
+    """The scores, and ``intervals`` of them, as plain data."""
+    counts = _confusion(answers.true, answers.predicted, len(answers.labels))
+    scores = {name: float(value) for name, value in _measured(answers).items() if name != "confusion"}
+    return {**scores, "intervals": intervals(counts, answers.speakers)}
 
 
 def beside(answers: Answers) -> dict[str, Any]:
@@ -188,9 +103,9 @@ def beside(answers: Answers) -> dict[str, Any]:
     return {"intervals": found.pop("intervals"), "test": {**found, "loss": cross_entropy(answers)}}
 
 
-def enrolment_of(results: Mapping[str, Any]) -> str:
-    """What was known of the test voices when results were scored: ``none``, ``all``, or a number of clips."""
-    return str((results.get("enrolment") or {}).get("scored", "none"))
+def enrolment_of(enrolment: Mapping[str, Any]) -> str:
+    """What was known of the test voices when a record was scored: ``none``, ``all``, or a number of clips."""
+    return str(enrolment.get("scored", "none"))
 
 
 def enrolment_line(enrolment: Mapping[str, Any]) -> str:
@@ -212,7 +127,7 @@ def enrolment_line(enrolment: Mapping[str, Any]) -> str:
 
 
 def intervals(counts: Counts, speakers: Sequence[str], seed: int = 0) -> dict[str, Any]:
-    """Percentile intervals of the four scores by a bootstrap over speakers (Efron & Tibshirani, 1993, chapter 13).
+    """Percentile intervals of the scores by a bootstrap over speakers (Efron & Tibshirani, 1993, chapter 13).
 
     Whole speakers are drawn with replacement, for clips of one person are not independent. Where a speaker is not
     known, or there are fewer than ``MIN_SPEAKERS``, clips are drawn.
@@ -348,7 +263,7 @@ def compare(one: Answers, other: Answers, seed: int = 0) -> dict[str, Any]:
     Raises:
         AnswersError: They are not about the same clips with the same labels.
     """
-    other = _aligned(one, other)
+    other = aligned(one, other)
     classes = len(one.labels)
     units, over = _units(one.speakers)
     numbers = np.arange(len(one.clips)) if units is None else units
@@ -391,46 +306,3 @@ def compare(one: Answers, other: Answers, seed: int = 0) -> dict[str, Any]:
 def _differences(one: Counts, other: Counts) -> dict[str, NDArray[np.float64]]:
     first, second = scores_of(one), scores_of(other)
     return {name: second[name] - first[name] for name in SCORES}
-
-
-def _aligned(one: Answers, other: Answers) -> Answers:
-    """``other`` in the order of ``one``."""
-    if one.labels != other.labels:
-        raise AnswersError(
-            f"the runs tell different emotions apart, {', '.join(one.labels)} and {', '.join(other.labels)}: "
-            "only runs with the same test clips and labels can be compared"
-        )
-    if set(one.clips) != set(other.clips):
-        only = [len(set(a.clips) - set(b.clips)) for a, b in ((one, other), (other, one))]
-        raise AnswersError(
-            f"the runs were tested on different clips, {only[0]} only by the first and {only[1]} only by the second: "
-            "compare runs of one dataset= and split="
-        )
-    places = {clip: i for i, clip in enumerate(other.clips)}
-    aligned = other.of(np.array([places[clip] for clip in one.clips], dtype=np.int64))
-    if not np.array_equal(aligned.true, one.true):
-        raise AnswersError("the runs give the same clips different emotions: compare runs with the same labels")
-    return aligned
-
-
-def join(parts: Sequence[Answers]) -> Answers:
-    """Answers of several folds as one table.
-
-    Raises:
-        AnswersError: They have different labels, or a clip is in two of them.
-    """
-    if any(part.labels != parts[0].labels for part in parts):
-        raise AnswersError("the folds tell different emotions apart: pool folds of one recipe")
-    clips = [clip for part in parts for clip in part.clips]
-    if len(set(clips)) < len(clips):
-        raise AnswersError(f"{len(clips) - len(set(clips))} clips are tested in two folds: pool each fold once")
-    known = [name for name in GROUPS if any(name in part.about for part in parts)]
-    votes = [part.votes for part in parts if part.votes is not None]
-    return Answers(
-        parts[0].labels,
-        clips,
-        np.concatenate([part.true for part in parts]),
-        np.concatenate([part.probabilities for part in parts]),
-        {name: [v for part in parts for v in part.about.get(name, [""] * len(part.clips))] for name in known},
-        np.concatenate(votes) if len(votes) == len(parts) else None,
-    )

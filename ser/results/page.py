@@ -1,4 +1,4 @@
-"""One page that tells a run: ``report.html``, a single file that opens without a network."""
+"""The page of a run, ``page.html``: a single file that opens without a network."""
 
 import base64
 import io
@@ -18,7 +18,8 @@ from omegaconf import OmegaConf
 
 from ser.audio import AudioError, read_audio
 from ser.evaluation import SCORES, Answers, enrolment_line
-from ser.figures import curves_figure, groups_figure, reliability_figure
+from ser.results.figures import curves_figure, groups_figure, reliability_figure
+from ser.results.record import RunRecord
 
 WORST, BEST = 8, 6
 """Clips to play: the surest wrong answers, and the surest right ones."""
@@ -27,39 +28,35 @@ PLAYED_RATE = 16_000
 PLAYED_SECONDS = 10
 """What is heard of a clip; a page holds its sounds."""
 
-pages = Environment(loader=PackageLoader("ser"), autoescape=True, undefined=StrictUndefined, trim_blocks=True)
+pages = Environment(loader=PackageLoader("ser.results"), autoescape=True, undefined=StrictUndefined, trim_blocks=True)
 
 
 @rc_context({"svg.fonttype": "none"})
-def report_page(
-    cfg: Mapping[str, Any], results: Mapping[str, Any], answers: Answers, sounds: Mapping[str, Path]
-) -> str:
+def run_page(cfg: Mapping[str, Any], record: RunRecord, answers: Answers, sounds: Mapping[str, Path]) -> str:
     """The page of a run, as HTML.
 
     Args:
         cfg: The composed choices.
-        results: What ``metrics.json`` holds.
+        record: What ``metrics.json`` holds.
         answers: What the network said of each test clip.
         sounds: Where the test clips lie, by name; one that is not there or can't be read is not played.
     """
-    counts = np.array(results["confusion_matrix"]["counts"])
+    labels = record.confusion_matrix["labels"]
+    counts = np.array(record.confusion_matrix["counts"])
     shares = counts / np.maximum(counts.sum(1, keepdims=True), 1)
-    labels = results["confusion_matrix"]["labels"]
-    told = {"raters": None, "folds": None, "calibration": None, "labels": None, "git": None, "command": None, **results}
-    if told["command"]:
-        told["command"] = [shlex.quote(word) for word in told["command"]]
-    return pages.get_template("report.html").render(
-        r=told,
-        scores=SCORES,
-        enrolment=enrolment_line(results["enrolment"]) if "enrolment" in results else None,
+    return pages.get_template("page.html").render(
+        r=record,
+        command=shlex.join(record.command or []),
+        scores=[name for name in SCORES if name in record.test],
+        enrolment=enrolment_line(record.enrolment) if record.enrolment else None,
         labels=labels,
         rows=[
             (label, list(zip(row.tolist(), part.tolist(), strict=True)))
             for label, row, part in zip(labels, counts, shares, strict=True)
         ],
-        curves=drawn(curves_figure(results["history"]), "curves") if results.get("history") else None,
+        curves=drawn(curves_figure(record.history), "curves") if record.history else None,
         reliability=drawn(reliability_figure(answers.probabilities, answers.true), "reliability"),
-        groups=drawn(groups_figure(results["groups"], results["test"]["uar"]), "groups") if results["groups"] else None,
+        groups=drawn(groups_figure(record.groups, record.test["uar"]), "groups") if record.groups else None,
         heard=_heard(answers, sounds),
         config=OmegaConf.to_yaml(OmegaConf.create(dict(cfg))),
     )

@@ -16,6 +16,7 @@ from ser.corpora import FACTS, SIDES
 from ser.errors import visible
 from ser.evaluation import MIN_SPEAKERS, SCORES, enrolment_line
 from ser.features import PRETRAINED
+from ser.results.record import RunRecord
 
 MOST_ROWS = 8
 """A group of more values, such as speakers, is told in one line."""
@@ -57,7 +58,7 @@ def _code(text: str) -> Markup:
 
 # Every value goes through `plain`, so that HTML's escapes are not wanted.
 cards = Environment(
-    loader=PackageLoader("ser"),
+    loader=PackageLoader("ser.results"),
     autoescape=False,
     finalize=plain,
     undefined=StrictUndefined,
@@ -86,58 +87,58 @@ def adapted_card(adaptations: Sequence[Mapping[str, Any]], card: str | None) -> 
     return "\n".join(lines)
 
 
-def model_card(cfg: Mapping[str, Any], results: Mapping[str, Any]) -> str:
+def model_card(cfg: Mapping[str, Any], record: RunRecord) -> str:
     """The card of a run's model, as Markdown.
 
     Args:
         cfg: The composed choices.
-        results: What ``metrics.json`` holds, of a training.
+        record: Of a training.
     """
-    groups = {name: values for name, values in results["groups"].items() if len(values) <= MOST_ROWS}
+    groups = {name: values for name, values in record.groups.items() if len(values) <= MOST_ROWS}
     ranges = {
         name: (len(values), min(group["uar"] for group in values.values()), max(g["uar"] for g in values.values()))
-        for name, values in results["groups"].items()
+        for name, values in record.groups.items()
         if name not in groups
     }
     learnt, tested = (
-        [name for name, corpus in results["data"].items() if corpus["clips"][side]] for side in ("train", "test")
+        [name for name, corpus in record.data.items() if corpus["clips"][side]] for side in ("train", "test")
     )
     return cards.get_template("model_card.md").render(
-        r=results,
+        r=record,
         cfg=cfg,
         split=_split(cfg),
         pretrained=_pretrained(cfg["features"]),
-        labels=results["confusion_matrix"]["labels"],
-        scores=SCORES,
-        enrolment=enrolment_line(results["enrolment"]) if "enrolment" in results else None,
+        labels=record.confusion_matrix["labels"],
+        scores=[name for name in SCORES if name in record.test],
+        enrolment=enrolment_line(record.enrolment) if record.enrolment else None,
         groups=groups,
         ranges=ranges,
         min_speakers=MIN_SPEAKERS,
-        name=" + ".join(results["data"]),
+        name=" + ".join(record.data),
         tested=" + ".join(tested),
         learnt=[FACTS[name] for name in learnt],
         meanings=list(dict.fromkeys(FACTS[name].label for name in learnt)),
-        silent_classes=[label for label, line in results["classes"].items() if not line["predicted"]],
-        command=shlex.join(results["command"]) if results["command"] else None,
+        silent_classes=[label for label, line in record.classes.items() if not line["predicted"]],
+        command=shlex.join(record.command) if record.command else None,
     )
 
 
-def data_card(cfg: Mapping[str, Any], results: Mapping[str, Any]) -> str:
+def data_card(cfg: Mapping[str, Any], record: RunRecord) -> str:
     """The card of the clips that a run used, as Markdown.
 
     Args:
         cfg: The composed choices.
-        results: What ``metrics.json`` holds, of a training.
+        record: Of a training.
     """
-    labels = results["confusion_matrix"]["labels"]
+    labels = record.confusion_matrix["labels"]
     return cards.get_template("data_card.md").render(
-        r=results,
+        r=record,
         cfg=cfg,
-        name=" + ".join(results["data"]),
+        name=" + ".join(record.data),
         split=_split(cfg),
-        unlabelled=_listing({label: _count(clips) for label, clips in results["labels"]["left_out"].items()}, ", "),
+        unlabelled=_listing({label: _count(clips) for label, clips in record.labels["left_out"].items()}, ", "),
         merged=[f"{emotion} → {label}" for emotion, label in (cfg["labels"]["merge"] or {}).items()],
-        corpora=[_corpus(name, told, labels) for name, told in results["data"].items()],
+        corpora=[_corpus(name, told, labels) for name, told in record.data.items()],
         sides=SIDES,
         listed=LISTED,
     )
