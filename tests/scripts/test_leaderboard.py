@@ -307,9 +307,9 @@ def test_a_sweep_without_any_results_is_shown_and_a_finished_one_has_no_such_tab
     assert "2 jobs, 0 finished, 1 failed, 1 missing" in " ".join(capsys.readouterr().out.split())
 
 
-def test_readme_shows_the_table_of_the_committed_results() -> None:
-    readme = (ROOT / "README.md").read_text(encoding="utf-8")
-    pasted = readme.split("<!-- table -->")[1].split("<!-- end of table -->")[0].strip()
+def test_the_docs_show_the_tables_of_the_committed_results() -> None:
+    page = (ROOT / "docs/results/README.md").read_text(encoding="utf-8")
+    pasted = page.split("<!-- table -->")[1].split("<!-- end of table -->")[0].strip()
     assert pasted == markdown(shown(tables.gather(find_runs([ROOT / "docs/results"])))).strip()
 
 
