@@ -17,6 +17,7 @@ from torchmetrics.classification import (
 )
 
 SCORES = ("accuracy", "macro_f1", "weighted_f1", "uar", "mcc")
+"""What answers are scored by, in the order of tables; ``measures`` says what each is."""
 
 
 class MeanLoss(Metric):

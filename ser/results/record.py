@@ -23,6 +23,7 @@ REQUIRED_SCORES = ("accuracy", "macro_f1", "weighted_f1", "uar")
 """Scores that every record has; others are shown where a record has them."""
 
 SYNTHETIC_CAUTION = "The corpus is synthetic: no person speaks in it, and the score says nothing about people."
+"""What is said beside a score on synthetic sound."""
 
 PACKAGES = ("ser", "torch", "torchaudio", "lightning", "torchmetrics", "hydra-core", "numpy", "soundfile")
 

@@ -18,6 +18,7 @@ from ser.results.record import SYNTHETIC_CAUTION, RunRecord
 from ser.screen import Screen, escape
 
 console = Screen()
+"""Where a run speaks."""
 
 
 def tell_corpus(message: str) -> None:
