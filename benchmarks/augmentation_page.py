@@ -23,8 +23,8 @@ from ser.augment import SpecAugment
 from ser.bank import WaveformBank
 from ser.cli import command_parser, errors_in_words
 from ser.features import FeatureConfig, Frontend
-from ser.figures import effect_figure, effects_figure
-from ser.report import PLAYED_SECONDS, pages
+from ser.results.figures import effect_figure, effects_figure
+from ser.results.page import PLAYED_SECONDS, pages
 from ser.screen import Screen, escape
 
 RATE = 16_000

@@ -14,7 +14,6 @@ from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from statistics import mean, median
-from typing import Any
 
 import torch
 from _common import seconds_of, training_step
@@ -26,7 +25,7 @@ from ser.errors import UserError
 from ser.files import refuse_overwriting, replacing
 from ser.models import NETWORKS
 from ser.recognizer import Recognizer
-from ser.results import check_results, find_runs
+from ser.results import RunRecord, find_runs
 from ser.screen import Screen
 from ser.train import load_data, resolve_precision
 
@@ -41,13 +40,6 @@ ROWS = {
 
 SVM = "ComParE_2016_svm"
 """Folder of openSMILE's results."""
-
-_HELD: dict[str, type | tuple[type, ...]] = {
-    "parameters.trainable": int,
-    "seconds": (int, float),
-    "answer_seconds": float,
-}
-"""What its ``metrics.json`` tells beside what all tell."""
 
 TRAINING_CLIPS = 5077
 """Of CREMA-D's first fold by speakers, ``dataset=crema_d split=kfold split.fold=0``; the others have 5,001 to 5,071.
@@ -149,7 +141,7 @@ def measure(corpus: Sequence[str], clips: int, rounds: int) -> dict[str, Measure
     }
 
 
-def results(folder: Path, name: str) -> list[dict[str, Any]]:
+def results(folder: Path, name: str) -> list[RunRecord]:
     """Those of a row, one a seed: of pooled folds where they are there, of one split otherwise; none if neither is.
 
     Raises:
@@ -159,35 +151,37 @@ def results(folder: Path, name: str) -> list[dict[str, Any]]:
         place = folder / split / name
         if place.is_dir():
             runs = find_runs([place])
-            if single := [run["file"] for run in runs if split == "kfold" and run["split"].get("fold") != "pooled"]:
+            if single := [run.file for run in runs if split == "kfold" and run.split.get("fold") != "pooled"]:
                 raise UserError(f"{single[0]} is of a single fold: python scripts/pool.py makes one result of all")
             return runs
     return []
 
 
-def uar(runs: Sequence[dict[str, Any]]) -> str:
+def uar(runs: Sequence[RunRecord]) -> str:
     """Mean over the seeds of a row, with the split and how many seeds there are."""
     if not runs:
         return "–"
-    seeds = f", {len(runs)} seed{'s' if len(runs) > 1 else ''}" if runs[0]["seed"] is not None else ""
-    return f"{mean(run['test']['uar'] for run in runs):.3f} ({runs[0]['split']['name']}{seeds})"
+    seeds = f", {len(runs)} seed{'s' if len(runs) > 1 else ''}" if runs[0].seed is not None else ""
+    return f"{mean(run.test['uar'] for run in runs):.3f} ({runs[0].split['name']}{seeds})"
 
 
-def of_svm(runs: Sequence[dict[str, Any]]) -> Measured:
+def of_svm(runs: Sequence[RunRecord]) -> Measured:
     """What the results of openSMILE with an SVM tell of its cost.
 
     Raises:
         UserError: There are several, or they are not of this version.
     """
     if len(runs) > 1:
-        raise UserError(f"{runs[1]['file']} is a second result of {SVM}, which has no seed: keep one")
+        raise UserError(f"{runs[1].file} is a second result of {SVM}, which has no seed: keep one")
     (run,) = runs
-    check_results(run, run["file"], _HELD)
-    folds = run["split"].get("folds", 1)
-    return Measured(run["parameters"]["trainable"], run["seconds"] / folds, [run["answer_seconds"]])
+    if run.seconds is None or run.answer_seconds is None or "trainable" not in run.parameters:
+        raise UserError(
+            f"{run.file} does not tell answer_seconds, seconds and parameters: make it anew with this version"
+        )
+    return Measured(run.parameters["trainable"], run.seconds / run.split.get("folds", 1), [run.answer_seconds])
 
 
-def lines(measured: dict[str, Measured], found: dict[str, list[dict[str, Any]]]) -> Iterator[list[str]]:
+def lines(measured: dict[str, Measured], found: dict[str, list[RunRecord]]) -> Iterator[list[str]]:
     """Of the table.
 
     Args:
@@ -229,9 +223,7 @@ def main() -> None:
         svm = {SVM: of_svm(found[SVM])} if found[SVM] else {}
         measured = measure(options.words, options.train, options.rounds) | svm
         if options.json:
-            refuse_overwriting(
-                [("--json", options.json)], [Path(run["file"]) for runs in found.values() for run in runs]
-            )
+            refuse_overwriting([("--json", options.json)], [run.file for runs in found.values() for run in runs])
             told = {name: vars(row) for name, row in measured.items()}
             with replacing(options.json) as file:
                 file.write_text(json.dumps(told, indent=1) + "\n", encoding="utf-8")

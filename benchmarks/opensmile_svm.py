@@ -37,8 +37,10 @@ from ser.errors import UserError
 from ser.evaluation import answers_about
 from ser.labels import Labels, refuse_lost
 from ser.results import (
-    GIT_REVISION,
+    Recipe,
+    RunRecord,
     describe_dataset,
+    git_revision,
     leakage_line,
     scored,
     show,
@@ -108,7 +110,7 @@ def fit(
     return fitted, strength, score
 
 
-def run(name: str, cfg: dict[str, Any], folder: Path, command: list[str]) -> dict[str, Any]:
+def run(name: str, cfg: dict[str, Any], folder: Path, command: list[str]) -> RunRecord:
     """Read, split, fit, test and write the folder.
 
     Args:
@@ -155,10 +157,14 @@ def run(name: str, cfg: dict[str, Any], folder: Path, command: list[str]) -> dic
     answers = answers_about(usable["test"], labels, probabilities.double().numpy())
     leakage = split.leakage()
     machine_of = fitted[-1]
-    results = {
-        "row": None,
-        "dataset": describe_dataset(cfg["dataset"]["name"], [clip for own in usable.values() for clip in own], skipped),
-        "split": {
+    choices = {
+        **{key: cfg[key] for key in ("dataset", "labels", "split")},
+        "features": {"names": [name]},
+        "model": "svm",
+    }
+    record = RunRecord(
+        dataset=describe_dataset(cfg["dataset"]["name"], [clip for own in usable.values() for clip in own], skipped),
+        split={
             **cfg["split"],
             "hash": split.hash,
             "clips": {side: len(own) for side, own in usable.items()},
@@ -166,28 +172,27 @@ def run(name: str, cfg: dict[str, Any], folder: Path, command: list[str]) -> dic
             "test_speakers_heard_before": leakage.heard_before,
             "leakage": leakage_line(leakage),
         },
-        "labels": {"classes": labels, "left_out": left_out},
-        "features": name,
-        "model": "svm",
+        labels={"classes": labels, "left_out": left_out},
+        recipe=Recipe.of(command, choices),
+        features=name,
+        model="svm",
         # What a prediction reads: the vectors, and a coefficient of each for each pair of classes but one.
-        "parameters": {"trainable": len(machine_of.support_) * inputs.shape[1] + machine_of.dual_coef_.size},
-        "seed": None,
-        "precision": "64-true",
-        "checkpoint": {"tested": f"SVM with C = {strength:g}", "epoch": None, "best_val_uar": best},
-        "calibration": calibration_report(
+        parameters={"trainable": len(machine_of.support_) * inputs.shape[1] + machine_of.dual_coef_.size},
+        precision="64-true",
+        checkpoint={"tested": f"SVM with C = {strength:g}", "epoch": None, "best_val_uar": best},
+        calibration=calibration_report(
             calibration, len(usable["val"]), margins["test"], torch.from_numpy(answers.true)
         ),
-        "answer_seconds": _answer_seconds(name, fitted, [clip.path for clip in usable["test"][:TIMED]]),
-        "seconds": round(time.perf_counter() - began, 1),
-        "versions": {**versions(), "opensmile": opensmile_version, "scikit-learn": version("scikit-learn")},
-        "git": GIT_REVISION,
-        "command": command,
+        answer_seconds=_answer_seconds(name, fitted, [clip.path for clip in usable["test"][:TIMED]]),
+        seconds=round(time.perf_counter() - began, 1),
+        versions={**versions(), "opensmile": opensmile_version, "scikit-learn": version("scikit-learn")},
+        git=git_revision(),
+        command=command,
         **scored(answers),
-    }
+    )
     folder.mkdir(parents=True, exist_ok=True)
-    cfg = {**{key: cfg[key] for key in ("dataset", "labels", "split")}, "features": {"names": [name]}, "model": "svm"}
-    write(folder, cfg, results, answers, sounds={clip.name: clip.path for clip in usable["test"]})
-    return results
+    write(folder, choices, record, answers, sounds={clip.name: clip.path for clip in usable["test"]})
+    return record
 
 
 def _margins(fitted: Pipeline, inputs: NDArray[np.float32]) -> NDArray[np.float64]:
@@ -236,10 +241,10 @@ def main() -> None:
         cfg = compose_words(options.words)
         command = [*started_as("benchmarks/opensmile_svm.py"), *sys.argv[1:]]
         try:
-            results = run(options.functionals, cfg, options.out, command)
+            record = run(options.functionals, cfg, options.out, command)
         except PackageNotFoundError as error:
             raise UserError(f'{error}: openSMILE comes with pip install -e ".[bench]"') from error
-    show(results, options.out)
+    show(record, options.out)
 
 
 if __name__ == "__main__":

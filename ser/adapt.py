@@ -18,7 +18,6 @@ from torch import Tensor, nn
 
 from ser.audio import AudioError, Recording
 from ser.bank import decode
-from ser.cards import adapted_card
 from ser.checkpoint import Checkpoint, find_checkpoint
 from ser.errors import UserError
 from ser.features import Moments, Pretrained, Voice
@@ -26,6 +25,7 @@ from ser.features.voices import PRIOR_FRAMES, grouped, varies
 from ser.files import check_writable, replacing
 from ser.recognizer import Recognizer
 from ser.results import read_choices, write_choices
+from ser.results.cards import adapted_card
 from ser.speakers import speakers_of
 
 LEAST_CLIPS = 10

@@ -22,11 +22,11 @@ from ser.errors import UserError
 from ser.evaluation import SCORES, Answers, answers_about, join, summary
 from ser.features import Moments, Voice
 from ser.features.voices import NEUTRAL, grouped
-from ser.figures import enrolment_figure
 from ser.files import check_writable, replacing
 from ser.recognizer import NO_VOICES, Recognizer
-from ser.report import markdown_table
-from ser.results import GIT_REVISION, find_runs, read_choices, versions
+from ser.results import find_runs, git_revision, read_choices, versions
+from ser.results.figures import enrolment_figure
+from ser.results.page import markdown_table
 from ser.scoring import BATCH, describe_checkpoint, trial_of
 
 COLUMNS = ("enrolment clips", "of which emotions", "UAR", "95 %", "accuracy", "macro F1", "clips scored")
@@ -291,7 +291,7 @@ def measure_enrolment(
     """
     if draws < 1:
         raise UserError(f"--draws is {draws}; it must be 1 or more")
-    found = [run for run in find_runs(runs) if "history" in run]  # pooled folds and evaluations have no network
+    found = [run for run in find_runs(runs) if run.history]  # pooled folds and evaluations have no network
     if not found:
         raise UserError(f"no training below {', '.join(map(str, runs))}: give run folders, or folders that hold them")
     try:
@@ -300,7 +300,7 @@ def measure_enrolment(
         raise UserError(f"{folder} can't be written to: {error.strerror or error}; give another --out") from error
     heard, told = [], []
     for run in found:
-        place = Path(run["file"]).parent
+        place = run.folder
         checkpoint, cfg = find_checkpoint(place), read_choices(place)
         recognizer = Recognizer.load(checkpoint, device)
         trial = trial_of(cfg, side, [recognizer])
@@ -309,13 +309,13 @@ def measure_enrolment(
         heard.append(Heard.of(recognizer, trial.clips, recordings, trial.labels, voice))
         told.append({**describe_checkpoint(checkpoint, trial.clips), "split_hash": trial.split.hash})
     results = {
-        "dataset": {"name": found[0]["dataset"]["name"]},
+        "dataset": {"name": found[0].dataset["name"]},
         "side": side,
         "runs": told,
         "draws": draws,
         "curve": curve(heard, draws),
         "versions": versions(),
-        "git": GIT_REVISION,
+        "git": git_revision(),
         "command": command,
     }
     _write(folder, results)

@@ -1,4 +1,7 @@
-"""Scores of a classification, by torchmetrics."""
+"""Scores of a classification, by torchmetrics.
+
+To add one: its name to ``SCORES``, its metric to ``measures``, its formula to ``ser.evaluation.scores_of``.
+"""
 
 from collections.abc import Sequence
 
@@ -9,8 +12,12 @@ from torchmetrics.classification import (
     MulticlassAccuracy,
     MulticlassConfusionMatrix,
     MulticlassF1Score,
+    MulticlassMatthewsCorrCoef,
     MulticlassRecall,
 )
+
+SCORES = ("accuracy", "macro_f1", "weighted_f1", "uar", "mcc")
+"""What answers are scored by, in the order of tables; ``measures`` says what each is."""
 
 
 class MeanLoss(Metric):
@@ -52,13 +59,28 @@ class UnweightedAverageRecall(MulticlassRecall):
         return (right / targets.clamp(min=1)).sum() / (targets > 0).sum().clamp(min=1)
 
 
+class MatthewsCorrelation(MulticlassMatthewsCorrCoef):
+    """Correlation of targets and answers, -1 to 1 (Gorodkin, 2004): scikit-learn's ``matthews_corrcoef``.
+
+    It is 0 where all targets or all answers are of one class; torchmetrics' own has other values there for two classes.
+    """
+
+    def compute(self) -> Tensor:
+        """A scalar."""
+        shares = self.confmat / self.confmat.sum().clamp(min=1)
+        true, predicted = shares.sum(1), shares.sum(0)
+        spread = ((1 - true @ true) * (1 - predicted @ predicted)).sqrt()
+        return torch.where(spread > 0, (shares.trace() - true @ predicted) / spread, torch.zeros_like(spread))
+
+
 def measures(num_classes: int) -> MetricCollection:
-    """Four scores between 0 and 1, and what they are made of.
+    """The scores of ``SCORES``, and what they are made of.
 
     - ``accuracy``: share of clips answered right, in speech also called weighted average recall (WAR).
     - ``macro_f1``: mean of the classes' F1.
     - ``weighted_f1``: the same, weighted by each class's clips.
     - ``uar``: unweighted average recall, the mean recall of the classes among the targets; chance is 1 by their number.
+    - ``mcc``: Matthews correlation coefficient, -1 to 1; chance is 0.
     - ``confusion``: counts ``(true, predicted)``.
 
     A class that is neither predicted nor among the targets is left out of the mean F1, as in scikit-learn.
@@ -74,6 +96,7 @@ def measures(num_classes: int) -> MetricCollection:
             "macro_f1": MulticlassF1Score(num_classes, average="macro"),
             "weighted_f1": MulticlassF1Score(num_classes, average="weighted"),
             "uar": UnweightedAverageRecall(num_classes),
+            "mcc": MatthewsCorrelation(num_classes),
             "confusion": MulticlassConfusionMatrix(num_classes),
         }
     )

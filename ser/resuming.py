@@ -50,7 +50,7 @@ def progress_of(config: RunConfig, folder: Path) -> tuple[dict[str, Any] | None,
     told = [] if checkpoint is None else check_resumption(config.choices, checkpoint, folder)
     if (done := results_of(folder, config.choices)) is not None:
         console.print(f"{escape(str(folder))} holds this run already: skipped", soft_wrap=True)
-        return done, None
+        return done.as_dict(), None
     if checkpoint is None and last.is_file() and (folder / "config.yaml").is_file():
         checkpoint = str(last)
         told = check_resumption(config.choices, checkpoint, folder)

@@ -30,7 +30,10 @@ from ser.corpora import SIDES
 from ser.datamodule import EmotionDataModule
 from ser.errors import UserError
 from ser.evaluation import SCORES, Answers
-from ser.figures import (
+from ser.metrics import by_class
+from ser.models import Batch, EmotionNetwork
+from ser.results import leakage_line
+from ser.results.figures import (
     confusion_figure,
     counts_figure,
     feature_lines_figure,
@@ -39,10 +42,7 @@ from ser.figures import (
     saliency_figure,
     waveforms_figure,
 )
-from ser.metrics import by_class
-from ser.models import Batch, EmotionNetwork
-from ser.report import PLAYED_SECONDS, WORST
-from ser.results import leakage_line
+from ser.results.page import PLAYED_SECONDS, WORST
 
 PROJECTED = 2000
 """Most test clips in the projector, evenly spaced in the order of names."""
@@ -164,18 +164,16 @@ class TensorBoard(Callback):
         """Note which clips the last layer has just processed."""
         self._tested.append(batch.clips.cpu())
 
-    def on_test_epoch_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
-        """Draw the test's confusion matrix."""
+    def on_test_epoch_end(self, trainer: Trainer, pl_module: LightningModule) -> None:  # noqa: ARG002
+        """Put together what the last layer read, of all processes."""
         if self._hook is not None:
             self._hook.remove()
             self._hook = None
             rows = gather({"clips": torch.cat(self._tested), "embeddings": torch.cat(self._embeddings)})
             self._embeddings = [rows["embeddings"]]
-        if self.every_n_epochs:
-            self._draw_confusion(trainer, _network(pl_module), "test", "test", trainer.current_epoch)
 
     def show_answers(self, network: EmotionNetwork, answers: Answers) -> None:
-        """Write what the test found: confusing classes, worst mistakes, what moved some answers, embeddings.
+        """Write what the test found: confusion, worst mistakes, what moved some answers, embeddings.
 
         Args:
             network: After the test, on the data module's device.
@@ -187,7 +185,9 @@ class TensorBoard(Callback):
         epoch = network.current_epoch
         positions = {clip.name: position for position, clip in enumerate(self.data.clips)}
         clips = [positions[name] for name in answers.clips]
-        writer.add_text("test/most_confusing", _ranking(network, answers.labels), epoch)
+        figure = confusion_figure(answers.confusion, answers.labels, "test", write_shares=True)
+        _add_figure(writer, "test/confusion_matrix", figure, epoch)
+        writer.add_text("test/most_confusing", _ranking(answers), epoch)
         surest_first = np.argsort(-answers.probabilities.max(1), kind="stable")
         wrong = (answers.predicted != answers.true)[surest_first]
         for place, row in enumerate(surest_first[wrong][:WORST].tolist(), 1):
@@ -313,18 +313,16 @@ class TensorBoard(Callback):
 
     def _draw_epoch(self, trainer: Trainer, network: EmotionNetwork) -> None:
         self._drawn = self._last
-        self._draw_confusion(trainer, network, "val", f"val, epoch {self._validated + 1}", self._validated)
+        counts = network.val_measures["confusion"].compute().cpu().numpy()  # on every rank, since it gathers
+        if (writer := _writer(trainer)) is not None:
+            title = f"val, epoch {self._validated + 1}"
+            figure = confusion_figure(counts, self.data.labels, title, write_shares=True)
+            _add_figure(writer, "val/confusion_matrix", figure, self._validated)
         first = next((layer for layer in network.layers.modules() if isinstance(layer, nn.Conv2d)), None)
-        if first is not None and (writer := _writer(trainer)) is not None:
+        if first is not None and writer is not None:
             weights = first.weight.detach()[:, 0].squeeze(1).float().cpu().numpy()
             title = f"filters of the first convolution, epoch {self._last + 1}"
             _add_figure(writer, "train/first_layer", filters_figure(weights, title), self._last)
-
-    def _draw_confusion(self, trainer: Trainer, network: EmotionNetwork, side: str, title: str, step: int) -> None:
-        counts = getattr(network, f"{side}_measures")["confusion"].compute().cpu().numpy()
-        if (writer := _writer(trainer)) is not None:
-            figure = confusion_figure(counts, self.data.labels, title, write_shares=True)
-            _add_figure(writer, f"{side}/confusion_matrix", figure, step)
 
     def _explain(
         self, writer: SummaryWriter, network: EmotionNetwork, clips: Sequence[int], titles: Sequence[str], step: int
@@ -416,10 +414,10 @@ def _to_explain(answers: Answers, surest_first: NDArray[np.int64]) -> list[int]:
     return rows
 
 
-def _ranking(network: EmotionNetwork, labels: Sequence[str]) -> str:
+def _ranking(answers: Answers) -> str:
     """The classes from most to least confusing, in a table."""
-    counts = network.test_measures["confusion"].compute().cpu()
-    classes = by_class(counts, labels)
+    labels, counts = answers.labels, answers.confusion
+    classes = by_class(torch.from_numpy(counts), labels)
     lines = []
     for label in sorted(classes, key=lambda label: classes[label]["f1"]):
         own = labels.index(label)

@@ -7,7 +7,7 @@ import threading
 import warnings
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -58,7 +58,6 @@ from ser.results import (
     collect,
     console,
     describe_enrolment,
-    scored,
     show,
     started_as,
     tell_corpus,
@@ -251,24 +250,17 @@ def report(training: Training) -> dict[str, Any]:
     _mark_as_tested(training, calibration)
     table, errors = _calibrated(data, training.answers, calibration)
     training.board.show_answers(network, table)
-    results = {
-        **collect(
-            config.choices, data, network, training.history, training.tested, training.best_score,
-            training.trainer.precision,
-        ),
-        "labels": {"classes": data.labels, "left_out": training.left_out},
-        "calibration": errors,
-        **scored(table),
-    }  # fmt: skip
+    record = collect(
+        config.choices, data, network, training.history, training.tested, training.best_score,
+        training.trainer.precision, table, training.left_out, errors,
+    )  # fmt: skip
     if data.prior is not None:
-        results["enrolment"] = {
-            **describe_enrolment(data),
-            "beside": {other: _beside(network, data.enrolled(other), calibration) for other in _others(data)},
-        }
+        others = {other: _beside(network, data.enrolled(other), calibration) for other in _others(data)}
+        record = replace(record, enrolment={**describe_enrolment(data), "beside": others})
     sounds = {clip.name: clip.path for clip in data.side("test")}
-    write(training.folder, config.choices, results, table, training.trainer.loggers, sounds)
-    show(results, training.folder)
-    return results
+    write(training.folder, config.choices, record, table, training.trainer.loggers, sounds)
+    show(record, training.folder)
+    return record.as_dict()
 
 
 def make_trainer(config: RunConfig, folder: Path, callbacks: Sequence[Callback]) -> Trainer:

@@ -16,8 +16,8 @@ from ser.errors import UserError
 from ser.evaluation import SCORES, Answers, compare, summary
 from ser.files import check_writable, replacing
 from ser.recognizer import Recognizer
-from ser.report import markdown_table
-from ser.results import GIT_REVISION, console, versions
+from ser.results import console, git_revision, versions
+from ser.results.page import markdown_table
 from ser.scoring import describe_checkpoint, describe_clips, trial_of
 from ser.screen import escape
 
@@ -87,7 +87,7 @@ def measure(run: Path, corpus: str, words: Sequence[str], device: str = "cpu") -
         },
         "left_out": left_out,
         "versions": versions(),
-        "git": GIT_REVISION,
+        "git": git_revision(),
     }
 
 

@@ -16,11 +16,11 @@ from rich.progress import track
 from ser.checkpoint import Checkpoint, find_checkpoint
 from ser.errors import UserError
 from ser.evaluation import answers_about
-from ser.figures import robustness_figure
 from ser.files import check_writable, replacing
 from ser.recognizer import Recognizer
-from ser.report import markdown_table
-from ser.results import GIT_REVISION, SYNTHETIC_CAUTION, console, find_runs, versions
+from ser.results import SYNTHETIC_CAUTION, RunRecord, console, git_revision, versions
+from ser.results.figures import robustness_figure
+from ser.results.page import markdown_table
 from ser.robustness import CLEAN, COLUMNS, CONDITIONS, LEFT, METHOD, apply, missing, row_of, score
 from ser.scoring import Trial, answer, answered, describe_checkpoint, describe_clips, trial_of
 
@@ -94,7 +94,7 @@ def measure(
         "checkpoints": scored,
         "seed": seed,
         "versions": {**versions(), "libsndfile": soundfile.__libsndfile_version__},
-        "git": GIT_REVISION,
+        "git": git_revision(),
         "command": command,
     }
     write(folder, results)
@@ -180,10 +180,10 @@ def surely_unseen(checkpoint: Path, about: Mapping[str, Any], trial: Trial, side
     if Checkpoint.read(checkpoint).seen_elsewhere:
         return False
     try:
-        run = find_runs([checkpoint.parent.parent / "metrics.json"])[0]
+        run = RunRecord.read(checkpoint.parent.parent / "metrics.json")
     except UserError:  # it is not in a run's folder, where only its speakers show that
         return False
-    return bool(side == "test" and run["split"]["hash"] == trial.split.hash)
+    return bool(side == "test" and run.split["hash"] == trial.split.hash)
 
 
 def write(folder: Path, results: dict[str, Any]) -> None:

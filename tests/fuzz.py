@@ -42,7 +42,6 @@ from ser.audio import SoundStream, read_audio
 from ser.bank import decode_clips
 from ser.cache import clear, entries
 from ser.cli import suit_terminal
-from ser.commands import leaderboard, pool
 from ser.commands.cache import show as list_entries
 from ser.config import compose_words
 from ser.corpora import READERS, Clip, crema_d
@@ -53,7 +52,7 @@ from ser.evaluation import compare, evaluate, read_answers
 from ser.features import Voice
 from ser.recognizer import Recognizer
 from ser.results import console as results_console
-from ser.results import find_runs, results_of
+from ser.results import find_runs, leaderboard, pooling, results_of
 from ser.timeline import Listener
 from ser.train import run
 
@@ -356,7 +355,7 @@ def targets(folder: Path) -> dict[str, Target]:  # noqa: PLR0915
             steps: list[Callable[[], object]] = [
                 lambda: results_of(inside, cfg),
                 lambda: leaderboard.markdown(leaderboard.shown(leaderboard.gather(find_runs([inside])))),
-                lambda: [pool.pool(runs) for runs in pool.recipes(find_runs([inside]))],
+                lambda: [pooling.pool(runs) for runs in pooling.recipes(find_runs([inside]))],
             ]
             for step in steps:
                 try:

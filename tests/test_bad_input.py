@@ -352,7 +352,7 @@ def test_a_corpus_of_odd_names_is_trained_on_and_scored(ask: Ask, odd: Path, tmp
     with ser.results.console.capture():
         told = run(cfg, tmp_path / "run", ["python", "train.py", *words])
     assert told["labels"]["classes"] == sorted(folder.name for folder in odd.iterdir())
-    page = (tmp_path / "run/report.html").read_text(encoding="utf-8")
+    page = (tmp_path / "run/page.html").read_text(encoding="utf-8")
     assert "[red]markup[bold].wav" in page
     assert "&#34;quoted&#34;" in page
     assert '[x] "quoted"' not in page
@@ -418,7 +418,7 @@ def test_metrics_are_there_whole_or_not_at_all(place: Path, tmp_path: Path, monk
         return write_text(self, text, **options)
 
     monkeypatch.setattr(Path, "write_text", full_disk)
-    results = json.loads((place / "runs/0/metrics.json").read_bytes())
+    results = ser.results.RunRecord.read(place / "runs/0/metrics.json")
     answers = read_answers(place / "runs/0/predictions.csv")
     with pytest.raises(WriteError, match=r"metrics\.json can't be written: No space left on device"):
         ser.results.write(tmp_path / "run", ser.results.read_choices(place / "runs/0"), results, answers)

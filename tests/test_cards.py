@@ -15,10 +15,11 @@ from markdown_it import MarkdownIt
 from markdown_it.token import Token
 
 import ser.results
-from ser.cards import LISTED, MOST_ROWS, cards, data_card, model_card, plain
 from ser.corpora import FACTS, SIDES
 from ser.errors import visible
 from ser.evaluation import SCORES
+from ser.results import Recipe, RunRecord
+from ser.results.cards import LISTED, MOST_ROWS, cards, data_card, model_card, plain
 from ser.train import run
 from tests.helpers import composed
 
@@ -85,10 +86,15 @@ class Made(NamedTuple):
     results: dict[str, Any]
 
     def model(self, **changes: Any) -> Page:
-        return Page(model_card(self.cfg, changed(self.results, changes)))
+        return Page(model_card(self.cfg, record(changed(self.results, changes))))
 
     def data(self, **changes: Any) -> Page:
-        return Page(data_card(self.cfg, changed(self.results, changes)))
+        return Page(data_card(self.cfg, record(changed(self.results, changes))))
+
+
+def record(results: dict[str, Any]) -> RunRecord:
+    results = {name: value for name, value in results.items() if name != "schema"}
+    return RunRecord(**{**results, "recipe": Recipe((), {})})
 
 
 def changed(results: dict[str, Any], changes: dict[str, Any]) -> dict[str, Any]:
@@ -158,9 +164,9 @@ def across(tmp_path_factory: pytest.TempPathFactory) -> Made:
 
 def test_a_run_leaves_both_cards(own: Made) -> None:
     for name, card in (("model_card.md", model_card), ("data_card.md", data_card)):
-        assert (own.folder / name).read_text(encoding="utf-8") == card(own.cfg, own.results)
+        assert (own.folder / name).read_text(encoding="utf-8") == card(own.cfg, record(own.results))
     kept = json.loads((own.folder / "metrics.json").read_text(encoding="utf-8"))
-    assert model_card(own.cfg, kept) == model_card(own.cfg, own.results), "the results are plain data"
+    assert model_card(own.cfg, record(kept)) == model_card(own.cfg, record(own.results)), "the results are plain data"
 
 
 def test_scores_and_classes_are_those_of_the_results(own: Made) -> None:
@@ -247,7 +253,7 @@ def test_groups_are_told_with_their_intervals_and_many_values_in_a_line(own: Mad
     of_none = {**groups["sex"]["male"], "speakers": 0}
     alone = changed(own.results, {})
     alone["groups"] = {"sex": {"male": of_none}}
-    assert Page(model_card(own.cfg, alone)).table("group")[0][3] == "not known"
+    assert Page(model_card(own.cfg, record(alone))).table("group")[0][3] == "not known"
 
 
 def test_clips_are_counted_by_label_and_side(own: Made) -> None:
@@ -286,7 +292,7 @@ def test_odd_clips_and_those_left_out_are_told(own: Made) -> None:
 def test_labels_that_were_merged_and_left_out_are_told(own: Made) -> None:
     cfg = {**own.cfg, "labels": {**own.cfg["labels"], "merge": {"a|b": "c"}}}
     results = changed(own.results, {"labels": {"left_out": {"<calm>": 1234, "odd": 1}}})
-    page = Page(data_card(cfg, results))
+    page = Page(data_card(cfg, record(results)))
     assert page.line("Labels merged") == "Labels merged: a|b → c."
     assert page.line("Clips of labels") == "Clips of labels that were not chosen: <calm>: 1,234, odd: 1."
 
@@ -305,10 +311,10 @@ def test_a_corpus_without_speakers_is_told_as_such(own: Made) -> None:
     split = {"test_speakers": 0, "test_speakers_heard_before": 0, "leakage": "Speakers are not known: nobody can say."}
     results = changed(own.results, {"data": {"manifest": unknown}, "split": split})
     results["groups"] = {}
-    page = Page(data_card(own.cfg, results))
+    page = Page(data_card(own.cfg, record(results)))
     assert "speakers: not known; sex: male in 7 clips; age: not known." in page.line("In this run")
     assert [row[0] for row in page.table("clips")][-1] == "hours"
-    model = Page(model_card(own.cfg, results))
+    model = Page(model_card(own.cfg, record(results)))
     assert model.blocks[1][1] == f"The scores may overstate how well new people are recognised. {split['leakage']}"
     assert ("h3", "By group") not in model.blocks
     assert model.line("Test clips").startswith(f"Test clips: {own.results['split']['clips']['test']}, of manifest. UAR")
@@ -320,16 +326,16 @@ def test_synthetic_sound_is_said_first(own: Made) -> None:
     results = changed(own.results, changes)
     results["data"] = {"demo": own.results["data"]["manifest"]}
     for card in (model_card, data_card):
-        page = Page(card(own.cfg, results))
+        page = Page(card(own.cfg, record(results)))
         assert [tag for tag, _ in page.blocks[:2]] == ["h1", "p"]
         assert page.tokens[3].type == "blockquote_open"
         assert page.blocks[1][1] == f"Synthetic data. {caution}"
-        assert "Synthetic" not in Page(card(own.cfg, own.results)).text
-    assert "of no use on speech" in Page(model_card(own.cfg, results)).text
-    assert "what a person feels" not in Page(model_card(own.cfg, results)).line("A label")
+        assert "Synthetic" not in Page(card(own.cfg, record(own.results))).text
+    assert "of no use on speech" in Page(model_card(own.cfg, record(results))).text
+    assert "what a person feels" not in Page(model_card(own.cfg, record(results))).line("A label")
     several = changed(own.results, {"dataset": {"name": "multi"}})
     several["data"]["demo"] = own.results["data"]["manifest"]
-    assert Page(data_card(own.cfg, several)).line("Synthetic") == "Synthetic: no person speaks in it."
+    assert Page(data_card(own.cfg, record(several))).line("Synthetic") == "Synthetic: no person speaks in it."
 
 
 def test_raters_and_votes_are_told_where_there_are_any(own: Made) -> None:
@@ -342,7 +348,7 @@ def test_raters_and_votes_are_told_where_there_are_any(own: Made) -> None:
     for words in ("1,234", "0.400", "0.350 to 0.450", "0.500", "0.450 to 0.550", "0.600", "0.550 to 0.650"):
         assert words in line
     cfg = {**own.cfg, "dataset": {**own.cfg["dataset"], "target": "votes"}}
-    assert Page(model_card(cfg, own.results)).line("Trained towards the shares")
+    assert Page(model_card(cfg, record(own.results))).line("Trained towards the shares")
 
 
 @pytest.mark.parametrize(
@@ -351,16 +357,16 @@ def test_raters_and_votes_are_told_where_there_are_any(own: Made) -> None:
 )
 def test_pretrained_weights_are_named_and_where_they_are(own: Made, choice: dict[str, str], told: str) -> None:
     features = {**own.cfg["features"], "names": ["wavlm"], "fine_tune": False, **choice}
-    line = Page(model_card({**own.cfg, "features": features}, own.results)).line("Pretrained")
+    line = Page(model_card({**own.cfg, "features": features}, record(own.results))).line("Pretrained")
     assert line.startswith(f"Pretrained: {told},")
 
 
 @pytest.mark.parametrize(("fine_tune", "told"), [(False, "does not hold it"), (True, "is in the checkpoint")])
 def test_a_model_of_pretrained_features_says_what_it_needs(own: Made, fine_tune: bool, told: str) -> None:
-    page = Page(model_card(own.cfg, own.results))
+    page = Page(model_card(own.cfg, record(own.results)))
     assert "Pretrained" not in page.text
     features = {**own.cfg["features"], "names": ["wavlm"], "weights": "w_1.pt", "fine_tune": fine_tune}
-    line = Page(model_card({**own.cfg, "features": features}, own.results)).line("Pretrained")
+    line = Page(model_card({**own.cfg, "features": features}, record(own.results))).line("Pretrained")
     assert line.startswith("Pretrained: w_1.pt, whose licence")
     assert told in line
 
@@ -369,10 +375,12 @@ def test_a_label_that_was_never_answered_is_a_limit(own: Made) -> None:
     results = changed(own.results, {})
     for label, line in results["classes"].items():
         line["predicted"] = 0 if label == LABELS[0] else 5
-    assert Page(model_card(own.cfg, results)).line("Never answered") == f"Never answered in the test: {LABELS[0]}."
+    assert (
+        Page(model_card(own.cfg, record(results))).line("Never answered") == f"Never answered in the test: {LABELS[0]}."
+    )
     for line in results["classes"].values():
         line["predicted"] = 5
-    assert "Never answered" not in Page(model_card(own.cfg, results)).text
+    assert "Never answered" not in Page(model_card(own.cfg, record(results))).text
 
 
 def test_a_run_without_git_or_command_has_a_card(own: Made) -> None:

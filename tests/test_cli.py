@@ -246,7 +246,7 @@ def test_wheel_trains_and_answers_in_a_folder_without_the_project(
     told = results(tmp_path / "run")
     assert told["command"] == ["ser", "train", *words, *short]
     assert told["git"] is None
-    assert (tmp_path / "run" / "report.html").is_file()
+    assert (tmp_path / "run" / "page.html").is_file()
     answered = command("predict", "run/checkpoints/best.ckpt", "clips", "--csv", "answers.csv")
     assert answered.returncode == 0, answered.stderr
     assert len((tmp_path / "answers.csv").read_text().splitlines()) == 25

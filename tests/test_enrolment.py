@@ -20,7 +20,6 @@ from ser.checkpoint import Checkpoint
 from ser.commands import adapt as adapt_script
 from ser.commands import compare as compare_script
 from ser.commands import enrolment as enrolment_script
-from ser.commands import ensemble as ensemble_script
 from ser.commands import evaluate as evaluate_script
 from ser.commands import leaderboard as leaderboard_script
 from ser.commands import predict as predict_script
@@ -32,6 +31,7 @@ from ser.enrolment import Enrolment, Heard, adapted_answers, halves
 from ser.ensemble import join_checkpoints
 from ser.errors import UserError
 from ser.features import FeatureConfig, Moments, Voice, VoiceError
+from ser.joining import ensemble
 from ser.recognizer import Recognizer
 from ser.results import find_runs
 from ser.speakers import speakers_of
@@ -199,7 +199,7 @@ def test_a_run_tells_its_enrolment_and_what_none_gives(trained: Trained) -> None
     assert "Features are normalised by voice (speaker)" in screen
     assert "Enrolment: all" in screen
     assert "With none: UAR" in screen
-    for page in ("report.html", "model_card.md"):
+    for page in ("page.html", "model_card.md"):
         assert "nrolment" in (trained.folder / page).read_text(), page
 
 
@@ -491,10 +491,10 @@ def test_an_ensemble_and_pooled_folds_keep_the_enrolment(trained: Trained, tmp_p
     (other / "metrics.json").write_text(json.dumps({**metrics, "seed": 2}))
     runs = find_runs([trained.folder, other])
     with ser.results.console.capture():
-        joined = ensemble_script.ensemble(runs, tmp_path / "joined", [])
-    told = joined["enrolment"]
+        joined = ensemble(runs, tmp_path / "joined", [])
+    told = joined.enrolment
     assert told["scored"] == "all"
-    assert joined["test"]["uar"] == pytest.approx(trained.results["test"]["uar"], abs=1e-6)
+    assert joined.test["uar"] == pytest.approx(trained.results["test"]["uar"], abs=1e-6)
     beside = trained.results["enrolment"]["beside"]["none"]["test"]["uar"]
     assert told["beside"]["none"]["test"]["uar"] == pytest.approx(beside, abs=1e-6)
 

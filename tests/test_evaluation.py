@@ -1,4 +1,5 @@
 import csv
+import gzip
 import json
 import os
 import warnings
@@ -13,7 +14,13 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from numpy.typing import NDArray
 from scipy.stats import bootstrap
-from sklearn.metrics import accuracy_score, balanced_accuracy_score, confusion_matrix, f1_score
+from sklearn.metrics import (
+    accuracy_score,
+    balanced_accuracy_score,
+    confusion_matrix,
+    f1_score,
+    matthews_corrcoef,
+)
 
 from ser import metrics
 from ser.corpora import Clip
@@ -31,6 +38,7 @@ from ser.evaluation import (
     scores_of,
     write_answers,
 )
+from ser.evaluation import answers as answers_module
 
 THREE = ["anger", "happy", "sad"]
 
@@ -77,6 +85,7 @@ def expected_scores(true: Numbers, predicted: Numbers) -> dict[str, float]:
         "macro_f1": f1_score(true, predicted, average="macro", zero_division=0),
         "weighted_f1": f1_score(true, predicted, average="weighted", zero_division=0),
         "uar": balanced_accuracy_score(true, predicted),
+        "mcc": matthews_corrcoef(true, predicted),
     }
 
 
@@ -257,7 +266,8 @@ def test_where_every_answer_is_right_there_is_no_doubt(speakers: list[str]) -> N
     found = intervals(counts_of(true, true, 3), speakers)
     assert all(found[name] == [1, 1] for name in SCORES)
     wrong = intervals(counts_of(true, [(i + 1) % 3 for i in range(60)], 3), speakers)
-    assert all(wrong[name] == [0, 0] for name in SCORES)
+    assert all(wrong[name] == [0, 0] for name in SCORES if name != "mcc")
+    assert wrong["mcc"] == pytest.approx([-0.5, -0.5], abs=0.02)
 
 
 def test_a_network_with_one_answer_has_no_doubt_about_its_uar() -> None:
@@ -490,6 +500,24 @@ def test_a_table_reads_back_as_it_was_written(tmp_path: Path, voted: bool, about
     )
     write_answers(tmp_path / "predictions.csv", answers)
     alike(read_answers(tmp_path / "predictions.csv"), answers)
+    packed = tmp_path / "packed" / "predictions.csv.gz"
+    packed.parent.mkdir()
+    packed.write_bytes(gzip.compress((tmp_path / "predictions.csv").read_bytes()))
+    alike(read_answers(tmp_path / "packed" / "predictions.csv"), answers)
+
+
+def test_a_packed_table_that_is_cut_off_or_too_large_is_refused(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    whole = gzip.compress(b"clip,emotion,p_sad\n" + b"a,sad,1\n" * 1000)
+    for packed in (whole[:40], b"no gzip", whole[:20] + b"\xff" * 20):
+        (tmp_path / "predictions.csv.gz").write_bytes(packed)
+        with pytest.raises(AnswersError, match=r"predictions\.csv can't be read"):
+            read_answers(tmp_path / "predictions.csv")
+    (tmp_path / "predictions.csv.gz").write_bytes(whole)
+    monkeypatch.setattr(answers_module, "LARGEST_TABLE", 4000)
+    with pytest.raises(AnswersError, match="it holds more than"):
+        read_answers(tmp_path / "predictions.csv")
 
 
 def test_single_precision_survives_the_table_to_the_last_bit(tmp_path: Path) -> None:

@@ -11,8 +11,8 @@ from matplotlib.figure import Figure
 from matplotlib.text import Text
 from numpy.typing import NDArray
 
-import ser.figures
-from ser.figures import (
+import ser.results.figures
+from ser.results.figures import (
     confusion_figure,
     effect_figure,
     effects_figure,
@@ -338,7 +338,7 @@ FOREIGN = ["злость", "غضب", "愤怒"]
 def test_labels_of_any_script_are_drawn_from_fonts_that_have_them_or_escaped(
     monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    monkeypatch.setattr(ser.figures, "_fonts", {})
+    monkeypatch.setattr(ser.results.figures, "_fonts", {})
     with rc_context({"font.family": "cmr10"}), warnings.catch_warnings():  # a font without these scripts
         warnings.simplefilter("ignore")
         warnings.filterwarnings("error", "Glyph")
@@ -348,7 +348,7 @@ def test_labels_of_any_script_are_drawn_from_fonts_that_have_them_or_escaped(
     written = [label.get_text() for label in figure.axes[0].get_xticklabels()]
     assert written[:2] == FOREIGN[:2], "DejaVu Sans, which comes with matplotlib, has them"
     told = capsys.readouterr().err
-    if ser.figures._fonts["CJK"] is None:
+    if ser.results.figures._fonts["CJK"] is None:
         assert written[2] == figure.axes[0].get_title() == "\\u6124\\u6012"
         assert told.startswith(
             "No installed font has the letters of '愤怒', so pictures have \\u6124\\u6012 in its place"

@@ -8,6 +8,7 @@ from sklearn.metrics import (
     balanced_accuracy_score,
     confusion_matrix,
     f1_score,
+    matthews_corrcoef,
     precision_recall_fscore_support,
 )
 from torch import Tensor
@@ -34,6 +35,7 @@ def compare(targets: list[int], predicted: list[int], classes: int, batch: int) 
         "macro_f1": f1_score(targets, predicted, average="macro", zero_division=0),
         "weighted_f1": f1_score(targets, predicted, average="weighted", zero_division=0),
         "uar": balanced_accuracy_score(targets, predicted),
+        "mcc": matthews_corrcoef(targets, predicted),
     }
     assert {name: value.item() for name, value in values.items()} == pytest.approx(expected, abs=1e-6)
     np.testing.assert_array_equal(counts, confusion_matrix(targets, predicted, labels=range(classes)))

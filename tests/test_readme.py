@@ -1,4 +1,4 @@
-"""Every command of the README is run on a few synthetic clips; trainings of docs/ are composed, and scripts run."""
+"""Commands of the README and of docs/results run on a few synthetic clips; trainings of docs/ are composed."""
 
 import contextlib
 import io
@@ -27,7 +27,7 @@ def commands(*pages: Path) -> list[str]:
     return [line.split("   #")[0].strip() for block in blocks for line in block.splitlines()]
 
 
-COMMANDS = commands(ROOT / "README.md")
+COMMANDS = commands(ROOT / "README.md", ROOT / "docs/results/README.md")
 TRAINING = [command for command in COMMANDS if command.startswith("python train.py")]
 
 PRETRAINED = [command for command in commands(ROOT / "docs/pretrained.md") if command.startswith("python train.py")]

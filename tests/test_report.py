@@ -20,12 +20,12 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from numpy.typing import NDArray
 
-import ser.report
 import ser.results
+import ser.results.page
 from ser.evaluation import SCORES, Answers
-from ser.figures import curves_figure, reliability_figure
-from ser.report import BEST, PLAYED_SECONDS, WORST, drawn, index_page, markdown_table, report_page
-from ser.results import scored
+from ser.results import Recipe, RunRecord, scored
+from ser.results.figures import curves_figure, reliability_figure
+from ser.results.page import BEST, PLAYED_SECONDS, WORST, drawn, index_page, markdown_table, run_page
 from ser.train import run
 from tests.helpers import QUICK, composed
 
@@ -101,7 +101,11 @@ class Made(NamedTuple):
     sounds: dict[str, Path]
 
     def page(self, **changes: Any) -> str:
-        return report_page(self.cfg, {**self.results, **changes}, self.answers, self.sounds)
+        return page_of(self, {**self.results, **changes}, self.answers, self.sounds)
+
+
+def page_of(made: Made, results: dict[str, Any], answers: Answers, sounds: dict[str, Path]) -> str:
+    return run_page(made.cfg, RunRecord(**results, recipe=Recipe((), {})), answers, sounds)
 
 
 @pytest.fixture(scope="module")
@@ -172,7 +176,7 @@ def page(html: str) -> Page:
 @pytest.fixture
 def undrawn(monkeypatch: pytest.MonkeyPatch) -> None:
     """Empty figures, for speed where a test is not about them."""
-    monkeypatch.setattr(ser.report, "drawn", lambda *_: Markup("<svg></svg>"))
+    monkeypatch.setattr(ser.results.page, "drawn", lambda *_: Markup("<svg></svg>"))
 
 
 class Run(NamedTuple):
@@ -181,7 +185,7 @@ class Run(NamedTuple):
 
     @property
     def html(self) -> str:
-        return (self.folder / "report.html").read_text(encoding="utf-8")
+        return (self.folder / "page.html").read_text(encoding="utf-8")
 
 
 @pytest.fixture(scope="module")
@@ -381,7 +385,7 @@ def test_a_long_sound_of_another_kind_is_cut_and_made_playable(made: Made, tmp_p
     tone = 0.5 * np.sin(2 * np.pi * 440 * time)
     soundfile.write(tmp_path / "long.flac", np.stack([tone, tone], 1), 48_000, subtype="PCM_24")
     surest = made.answers.clips[0]
-    page = Page(report_page(made.cfg, made.results, made.answers, {surest: tmp_path / "long.flac"}))
+    page = Page(page_of(made, made.results, made.answers, {surest: tmp_path / "long.flac"}))
     (audio,) = page.root.all("audio")
     samples, rate = heard(audio)
     assert samples.shape == (PLAYED_SECONDS * rate,)
@@ -393,17 +397,17 @@ def test_sounds_that_are_gone_or_broken_are_not_played(made: Made, tmp_path: Pat
     (tmp_path / "broken.wav").write_text("no sound")
     clips = made.answers.clips
     sounds = {clips[0]: tmp_path / "broken.wav", clips[1]: tmp_path / "gone.wav", clips[3]: made.sounds[clips[3]]}
-    page = Page(report_page(made.cfg, made.results, made.answers, sounds))
+    page = Page(page_of(made, made.results, made.answers, sounds))
     assert [audio.attributes["aria-label"] for audio in page.root.all("audio")] == [clips[3]]
     assert len(page.table("The surest mistakes")) == 1 + WORST
     accessible(page)
-    assert not list(Page(report_page(made.cfg, made.results, made.answers, {})).root.all("audio"))
+    assert not list(Page(page_of(made, made.results, made.answers, {})).root.all("audio"))
 
 
 def test_only_right_answers_leave_no_table_of_mistakes(made: Made, undrawn: None) -> None:
     answers = made.answers
     right = Answers(LABELS, answers.clips, answers.predicted, answers.probabilities, {})
-    page = Page(report_page(made.cfg, {**made.results, **scored(right)}, right, {}))
+    page = Page(page_of(made, {**made.results, **scored(right)}, right, {}))
     assert "The surest mistakes" not in page.root.text
     assert len(page.table("The surest right answers")) == 1 + BEST
     assert "Groups" not in page.root.text
@@ -413,7 +417,7 @@ def test_pooled_folds_have_a_page(made: Made) -> None:
     folds = [{"fold": i, "hash": "", **dict.fromkeys(SCORES, 0.1 * i + 0.01), "loss": 1.0} for i in range(3)]
     kept = {key: value for key, value in made.results.items() if key not in ("history", "calibration", "raters", "git")}
     results = {**kept, "folds": folds, "command": None, "checkpoint": {"tested": "best", "epoch": "4, 7, 5"}}
-    html = report_page(made.cfg, results, made.answers, {})
+    html = page_of(made, results, made.answers, {})
     loads_nothing(html)
     page = Page(html)
     accessible(page)
@@ -445,7 +449,7 @@ def test_the_page_of_a_sweep_has_its_tables_and_its_runs() -> None:
         ("first & <best>", ["run", "accuracy"], [["mel → paper2d", "0.512"], ["<b>", "–"]]),
         ("second", ["run"], [["only one"]]),
     ]
-    html = index_page("My <sweep>", tables, [("run <0>", '0/report.html?"x"'), ("run 1", "1/report.html")])
+    html = index_page("My <sweep>", tables, [("run <0>", '0/page.html?"x"'), ("run 1", "1/page.html")])
     page = Page(html)
     accessible(page)
     assert [title.text for title in page.root.all("h1", "title")] == ["My <sweep>"] * 2
@@ -453,8 +457,8 @@ def test_the_page_of_a_sweep_has_its_tables_and_its_runs() -> None:
     assert page.table("first & <best>") == [["run", "accuracy"], ["mel → paper2d", "0.512"], ["<b>", "–"]]
     assert page.table("second") == [["run"], ["only one"]]
     assert [(link.text, link.attributes["href"]) for link in page.root.all("a")] == [
-        ("run <0>", '0/report.html?"x"'),
-        ("run 1", "1/report.html"),
+        ("run <0>", '0/page.html?"x"'),
+        ("run 1", "1/page.html"),
     ]
     assert "can't be compared" in page.root.text
     assert not re.search(r"https?://", html)

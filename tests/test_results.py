@@ -12,7 +12,17 @@ import pytest
 from ser import results
 from ser.corpora import SYNTHETIC, Clip
 from ser.errors import UserError
-from ser.results import check_results, describe_dataset, find_runs, read_choices, refuse_run_folders, show
+from ser.results import (
+    Recipe,
+    RunRecord,
+    describe_dataset,
+    find_runs,
+    read_choices,
+    refuse_run_folders,
+    show,
+    write_choices,
+)
+from ser.results.choices import DATA
 
 ROOT = Path(__file__).parents[1]
 
@@ -46,7 +56,7 @@ def shown(monkeypatch: pytest.MonkeyPatch, **changes: dict[str, Any]) -> str:
         told[part] = told.get(part, {}) | values
     monkeypatch.setattr(results.console, "width", 160)
     with results.console.capture() as capture:
-        show(told, Path("some/run"))
+        show(RunRecord(**{"recipe": Recipe((), {}), **told}), Path("some/run"))
     return capture.get()
 
 
@@ -212,14 +222,66 @@ def test_results_are_not_written_over_those_that_they_are_made_from(tmp_path: Pa
 
 
 def test_what_results_hold_is_checked_by_name_and_type() -> None:
-    held = {"split.hash": str, "seed": (int, type(None)), "git": object}
-    good = {"split": {"hash": "x"}, "seed": None, "git": None}
-    check_results(good, "a file", held)
-    for changes, name in (({"split": {}}, "split.hash"), ({"split": None}, "split.hash"), ({"seed": "1"}, "seed")):
-        with pytest.raises(UserError, match=f"^a file .* does not tell {name}:"):
-            check_results(good | changes, "a file", held)
-    with pytest.raises(UserError, match="does not tell git"):
-        check_results({"split": {"hash": "x"}, "seed": 1}, "a file", held)
+    RunRecord.parse(WHOLE, Path("a file"))
+    for changes, why in (
+        ({"split": {"name": "speaker"}}, "does not tell split.hash"), ({"split": None}, "does not tell split.name"),
+        ({"seed": "1"}, "for seed is '1'"), ({"test": {"accuracy": 1}}, "does not tell test.macro_f1"),
+    ):  # fmt: skip
+        with pytest.raises(UserError, match=f"^a file .* {why}:"):
+            RunRecord.parse(WHOLE | changes, Path("a file"))
+    with pytest.raises(UserError, match="does not tell seed"):
+        RunRecord.parse({name: value for name, value in WHOLE.items() if name != "seed"}, Path("a file"))
+
+
+def test_a_record_is_read_as_it_was_written_and_one_of_a_later_version_is_refused(tmp_path: Path) -> None:
+    file = tmp_path / "metrics.json"
+    written = RunRecord.parse({**WHOLE, "precision": None}, file)
+    written.write(file)
+    assert RunRecord.read(file) == written
+    held = json.loads(file.read_text())
+    assert held["schema"] == 1
+    assert "precision" not in held
+    file.write_text(json.dumps(held | {"schema": 2}))
+    with pytest.raises(UserError, match=r"was written by a later version \(schema 2, not 1\)"):
+        find_runs([tmp_path])
+
+
+def test_a_score_that_earlier_records_lack_is_left_out_and_a_wrong_one_is_refused(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    assert not lines(shown(monkeypatch), "mcc")
+    assert lines(shown(monkeypatch, test={"mcc": -0.25}), "-0.2500")
+    for wrong in ("high", 1.5, True):
+        with pytest.raises(UserError, match=r"for test\.mcc is"):
+            RunRecord.parse(WHOLE | {"test": RESULTS["test"] | {"mcc": wrong}}, Path("a file"))
+
+
+CHOICES: dict[str, Any] = {
+    "seed": 1, "row": None, "init_from": None, "dataset": {"name": "a", "root": "b"}, "model": {"name": "x"},
+    "split": {"name": "kfold", "fold": 1, "folds": 5, "seed": 42}, "datamodule": {"bank": "mmap", "size": 2},
+}  # fmt: skip
+
+
+def test_a_recipe_is_what_makes_two_runs_the_same_except_for_their_seed_and_fold() -> None:
+    command = ["ser", "train", "split.fold=1", "seed=1", "datamodule.size=2", "datamodule.bank=mmap"]
+    recipe = Recipe.of(command, CHOICES)
+    assert recipe.words == ("datamodule.size=2",)
+    other = copy.deepcopy(CHOICES) | {"seed": 2}
+    other["split"]["fold"], other["datamodule"]["bank"] = 2, "device"
+    assert Recipe.of([], other).without() == recipe.without()
+    for part, name in (("split", "folds"), ("dataset", "root"), ("model", "name"), ("datamodule", "size")):
+        changed = copy.deepcopy(CHOICES)
+        changed[part][name] = 7
+        assert (Recipe.of(command, changed).without() == recipe.without()) is False
+        assert (Recipe.of(command, changed).without(*DATA) == recipe.without(*DATA)) == (part in ("split", "dataset"))
+
+
+def test_an_earlier_record_gets_its_recipe_from_its_choices_or_else_from_what_was_typed(tmp_path: Path) -> None:
+    held = WHOLE | {"command": ["python", "train.py", "augment=none", "seed=3"]}
+    file = tmp_path / "metrics.json"
+    assert RunRecord.parse(held, file).recipe == Recipe(("augment=none",), {"words": ["augment=none"]})
+    write_choices(tmp_path, CHOICES)
+    assert RunRecord.parse(held, file).recipe == Recipe.of(held["command"], read_choices(tmp_path))
 
 
 @pytest.mark.parametrize(
@@ -265,12 +327,13 @@ def test_results_of_a_synthetic_corpus_say_so(name: str) -> None:
 
 CHANGED = """
 from ser import results
+results.started_as("train.py")
 open(results.__file__, "a").write("# changed since")
-print(results.GIT_REVISION, results._git_revision())
+print(results.git_revision(), results.git_revision.__wrapped__())
 """
 
 
-def test_the_revision_is_that_of_the_code_as_it_was_read(tmp_path: Path) -> None:
+def test_the_revision_is_that_of_the_code_as_the_command_started(tmp_path: Path) -> None:
     shutil.copytree(ROOT / "ser", tmp_path / "ser", ignore=shutil.ignore_patterns("__pycache__"))
     (tmp_path / ".gitignore").write_text("__pycache__\n")
     git = [

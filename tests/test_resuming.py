@@ -437,8 +437,8 @@ def test_a_data_drive_that_is_gone_during_training_costs_the_sounds_of_the_repor
     status, said = server.train(*given, f"dataset.root={drive}", f"hydra.run.dir={run}", blow=blow)
     assert status == 0, said
     ended_alike(unbroken, run)
-    assert "<audio" in (unbroken / "report.html").read_text(encoding="utf-8")
-    page = (run / "report.html").read_text(encoding="utf-8")
+    assert "<audio" in (unbroken / "page.html").read_text(encoding="utf-8")
+    page = (run / "page.html").read_text(encoding="utf-8")
     assert "<audio" not in page
     assert "its file can't be read any more" in page
 

@@ -10,11 +10,11 @@ import torch
 from torch import Tensor
 
 import ser.results
-from ser.cards import plain
-from ser.commands.pool import pool, recipes
 from ser.config import ConfigError
 from ser.errors import UserError
 from ser.results import find_runs
+from ser.results.cards import plain
+from ser.results.pooling import pool, recipes
 from ser.resuming import resumed
 from ser.train import run
 from tests.helpers import LABELS, QUICK, SPLIT, composed, manifest, struck_down
@@ -237,4 +237,4 @@ def test_folds_that_each_start_from_their_own_are_pooled(people: Path, tmp_path:
         trained(people, tmp_path / f"second/{fold}", *folds, f"split.fold={fold}", f"init_from={start}")
     first, second = recipes(find_runs([tmp_path]))
     assert len(first) == len(second) == 2
-    assert pool(second)[0]["split"]["test_speakers_heard_before"] == 0
+    assert pool(second)[0].split["test_speakers_heard_before"] == 0

@@ -29,8 +29,8 @@ from ser.datamodule import EmotionDataModule
 from ser.errors import UserError
 from ser.evaluation import Answers, answers_about
 from ser.features import FeatureConfig
-from ser.figures import saliency_figure
 from ser.models import NETWORKS, EmotionNetwork
+from ser.results.figures import saliency_figure
 from ser.splits import Split
 from ser.tensorboard import TensorBoard
 
@@ -246,6 +246,7 @@ def test_the_matrices_drawn_are_those_of_the_whole_side_at_that_epoch(
 
     monkeypatch.setattr(ser.tensorboard, "confusion_figure", note)
     run = Run(tmp_path, 1, 3)
+    run.shown()
     assert [title for title, _ in drawn] == ["val, epoch 1", "val, epoch 2", "val, epoch 3", "test"]
     assert [counts.sum() for _, counts in drawn] == [9, 9, 9, 9]
     np.testing.assert_array_equal(drawn[2][1], counts_of(run, "val"))

@@ -15,9 +15,9 @@ from ser.audio import CANCELS, AudioError, BlockResampler, Recording, SoundStrea
 from ser.corpora import Clip
 from ser.errors import UserError
 from ser.features import FeatureConfig, Frontend
-from ser.figures import timeline_figure
 from ser.models.cnn1d import Cnn1d
 from ser.recognizer import Recognizer
+from ser.results.figures import timeline_figure
 from ser.timeline import (
     SILENCE,
     SILENCE_DB,

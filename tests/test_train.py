@@ -20,6 +20,7 @@ from sklearn.metrics import (
     balanced_accuracy_score,
     confusion_matrix,
     f1_score,
+    matthews_corrcoef,
     precision_recall_fscore_support,
 )
 from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
@@ -41,7 +42,7 @@ from tests.helpers import composed
 
 EMOTIONS = ("anger", "happy", "sad")
 
-SCORES = ("loss", "accuracy", "macro_f1", "weighted_f1", "uar")
+SCORES = ("loss", "accuracy", "macro_f1", "weighted_f1", "uar", "mcc")
 
 SMALL = (
     "dataset=folder",
@@ -197,6 +198,7 @@ def test_metrics_json_agrees_with_the_predictions(first: Run) -> None:
             "macro_f1": f1_score(true, predicted, average="macro", zero_division=0),
             "weighted_f1": f1_score(true, predicted, average="weighted", zero_division=0),
             "uar": balanced_accuracy_score(true, predicted),
+            "mcc": matthews_corrcoef(true, predicted),
         },
         abs=2e-5,
     )
@@ -246,7 +248,7 @@ def test_metrics_json_says_how_far_the_scores_can_be_believed(first: Run, people
         assert found["resamples"] >= 2000
         for name in SCORES[1:]:
             low, high = found[name]
-            assert 0 <= low <= high <= 1
+            assert (-1 if name == "mcc" else 0) <= low <= high <= 1
             assert low - 1e-6 < done.results["test"][name] < high + 1e-6, "the run's scores are of single precision"
         assert any(found[name][0] < found[name][1] for name in SCORES[1:])
         assert f"bootstrap over {over}" in " ".join(done.screen.split())
@@ -533,7 +535,8 @@ def test_only_synthetic_sound_brings_a_caution(
     assert first.results["dataset"]["synthetic"] is False
     assert "caution" not in first.results["dataset"]
     assert "synthetic" not in first.screen
-    monkeypatch.setattr(ser.results, "SYNTHETIC", frozenset({"folder"}))
+    for module in (ser.results.describe, ser.results.screen):
+        monkeypatch.setattr(module, "SYNTHETIC", frozenset({"folder"}))
     other = trained(corpus, tmp_path, *ONE_D, "trainer.max_epochs=1", "logger=csv")
     assert other.results["dataset"]["synthetic"] is True
     assert "says nothing about people" in other.results["dataset"]["caution"]

@@ -11,9 +11,9 @@ from ser.corpora import SIDES, read_corpora
 from ser.corpora.clip import telling
 from ser.explore import Survey, copy_sound, first_clip, missing_classes, survey, usable_part, write_clips
 from ser.features import FeatureConfig, FeatureSet
-from ser.figures import counts_figure, lengths_figure, log_mel_figure, waveforms_figure
 from ser.labels import Labels, refuse_lost
 from ser.results import leakage_line, tell_corpus, tell_unusable
+from ser.results.figures import counts_figure, lengths_figure, log_mel_figure, waveforms_figure
 from ser.screen import Screen, escape
 from ser.splits import SplitError, split_clips
 

@@ -15,11 +15,11 @@ from ser.calibration import UNCALIBRATED
 from ser.cli import INTERRUPTED
 from ser.errors import UserError
 from ser.features import Voice
-from ser.figures import timeline_figure
 from ser.files import refuse_overwriting, replacing
 from ser.microphone import Microphone, listen, lost_sound
 from ser.recognizer import NO_VOICES, Answer, Recognizer, checkpoints_beside
 from ser.recordings import find
+from ser.results.figures import timeline_figure
 from ser.rows import AnswerWriter, SegmentWriter, confident_emotion, write_each
 from ser.screen import Screen, escape, is_unread
 from ser.speakers import enrol_each, speakers_of

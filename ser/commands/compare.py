@@ -12,7 +12,7 @@ from rich.table import Table
 from ser.cli import command_parser, errors_in_words
 from ser.evaluation import SCORES, compare, enrolment_of, read_answers
 from ser.files import refuse_overwriting, replacing
-from ser.results import WRITTEN, find_runs
+from ser.results import WRITTEN, RunRecord
 from ser.screen import Screen
 
 
@@ -20,12 +20,12 @@ def known_in(folder: Path) -> str:
     """What the answers of a folder knew of the test voices, by its ``metrics.json``; ``none`` where it has none."""
     if not (folder / "metrics.json").is_file():
         return "none"
-    (run,) = find_runs([folder / "metrics.json"])
-    known = enrolment_of(run)
-    if (kind := run.get("enrolment", {}).get("kind") or "any") != "any":
+    run = RunRecord.read(folder / "metrics.json")
+    known = enrolment_of(run.enrolment)
+    if (kind := run.enrolment.get("kind") or "any") != "any":
         known += f" ({kind})"
-    if adaptation := run.get("adaptation"):
-        known += f" after adapting on {adaptation['on']}" + (" (balanced)" if adaptation["balanced"] else "")
+    if run.adaptation:
+        known += f" after adapting on {run.adaptation['on']}" + (" (balanced)" if run.adaptation["balanced"] else "")
     return known
 
 

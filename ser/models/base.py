@@ -108,10 +108,8 @@ class EmotionNetwork(LightningModule):
         self.label_smoothing = label_smoothing
         self.train_loss = MeanLoss()
         self.val_loss = MeanLoss()
-        self.test_loss = MeanLoss()
         self.train_measures = measures(num_classes)
         self.val_measures = measures(num_classes)
-        self.test_measures = measures(num_classes)
 
     def build(self, layers: Sequence[nn.Module]) -> nn.Sequential:
         """Chain ``layers``, start their weights as Keras does, and lay them out channels-last.
@@ -182,23 +180,13 @@ class EmotionNetwork(LightningModule):
         self.val_measures.reset()
 
     def test_step(self, batch: Batch) -> dict[str, Tensor]:
-        """Take the loss and the scores; return ``logits`` ``(batch, class)`` and ``clips`` ``(batch,)``.
+        """Answer: ``logits`` ``(batch, class)`` and ``clips`` ``(batch,)``, of which the run makes its scores.
 
         In single precision, whatever the training's, so that a score says what prediction will answer.
         """
         with torch.autocast(self.device.type, enabled=False):
             logits = self(batch.inputs, batch.lengths)
-        self.test_measures.update(logits, batch.targets)
-        self.test_loss.update(F.cross_entropy(logits, batch.targets), len(batch.targets))
         return {"logits": logits, "clips": batch.clips}
-
-    def on_test_epoch_start(self) -> None:
-        """Forget the last test's measures."""
-        self.test_measures.reset()
-
-    def on_test_epoch_end(self) -> None:
-        """Log the test scores."""
-        self._log_epoch("test")
 
     def _load_from_state_dict(self, state_dict: dict[str, Any], prefix: str, *others: Any) -> None:
         for name in [name for name in state_dict if name.startswith(prefix)]:

@@ -134,7 +134,7 @@ def test_a_row_has_the_words_that_its_results_were_made_with(name: str) -> None:
     if not runs:
         pytest.skip(f"docs/results has none of {name}")
     for run in runs:
-        recipe = [word for word in run["command"] if not word.startswith(WHERE)]
+        recipe = [word for word in run.command or [] if not word.startswith(WHERE)]
         assert recipe[:2] == ["python", "train.py"]
         assert sorted(recipe[2:]) == sorted(ROWS[name].split())
 

@@ -13,10 +13,10 @@ from sklearn.metrics import recall_score
 from benchmarks import opensmile_svm
 from benchmarks.opensmile_svm import fit, functionals, run
 from ser.audio import Recording, read_audio
-from ser.commands.pool import pool, recipes
 from ser.config import compose_words
 from ser.errors import UserError
 from ser.results import find_runs
+from ser.results.pooling import pool, recipes
 
 FOLDS = 3
 
@@ -52,17 +52,17 @@ def test_the_folds_of_a_corpus_are_tested_and_pooled(corpus: Path, tmp_path: Pat
     for fold in range(FOLDS):
         cfg = words(corpus, fold, f"datamodule.cache={tmp_path / 'cache'}")
         results = run("ComParE_2016", cfg, tmp_path / "runs" / str(fold), ["python"])
-        assert json.loads((tmp_path / "runs" / str(fold) / "metrics.json").read_text())["test"] == results["test"]
-        took.append(results["answer_seconds"])
+        assert json.loads((tmp_path / "runs" / str(fold) / "metrics.json").read_text())["test"] == results.test
+        took.append(results.answer_seconds)
     (runs,) = recipes(find_runs([tmp_path / "runs"]))
     pooled, answers = pool(runs)
-    assert len(answers.clips) == pooled["dataset"]["clips"]
-    assert pooled["checkpoint"]["epoch"] is None
+    assert len(answers.clips) == pooled.dataset["clips"]
+    assert pooled.checkpoint["epoch"] is None
     # A vector of the two functionals for each clip that counts, and its weight against each of the two other emotions.
-    kept, more = divmod(results["parameters"]["trainable"], 2 + 2)
+    kept, more = divmod(results.parameters["trainable"], 2 + 2)
     assert more == 0
-    assert 0 < kept <= results["split"]["clips"]["train"]
-    assert pooled["answer_seconds"] == median(took) > 0
+    assert 0 < kept <= results.split["clips"]["train"]
+    assert pooled.answer_seconds == median(took) > 0
     assert len(list((tmp_path / "cache").glob("features-*"))) == 1
 
 
@@ -87,8 +87,8 @@ def test_as_many_test_clips_are_timed_as_there_are_up_to_a_limit(
     for limit in (4, 1_000):
         monkeypatch.setattr(opensmile_svm, "TIMED", limit)
         results = run("ComParE_2016", words(corpus, 0), tmp_path, ["python"])
-        assert results["answer_seconds"] == 0.5
-    assert [len(paths) for paths in timed] == [4, results["split"]["clips"]["test"]]
+        assert results.answer_seconds == 0.5
+    assert [len(paths) for paths in timed] == [4, results.split["clips"]["test"]]
 
 
 def test_a_class_without_a_usable_clip_is_told(tmp_path: Path, corpus: Path, loudness: None) -> None:

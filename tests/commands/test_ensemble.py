@@ -3,6 +3,7 @@ import json
 import shutil
 import sys
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -13,13 +14,13 @@ from torch import Tensor
 
 import ser.results
 from ser.checkpoint import Checkpoint, find_checkpoint
-from ser.commands import ensemble, pool
-from ser.commands.leaderboard import gather, table
+from ser.commands import ensemble
 from ser.ensemble import Ensemble, join_checkpoints
 from ser.errors import UserError
 from ser.evaluation import read_answers
 from ser.recognizer import Recognizer
-from ser.results import find_runs
+from ser.results import find_runs, pooling
+from ser.results.leaderboard import gather, table
 from ser.train import run
 from tests.helpers import QUICK, composed
 
@@ -51,8 +52,8 @@ def joined(sweep: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 def of_fold(folder: Path, fold: int) -> Path:
     """The ensemble that was tested on a fold."""
-    (found,) = (run for run in find_runs([folder]) if run["split"]["fold"] == fold)
-    return Path(found["file"]).parent
+    (found,) = (run for run in find_runs([folder]) if run.split["fold"] == fold)
+    return found.folder
 
 
 def softened(probabilities: np.ndarray, temperature: float) -> Tensor:
@@ -97,12 +98,12 @@ def test_its_folder_is_that_of_a_run(joined: Path, sweep: Path, people: Path) ->
 
 
 def test_folds_of_ensembles_are_pooled_and_get_a_row_of_their_own(joined: Path, sweep: Path) -> None:
-    (folds,) = pool.recipes(find_runs([joined]))
-    results, answers = pool.pool(folds)
+    (folds,) = pooling.recipes(find_runs([joined]))
+    results, answers = pooling.pool(folds)
     parts = [read_answers(of_fold(joined, fold) / "predictions.csv") for fold in (0, 1)]
     assert answers.clips == [clip for part in parts for clip in part.clips]
-    single = [pool.pool(recipe)[0] for recipe in pool.recipes(find_runs([sweep]))]
-    boards = gather([{**one, "file": str(number)} for number, one in enumerate([results, *single])])
+    single = [pooling.pool(recipe)[0] for recipe in pooling.recipes(find_runs([sweep]))]
+    boards = gather([replace(one, file=Path(str(number))) for number, one in enumerate([results, *single])])
     (alone, both) = table(boards[0], boards)
     assert (alone["run"], alone["remarks"]) == (both["run"].replace(" × 2", ""), "2 seeds")
     assert both["run"].startswith("energy_zcr → cnn1d × 2")
@@ -115,8 +116,8 @@ def test_runs_that_differ_in_more_than_their_seed_are_not_joined(sweep: Path, jo
     with pytest.raises(UserError, match="a seed is there twice"):
         ensemble.seed_sets([*find_runs([sweep / "0"]), *find_runs([sweep / "0/2"])])
     (found,), (alone,) = ensemble.seed_sets(find_runs([sweep / "0", sweep / "1/1"]))
-    assert [one["seed"] for one in found] == [1, 2]
-    assert alone["file"] == str(sweep / "1/1/metrics.json")
+    assert [one.seed for one in found] == [1, 2]
+    assert str(alone.file) == str(sweep / "1/1/metrics.json")
 
 
 def test_a_run_without_another_seed_is_told_of_and_folds_name_the_folders(

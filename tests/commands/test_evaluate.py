@@ -13,11 +13,12 @@ import pytest
 import soundfile
 import torch
 
-import ser.commands.evaluate
+import ser.evaluate
 from ser.audio import Recording
-from ser.commands.evaluate import evaluate, main
+from ser.commands.evaluate import main
 from ser.corpora import Clip
 from ser.errors import UserError
+from ser.evaluate import evaluate
 from ser.evaluation import SCORES, Answers, read_answers
 from ser.recognizer import Recognizer
 from ser.scoring import answer
@@ -51,11 +52,9 @@ def score(trained: Trained, tmp_path_factory: pytest.TempPathFactory) -> Score:
         cfg["dataset"]["root"] = str(root)
         written: list[Answers] = []
         with pytest.MonkeyPatch.context() as patch:
-            patch.setattr(
-                ser.commands.evaluate, "write", lambda folder, cfg, results, answers, **_: written.append(answers)
-            )
-            results = evaluate(checkpoint, cfg, side, tmp_path_factory.mktemp("scored"), [])
-        return Scored(results, *written)
+            patch.setattr(ser.evaluate, "write", lambda folder, cfg, record, answers, **_: written.append(answers))
+            record = evaluate(checkpoint, cfg, side, tmp_path_factory.mktemp("scored"), [])
+        return Scored(record.as_dict(), *written)
 
     return do
 
@@ -215,9 +214,11 @@ def test_the_script_prints_the_scores_and_leaves_what_a_run_leaves(
     assert code == 0
     tested = len(speakers(trained.split.test))
     assert f"0 of {tested} test speakers were heard in training or validation." in screen
-    assert re.findall(r"\d\.\d{4}", screen)[:4] == [f"{trained.results['test'][name]:.4f}" for name in SCORES]
+    assert re.findall(r"\d\.\d{4}", screen)[: len(SCORES)] == [
+        f"{trained.results['test'][name]:.4f}" for name in SCORES
+    ]
     assert {path.name for path in out.iterdir()} == {
-        "metrics.json", "predictions.csv", "report.html", "config.yaml", "confusion_matrix.csv", "confusion_matrix.png",
+        "metrics.json", "predictions.csv", "page.html", "config.yaml", "confusion_matrix.csv", "confusion_matrix.png",
         "groups.png",
     }  # fmt: skip
     results = json.loads((out / "metrics.json").read_text(encoding="utf-8"))
@@ -227,7 +228,7 @@ def test_the_script_prints_the_scores_and_leaves_what_a_run_leaves(
     assert read_answers(out / "predictions.csv").clips == [
         clip.name for clip in trained.split.test if clip.name != "broken.wav"
     ]
-    page = (out / "report.html").read_text(encoding="utf-8")
+    page = (out / "page.html").read_text(encoding="utf-8")
     assert "energy_zcr → cnn1d on manifest" in page.lower()
     assert f"{results['test']['uar']:.4f}" in page
     wrong = (1 - results["test"]["accuracy"]) * results["dataset"]["clips"]

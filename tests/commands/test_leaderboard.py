@@ -8,9 +8,10 @@ from typing import Any
 import pytest
 
 from ser.commands import leaderboard
-from ser.commands.leaderboard import APART, PUBLISHED, REPORT, find_jobs, gather, markdown, shown, table
 from ser.errors import UserError
-from ser.results import find_runs
+from ser.results import RunRecord, find_runs
+from ser.results import leaderboard as tables
+from ser.results.leaderboard import APART, PUBLISHED, REPORT, Board, find_jobs, markdown, shown, table
 from ser.sweeps import ERROR, PLAN, Job
 
 ROOT = Path(__file__).parents[2]
@@ -37,6 +38,10 @@ def metrics(seed: int, accuracy: float, row: str | None = "energy", split: str =
         "command": ["python", "train.py", f"report={row}", f"seed={seed}", f"split={split}"],
     }
     return {**run, **more}
+
+
+def gather(runs: list[dict]) -> list[Board]:
+    return tables.gather([RunRecord.parse(run, Path(run["file"])) for run in runs])
 
 
 def cells(runs: list[dict]) -> list[dict[str, str]]:
@@ -96,7 +101,7 @@ def test_other_sides_of_a_split_and_other_speakers_heard_are_other_tables() -> N
         f"{of}, not known how many of them heard in training or validation",
     }
     same = told[f"{of}, 0 of them heard in training or validation"].rows.values()
-    assert [run["file"] for row in same for run in row.runs] == ["energy/speaker/1", "test/0"]
+    assert [str(run.file) for row in same for run in row.runs] == ["energy/speaker/1", "test/0"]
 
 
 def test_an_evaluation_that_comes_first_makes_no_other_table_of_the_reports_split() -> None:
@@ -241,13 +246,13 @@ def test_the_screen_shows_what_stands_in_brackets(tmp_path: Path, capsys: pytest
 def test_script_prints_and_writes_both_tables(tmp_path: Path) -> None:
     (tmp_path / "0").mkdir()
     (tmp_path / "0/metrics.json").write_text(json.dumps(metrics(1, 0.4)))
-    (tmp_path / "0/report.html").touch()
+    (tmp_path / "0/page.html").touch()
     ran = subprocess.run(
         [sys.executable, ROOT / "scripts/leaderboard.py", tmp_path], capture_output=True, text=True, check=True
     )
     assert "0.400" in ran.stdout
     index = (tmp_path / "index.html").read_text()
-    assert '<a href="0/report.html">energy → cnn1d, stratified, seed 1</a>' in index
+    assert '<a href="0/page.html">energy → cnn1d, stratified, seed 1</a>' in index
     assert "<td>0.400</td>" in index
     assert "| energy → cnn1d | 0.449 / 0.436 / 0.437 | 0.400 |" in (tmp_path / "leaderboard.md").read_text()
     assert (
@@ -302,10 +307,10 @@ def test_a_sweep_without_any_results_is_shown_and_a_finished_one_has_no_such_tab
     assert "2 jobs, 0 finished, 1 failed, 1 missing" in " ".join(capsys.readouterr().out.split())
 
 
-def test_readme_shows_the_table_of_the_committed_results() -> None:
-    readme = (ROOT / "README.md").read_text(encoding="utf-8")
-    pasted = readme.split("<!-- table -->")[1].split("<!-- end of table -->")[0].strip()
-    assert pasted == markdown(shown(gather(find_runs([ROOT / "docs/results"])))).strip()
+def test_the_docs_show_the_tables_of_the_committed_results() -> None:
+    page = (ROOT / "docs/results/README.md").read_text(encoding="utf-8")
+    pasted = page.split("<!-- table -->")[1].split("<!-- end of table -->")[0].strip()
+    assert pasted == markdown(shown(tables.gather(find_runs([ROOT / "docs/results"])))).strip()
 
 
 def test_every_row_of_the_report_is_a_choice() -> None:

@@ -1,6 +1,7 @@
 import json
 import subprocess
 import sys
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -9,10 +10,10 @@ import pytest
 from omegaconf import OmegaConf
 from sklearn.metrics import accuracy_score, balanced_accuracy_score, f1_score
 
-from ser.commands.pool import pool, recipes
 from ser.errors import UserError
 from ser.evaluation import Answers, read_answers, write_answers
 from ser.results import find_runs
+from ser.results.pooling import pool, recipes
 
 ROOT = Path(__file__).parents[2]
 LABELS = ["anger", "happy", "sad"]
@@ -74,16 +75,16 @@ def test_pooled_scores_are_those_of_all_clips_together(sweep: Path) -> None:
     true = np.concatenate([answers(fold).true for fold in range(FOLDS)])
     predicted = np.concatenate([answers(fold).predicted for fold in range(FOLDS)])
     assert len(table.clips) == FOLDS * CLIPS
-    assert results["test"]["accuracy"] == pytest.approx(accuracy_score(true, predicted))
-    assert results["test"]["uar"] == pytest.approx(balanced_accuracy_score(true, predicted))
-    assert results["test"]["macro_f1"] == pytest.approx(f1_score(true, predicted, average="macro"))
+    assert results.test["accuracy"] == pytest.approx(accuracy_score(true, predicted))
+    assert results.test["uar"] == pytest.approx(balanced_accuracy_score(true, predicted))
+    assert results.test["macro_f1"] == pytest.approx(f1_score(true, predicted, average="macro"))
     probabilities = np.concatenate([answers(fold).probabilities for fold in range(FOLDS)])
-    assert results["test"]["loss"] == pytest.approx(-np.log(probabilities[np.arange(len(true)), true]).mean(), rel=1e-5)
-    assert np.array(results["confusion_matrix"]["counts"]).sum() == FOLDS * CLIPS
-    assert results["intervals"]["over"] == "12 speakers"
-    assert [fold["accuracy"] for fold in results["folds"]] == pytest.approx([0.0, 0.1, 0.2])
-    assert results["split"]["fold"] == "pooled"
-    assert "split.fold=0" not in results["command"]
+    assert results.test["loss"] == pytest.approx(-np.log(probabilities[np.arange(len(true)), true]).mean(), rel=1e-5)
+    assert np.array(results.confusion_matrix["counts"]).sum() == FOLDS * CLIPS
+    assert results.intervals["over"] == "12 speakers"
+    assert [fold["accuracy"] for fold in results.folds] == pytest.approx([0.0, 0.1, 0.2])
+    assert results.split["fold"] == "pooled"
+    assert "split.fold=0" not in results.command
 
 
 def test_what_was_not_trained_by_epochs_has_none_and_tells_the_time_of_an_answer_where_its_folds_do(
@@ -91,20 +92,19 @@ def test_what_was_not_trained_by_epochs_has_none_and_tells_the_time_of_an_answer
 ) -> None:
     runs = find_runs([sweep])
     for fold, run in enumerate(runs):
-        run["checkpoint"] = {"tested": f"SVM with C = {fold // 2}", "epoch": None}
+        runs[fold] = replace(run, checkpoint={"tested": f"SVM with C = {fold // 2}", "epoch": None})
     pooled, _ = pool(runs)
-    assert pooled["checkpoint"] == {"tested": "SVM with C = 0, SVM with C = 1", "epoch": None}
-    assert "answer_seconds" not in pooled
-    for run, seconds in zip(runs, (0.3, 0.1, 0.2), strict=True):
-        run["answer_seconds"] = seconds
-    assert pool(runs)[0]["answer_seconds"] == 0.2
+    assert pooled.checkpoint == {"tested": "SVM with C = 0, SVM with C = 1", "epoch": None}
+    assert pooled.answer_seconds is None
+    timed = [replace(run, answer_seconds=seconds) for run, seconds in zip(runs, (0.3, 0.1, 0.2), strict=True)]
+    assert pool(timed)[0].answer_seconds == 0.2
 
 
 def test_no_more_speakers_were_heard_than_there_are(sweep: Path) -> None:
     runs = find_runs([sweep])
     for run in runs:
-        run["split"]["test_speakers_heard_before"] = run["dataset"]["speakers"]
-    split = pool(runs)[0]["split"]
+        run.split["test_speakers_heard_before"] = run.dataset["speakers"]
+    split = pool(runs)[0].split
     assert split["test_speakers_heard_before"] == split["test_speakers"] > 0
 
 

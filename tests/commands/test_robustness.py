@@ -11,7 +11,7 @@ import pytest
 import soundfile
 import torch
 
-import ser.commands.evaluate
+import ser.evaluate
 from ser import under_conditions
 from ser.audio import read_audio
 from ser.commands.robustness import main
@@ -71,9 +71,9 @@ def both(trained: Trained, turned: Path, people: Path, tmp_path_factory: pytest.
 def test_clean_clips_get_the_scores_of_an_evaluation(
     both: Measured, trained: Trained, turned: Path, people: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(ser.commands.evaluate, "write", lambda *_, **__: None)
+    monkeypatch.setattr(ser.evaluate, "write", lambda *_, **__: None)
     for number, checkpoint in enumerate((trained.checkpoint, turned)):
-        expected = ser.commands.evaluate.evaluate(checkpoint, choices(people, *SPLIT), "test", tmp_path, [])
+        expected = ser.evaluate.evaluate(checkpoint, choices(people, *SPLIT), "test", tmp_path, []).as_dict()
         told = both.conditions(number)["clean"]
         for name in ("accuracy", "uar"):
             assert told[name] == pytest.approx(expected["test"][name], abs=1e-6)

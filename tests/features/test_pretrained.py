@@ -14,9 +14,9 @@ from torchaudio.pipelines._wav2vec2.utils import _extend_model
 
 import ser.commands.predict
 from ser.cache import contents, entries
-from ser.commands.evaluate import evaluate
 from ser.config import ConfigError, check_choices, compose_words
 from ser.errors import UserError
+from ser.evaluate import evaluate
 from ser.export import export
 from ser.features import FeatureConfig, Frontend, HiddenStates, Pretrained, WeightsError, features_of
 from ser.features.pretrained import _fetched
@@ -310,7 +310,7 @@ def trained(corpus: Path, folder: Path, *words: str) -> dict[str, Any]:
 
 def same_answers(checkpoint: Path, folder: Path, corpus: Path, tested: dict[str, Any]) -> None:
     cfg = compose_words(["dataset=folder", f"dataset.root={corpus}", "split.val=0.2"])
-    found = evaluate(checkpoint, cfg, "test", folder, [])
+    found = evaluate(checkpoint, cfg, "test", folder, []).as_dict()
     assert found["test"]["macro_f1"] == pytest.approx(tested["test"]["macro_f1"], abs=1e-6)
     assert found["test"]["loss"] == pytest.approx(tested["test"]["loss"], rel=1e-3)
 
