@@ -18,8 +18,8 @@ OUTSIDE = {"index.md": "README.md", "contributing.md": "CONTRIBUTING.md", "chang
 
 
 def modules() -> dict[str, Path]:
-    """All modules of the package by their dotted name, with their files."""
-    files = sorted((ROOT / "ser").rglob("*.py"))
+    """All modules of the package by their dotted name, with their files; commands are not for import."""
+    files = sorted(file for file in (ROOT / "ser").rglob("*.py") if file.parent.name != "commands")
     return {".".join(f.relative_to(ROOT).with_suffix("").parts).removesuffix(".__init__"): f for f in files}
 
 

@@ -64,7 +64,7 @@ CANCELS = "channels cancel each other out"
 HEARD = "heard in part"
 
 LEAST_LEFT = 0.1
-"""Channels cancel each other out if the power of their mean is less than this share of what unlike channels give."""
+"""Share of the power that the mean of unlike channels has; channels whose mean has less cancel each other out."""
 
 _DECLARED_BYTES = re.compile(
     r"^\s*(?:data|SSND|BODY|Data Size|riff)\s*: (?P<said>\d+) \(should be (?P<found>\d+)\)", re.MULTILINE

@@ -20,7 +20,7 @@ from ser.corpora.clip import spelling_key
 from ser.errors import UserError
 
 CANDIDATES = 1000
-"""Number of random divisions of units, of which the most balanced one is taken."""
+"""Number of random divisions of units. The most balanced one is taken."""
 
 UNITS = ("speaker", "session", "clip")
 """Units that a split may keep on one side: all clips of a speaker, all of a session, or only twins."""
