@@ -121,7 +121,7 @@ def test_a_training_is_the_median_step_by_its_steps_and_what_warms_up_is_not_tim
 ) -> None:
     monkeypatch.setattr(networks, "ROWS", {"one": "model=cnn1d features=energy_zcr trainer.max_epochs=7"})
     times = iter([99.0, 99.0, 99.0, 1.0, 2.0, 6.0, 99.0, 99.0, 99.0, 0.5, 0.25, 0.125])
-    monkeypatch.setattr(networks, "_seconds", lambda call: (call(), next(times))[1])
+    monkeypatch.setattr(networks, "seconds_of", lambda call: (call(), next(times))[1])
     (cost,) = measure([*words, "datamodule.batch_size=8"], 20, 3).values()
     assert cost.training == 2.0 * 7 * 3
     assert cost.answers == [0.5, 0.25, 0.125]
