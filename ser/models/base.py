@@ -71,7 +71,7 @@ class EmotionNetwork(LightningModule):
     layers: nn.Sequential
     """From ``(batch, 1, row, frame)`` to logits, the last one dense; a 1D network's input is one row."""
 
-    started: bool = False
+    initialized: bool = False
     """Whether the weights are those of another run, ``init_from=``."""
 
     def __init__(
