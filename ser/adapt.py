@@ -1,7 +1,7 @@
 """A trained network → the same network for other recordings, without labels and without training.
 
 Three things differ between the corpus that a network was trained on and recordings of somebody else, and each can be
-measured on their sound alone: how loud and how coloured features are, which the normaliser takes out; what the hidden
+measured only on their sound: how loud and how coloured features are, which the normaliser takes out; what the hidden
 layers see on average, which batch norms take out (AdaBN, Li et al., 2016, arXiv 1603.04779); and, if it may be assumed
 that the recordings hold the emotions about equally often, what the network says too often (after Saerens et al., 2002,
 Neural Computation 14).
@@ -52,11 +52,11 @@ CLOSE = 1e-6
 
 @dataclass(frozen=True)
 class Adaptation:
-    """What was adapted, for the checkpoint and for people.
+    """Describes an adaptation, for the checkpoint and for people.
 
     Attributes:
         clips: Recordings that it was measured on.
-        seconds: Of them, as far as the network hears them.
+        seconds: How long they last together, as far as the network reads them.
         normalizer: Weight of their statistics in the normaliser, 0 to 1; 0 where it takes none.
         batch_norm: Weight of their statistics in the batch norms, 0 to 1; 0 where the network has none.
         balanced: Whether they were taken to hold the emotions equally often.
@@ -83,12 +83,12 @@ def adapt(
     """Adapt a recognizer to recordings without labels; the one that is given stays as it is.
 
     Args:
-        recognizer: Of any network but a pretrained one that it fine-tuned.
+        recognizer: A recognizer of any network except a fine-tuned pretrained one.
         recordings: At the recognizer's rate, at least ``LEAST_CLIPS``, of different emotions.
         balanced: Take the recordings to hold the emotions about equally often, and shift the answers so that on
             average they do. Without it nothing is assumed.
-        voices: Whose each recording is, None for nobody known, where the adapted network will know voices; None for
-            all otherwise.
+        voices: The speaker of each recording, None for unknown ones, where the adapted network will know voices; None
+            otherwise.
         emotions: With ``balanced``, which of the labels the recordings can hold; None for all.
         anyway: Adapt also to recordings that sound like those of the training, which does more harm than good.
 
@@ -108,7 +108,7 @@ def adapt(
         copy.deepcopy(recognizer.network), copy.deepcopy(frontend), recognizer.labels, recognizer.sample_rate,
         recognizer.calibration, recognizer.prior,
     )  # fmt: skip
-    parts = [adapted.hear(recordings[start : start + BATCH]) for start in range(0, len(recordings), BATCH)]
+    parts = [adapted.extract(recordings[start : start + BATCH]) for start in range(0, len(recordings), BATCH)]
     moments = Moments.join([Moments.of(*part) for part in parts])
     features, real = (torch.cat([part[i] for part in parts]) for i in (0, 1))
     del parts
@@ -155,12 +155,12 @@ def distance_of(recognizer: Recognizer, moments: Moments) -> float | None:
 
 
 def adapted_checkpoint(checkpoint: Checkpoint, adapted: Recognizer, about: Adaptation, to: str) -> Checkpoint:
-    """The checkpoint of an adapted recognizer.
+    """Return the checkpoint of an adapted recognizer.
 
     Args:
         checkpoint: What the recognizer was loaded from before it was adapted.
         adapted: From ``adapt``.
-        about: Likewise.
+        about: Also from ``adapt``.
         to: What the recordings are, in words.
     """
     return replace(
@@ -229,7 +229,7 @@ def _adapt_batch_norms(
 
 
 def _pieces(normalized: Tensor, real: Tensor) -> Tensor:
-    """Pieces of one length without padding, ``(piece, row, frame)``."""
+    """Cut pieces of one length without padding, ``(piece, row, frame)``."""
     length = min(CROP_FRAMES, max(1, int(real.float().quantile(0.1))))
     pieces = [
         clip[:, start : start + length]
@@ -245,7 +245,7 @@ def _balance(
 ) -> None:  # fmt: skip
     """Shift the answers so that on average over the recordings each emotion has the same probability.
 
-    With few recordings the shift is the smaller: they may hold the emotions otherwise by chance.
+    With few recordings the shift is smaller, because their emotions may be unequal by chance.
     """
     places = [i for i, label in enumerate(recognizer.labels) if emotions is None or label in emotions]
     parts = range(0, len(features), BATCH)
@@ -274,7 +274,7 @@ def _balance(
 
 
 def _voices(moments: Moments, names: Sequence[str | None]) -> list[Voice | None]:
-    """The voice of each recording, from all recordings of it; None where nobody is known."""
+    """Measure the voice of each recording, from all recordings of it; None where nobody is known."""
     voices = {name: Voice.of(moments[places]) for name, places in grouped(names).items()}
     return [None if name is None else voices[name] for name in names]
 

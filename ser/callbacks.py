@@ -18,21 +18,23 @@ from ser.checkpoint import own_parts, read_lightning, write_lightning
 from ser.errors import UserError
 
 RANK_STEP = 2_654_435_761
-"""Between the seeds of processes, modulo 2³², for torch reads no more of a seed on a CPU: so far apart that no epoch of
-one is an epoch of another. It is 2³² by the golden ratio (Knuth, The Art of Computer Programming 3, 6.4)."""
+"""Distance between the seeds of two processes, modulo 2³², because torch reads no more of a seed on a CPU. At this
+distance no epoch of one is an epoch of another. It is 2³² divided by the golden ratio (Knuth, The Art of Computer
+Programming 3, 6.4)."""
 
 
 class EpochSeed(Callback):
     """Seed torch anew for each epoch, so that a resumed run draws what the unbroken one would have drawn.
 
-    Where several processes train one network, each draws its own, rank 0 what one process alone would draw.
+    Where several processes train one network, each draws its own, and rank 0 draws what a single process would
+    draw.
     """
 
     def __init__(self, seed: int) -> None:
         self.seed = seed
 
     def on_train_epoch_start(self, trainer: Trainer, pl_module: LightningModule) -> None:  # noqa: ARG002
-        """Dropout and augmentation of epoch ``n`` depend on the seed, ``n`` and the rank alone."""
+        """Seed torch, so that dropout and augmentation of epoch ``n`` depend only on the seed, ``n`` and the rank."""
         torch.manual_seed(self.seed * 1_000_003 + trainer.current_epoch + trainer.global_rank * RANK_STEP)
 
 
@@ -40,11 +42,11 @@ class AverageWeights(WeightAveraging):
     """Validates, keeps and tests an exponential moving average of the weights and running statistics of a network.
 
     Args:
-        decay: Of the average at each step, 0 to 1; it spans about 1 / (1 - decay) steps. Step ``n`` decays by no more
-            than (1 + n) / (10 + n), so that a short training does not end near where it began.
+        decay: The average's decay at each step, 0 to 1; it spans about 1 / (1 - decay) steps. Step ``n`` decays by no
+            more than (1 + n) / (10 + n), so that a short training does not end near where it began.
 
     Raises:
-        UserError: ``decay`` is no such number.
+        UserError: ``decay`` is below 0, or 1 or more.
     """
 
     def __init__(self, decay: float) -> None:
@@ -57,7 +59,7 @@ class AverageWeights(WeightAveraging):
         super().__init__(multi_avg_fn=average)
 
     def on_load_checkpoint(self, trainer: Trainer, pl_module: LightningModule, checkpoint: dict[str, Any]) -> None:
-        """Go on with both; a test keeps the average, in whose place Lightning would put the last step's weights."""
+        """Resume with both; a test keeps the average, which Lightning would replace by the last step's weights."""
         if trainer.state.fn == TrainerFn.FITTING:
             super().on_load_checkpoint(trainer, pl_module, checkpoint)
 
@@ -65,11 +67,11 @@ class AverageWeights(WeightAveraging):
 class EpochCheckpoint(ModelCheckpoint):
     """One checkpoint in the run folder, written at the end of epochs.
 
-    ``best`` is written before ``last``. A run that is killed between the two goes on from the older ``last``, finds the
-    same epoch to be the best once more, and writes the same ``best``.
+    ``best`` is written before ``last``. A run that is killed between the two resumes from the older ``last``,
+    finds the same epoch to be the best once more, and writes the same ``best``.
 
     Args:
-        folder: Where it lies.
+        folder: The folder that it lies in.
         name: ``best``, by macro F1 on validation, or ``last``, after every epoch.
     """
 
@@ -84,7 +86,7 @@ class EpochCheckpoint(ModelCheckpoint):
         own_parts(checkpoint)["network"] = type(pl_module).__name__
 
     def load_state_dict(self, state_dict: dict[str, Any]) -> None:
-        """Go on from the state, wherever the run folder lies by now."""
+        """Resume from the state, wherever the run folder lies by now."""
         if state_dict["best_model_path"]:
             here = f"{self.dirpath}/{self.filename}{self.FILE_EXTENSION}"
             moved = {"dirpath": self.dirpath, "best_model_path": here, "kth_best_model_path": here}
@@ -98,15 +100,15 @@ class Patience(EarlyStopping):
         super().__init__("val/macro_f1", mode="max", patience=patience)
 
     def load_state_dict(self, state_dict: dict[str, Any]) -> None:
-        """Go on from the state, with the patience of this run."""
+        """Resume from the state, with the patience of this run."""
         super().load_state_dict({**state_dict, "patience": self.patience})
 
     def on_fit_start(self, trainer: Trainer, pl_module: LightningModule) -> None:  # noqa: ARG002
-        """Train no further where that was decided before the run was killed; Lightning keeps no note of it."""
+        """Stop training where that was decided before the run was killed, of which Lightning keeps no note."""
         trainer.should_stop = trainer.should_stop or self.wait_count >= self.patience
 
     def on_fit_end(self, trainer: Trainer, pl_module: LightningModule) -> None:  # noqa: ARG002
-        """Count the last epoch as ended, as Lightning does where training goes on or all epochs were seen."""
+        """Count the last epoch as ended, as Lightning does where training continues or all epochs were seen."""
         progress: Any = trainer.fit_loop.epoch_progress.current
         progress.completed = progress.processed
 
@@ -132,13 +134,13 @@ class CheckpointFiles(TorchCheckpointIO):
 
 
 class History(Callback):
-    """Keeps what a run finds, epoch by epoch, in memory and in the checkpoints; a resumed run tells all of it.
+    """Keeps what a run finds, epoch by epoch, in memory and in the checkpoints; a resumed run has all of it.
 
     Args:
         command: What was typed; of a resumed run, what would make it from its beginning.
 
     Attributes:
-        command: The same.
+        command: What would make the run from its beginning.
         epochs: Epoch, from 1 → values of training and validation by tag.
         confusion: Side → counts ``(true, predicted)`` of its last epoch.
     """
@@ -151,7 +153,7 @@ class History(Callback):
 
     @property
     def seconds(self) -> float:
-        """How long the run has taken, without what came to nothing when it was killed."""
+        """Seconds that the run has taken, without the epoch that was lost when it was killed."""
         return time.perf_counter() - self._began
 
     @property
@@ -175,7 +177,7 @@ class History(Callback):
         }
 
     def on_load_checkpoint(self, trainer: Trainer, pl_module: LightningModule, checkpoint: dict[str, Any]) -> None:  # noqa: ARG002
-        """Go on from a checkpoint. A table of Lightning's CSV logger, which it begins anew, gets the epochs before."""
+        """Resume from a checkpoint. The table of Lightning's CSV logger, which begins anew, gets the earlier epochs."""
         if trainer.state.fn != TrainerFn.FITTING:
             return
         history = own_parts(checkpoint)["history"]
@@ -196,7 +198,7 @@ class History(Callback):
 
 
 def gather(rows: dict[str, Tensor]) -> dict[str, Tensor]:
-    """Rows of all processes on each of them, in the order of their clips; every process must call it.
+    """Gather the rows of all processes on each of them, in the order of their clips; every process must call it.
 
     Args:
         rows: ``clips``, indices ``(row,)``, and what is known of each, ``(row, …)``, on the host.
@@ -211,7 +213,7 @@ def gather(rows: dict[str, Tensor]) -> dict[str, Tensor]:
 
 
 class TestAnswers(Callback):
-    """Keeps what the network says of each test clip, on every process what all have found.
+    """Keeps the network's answer to each test clip; after the test, every process has the answers of all of them.
 
     Attributes:
         logits: ``(clip, class)``, after the test.
@@ -229,15 +231,7 @@ class TestAnswers(Callback):
         """Start from nothing."""
         self._answers.clear()
 
-    def on_test_batch_end(
-        self,
-        trainer: Trainer,  # noqa: ARG002
-        pl_module: LightningModule,  # noqa: ARG002
-        outputs: Any,
-        batch: Any,  # noqa: ARG002
-        batch_idx: int,  # noqa: ARG002
-        dataloader_idx: int = 0,  # noqa: ARG002
-    ) -> None:
+    def on_test_batch_end(self, trainer: Trainer, pl_module: Any, outputs: Any, *rest: Any, **named: Any) -> None:  # noqa: ARG002
         """Keep the batch's answers on the host."""
         self._answers.append({name: value.cpu() for name, value in outputs.items()})
 

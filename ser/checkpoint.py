@@ -153,7 +153,7 @@ def find_checkpoint(path: str | Path) -> Path:
 
 @contextmanager
 def checked(path: Path) -> Iterator[None]:
-    """While parts of the checkpoint at ``path`` are put together: whatever goes wrong is told as its fault.
+    """Report whatever goes wrong inside as a fault of the checkpoint at ``path``, whose parts are put together there.
 
     Raises:
         WeightsError: The pretrained weights that it was trained with are missing, or are others now.

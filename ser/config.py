@@ -5,12 +5,12 @@ import re
 import shlex
 import sys
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 from functools import reduce
 from itertools import pairwise
 from pathlib import Path
 from types import UnionType
-from typing import Any, Literal, TypedDict, Union, get_args, get_origin, get_type_hints
+from typing import Any, Literal, Union, get_args, get_origin, get_type_hints
 
 import torch
 from hydra import compose, initialize_config_dir
@@ -43,7 +43,7 @@ GIVEN_TO_DATAMODULE = ("augment", "strict", "seed", "device", "voice", "target",
 """Arguments that a run fills in itself, and so no options."""
 
 PRECISIONS = ("auto", "32-true", "bf16-mixed", "16-mixed", None)
-"""Features are always computed in single precision, so a network's weights are in it, too."""
+"""Features are always computed in single precision, so a network's weights are also in it."""
 
 RENAMED = {
     **{f"augment.wave.{old}": f"augment.wave.{new}=" for old, new in waveform.RENAMED.items()},
@@ -60,27 +60,12 @@ TO_QUOTE = "spaces, commas, brackets, quotes, = or letters beyond a to z"
 LOGGERS = ("tensorboard", "csv", "none")
 """Where a run's scores by epoch go beside its own files, ``logger=NAME``."""
 
-AS_COMPOSED = (
-    "seed", "test_checkpoint", "ckpt_path", "init_from", "early_stopping_patience", "ema_decay",
-    "figure_every_n_epochs", "dataset", "split", "datamodule", "trainer", "logger",
-)  # fmt: skip
-"""Choices that a run uses as they are composed."""
-
 AMPLE_FRAMES = 1000
 """Enough for every network, to try its layers on before the clips' lengths are known."""
 
 
 class ConfigError(UserError):
     """Choices that don't go together; the message gives those that do."""
-
-
-class DatasetOptions(TypedDict, total=False):
-    """The types of options that most corpora take."""
-
-    root: str | None
-    metadata: str | None
-    voice: str
-    strict: bool
 
 
 @dataclass(frozen=True)
@@ -129,7 +114,7 @@ class RunConfig:
 
 
 def register_schemas() -> None:
-    """Tell Hydra every option of the constructors, so that each can be set by its own name and none is copied.
+    """Register every option of the constructors with Hydra, so that each can be set by its own name and none is copied.
 
     ``schema/labels``, ``schema/features``, ``schema/augment``, ``schema/datamodule``, ``schema/trainer``,
     ``schema/dataset/NAME``, ``schema/split/NAME`` and ``schema/model/NAME`` hold the defaults of the constructors and
@@ -199,11 +184,11 @@ def hydra_word(option: str, value: object) -> str:
 
 def typed_words(arguments: Sequence[str]) -> list[str]:
     """The choices among the arguments of ``train.py``, without Hydra's own options and their values."""
-    alone = ("-m", "--multirun", "--resolve")
+    without_value = ("-m", "--multirun", "--resolve")
     return [
         word
         for before, word in pairwise(["", *arguments])
-        if not word.startswith("-") and (not before.startswith("-") or before in alone)
+        if not word.startswith("-") and (not before.startswith("-") or before in without_value)
     ]
 
 
@@ -265,7 +250,7 @@ def check_types(cfg: dict[str, Any]) -> None:
     network = NETWORKS[cfg["model"]["name"]]
     known: dict[str, dict[str, Any]] = {
         "": get_type_hints(RunConfig),
-        "dataset": get_type_hints(DatasetOptions),
+        "dataset": {"root": str | None, "metadata": str | None, "voice": str, "strict": bool},
         "datamodule": get_type_hints(EmotionDataModule.__init__),
         "augment.spec": get_type_hints(SpecAugment.__init__),
         **{f"augment.wave.{name}": get_type_hints(effect.__init__) for name, effect in EFFECTS.items()},
@@ -319,15 +304,11 @@ def check_choices(cfg: dict[str, Any]) -> RunConfig:
     enrolment, dropout = cfg["datamodule"]["enrolment"], cfg["datamodule"]["voice_dropout"]
     check_voices(features, cfg["dataset"].get("voice", "speaker"), enrolment, dropout)
     _check_training(cfg)
-    return RunConfig(
-        choices={**cfg, "ckpt_path": None},
-        labels=Labels(**cfg["labels"]),
-        features=features,
-        augment=augment,
-        network=NETWORKS[cfg["model"]["name"]],
-        network_options=network_settings(cfg),
-        **{name: cfg[name] for name in AS_COMPOSED},
-    )
+    made: dict[str, Any] = {
+        "choices": {**cfg, "ckpt_path": None}, "labels": Labels(**cfg["labels"]), "features": features,
+        "augment": augment, "network": NETWORKS[cfg["model"]["name"]], "network_options": network_settings(cfg),
+    }  # fmt: skip
+    return RunConfig(**made, **{one.name: cfg[one.name] for one in fields(RunConfig) if one.name not in made})
 
 
 def _check_network(cfg: dict[str, Any], config: FeatureConfig) -> None:

@@ -146,7 +146,7 @@ class EmotionDataModule(LightningDataModule):
         self.remarks: dict[str, tuple[str, ...]] = {}
         self.fitted_on: list[Clip] = []
         self.without_votes: list[Clip] = []
-        self._heard_elsewhere: set[str] = set()
+        self._seen_elsewhere: set[str] = set()
         self._recordings = recordings
         self._positions: dict[str, list[int]] = {}
 
@@ -317,36 +317,36 @@ class EmotionDataModule(LightningDataModule):
         other.enrolment = enrolment
         return other
 
-    def add_heard(self, people: Collection[str]) -> list[str]:
-        """Note whom the network has heard in another training, as ``person`` names them; ``""`` for people unknown.
+    def add_seen(self, people: Collection[str]) -> list[str]:
+        """Note whom the network has seen in another training, as ``person`` names them; ``""`` for people unknown.
 
         Returns:
             Those of them who speak in test clips, sorted.
         """
-        self._heard_elsewhere |= set(people)
-        return sorted({str(person(clip)) for clip in self._heard_before()})
+        self._seen_elsewhere |= set(people)
+        return sorted({str(person(clip)) for clip in self._seen_before()})
 
-    def _heard_before(self) -> list[Clip]:
-        """The test clips whose speakers, however they are spelt, were heard in another training."""
-        keys = set(map(spelling_key, self._heard_elsewhere))
+    def _seen_before(self) -> list[Clip]:
+        """The test clips whose speakers, however they are spelt, were seen in another training."""
+        keys = set(map(spelling_key, self._seen_elsewhere))
         return [clip for clip in self.side("test") if (who := person(clip)) and spelling_key(who) in keys]
 
     def leakage(self) -> Leakage:
-        """What is on two sides of the split, and of the test speakers also those who were heard in another training."""
+        """What is on two sides of the split, and of the test speakers also those who were seen in another training."""
         found = self.split.leakage()
-        elsewhere = {str(clip.speaker) for clip in self._heard_before()}
-        unknown = found.unknown or "" in self._heard_elsewhere
+        elsewhere = {str(clip.speaker) for clip in self._seen_before()}
+        unknown = found.unknown or "" in self._seen_elsewhere
         return replace(found, heard=sorted({*found.heard, *elsewhere}), unknown=unknown)
 
     def state_dict(self) -> dict[str, Any]:
         """What prediction needs beside the network: plain data and tensors, kept in the checkpoint."""
-        heard = {person(clip) or "" for side in ("train", "val") for clip in self.side(side)}
+        seen = {person(clip) or "" for side in ("train", "val") for clip in self.side(side)}
         return {
             "labels": self.labels,
             "features": dict(vars(self.config)),
             "length": self.frontend.length,
-            "seen": sorted(self._heard_elsewhere | heard),
-            "seen_elsewhere": sorted(self._heard_elsewhere),
+            "seen": sorted(self._seen_elsewhere | seen),
+            "seen_elsewhere": sorted(self._seen_elsewhere),
             "normalizer": {name: value.cpu() for name, value in self.frontend.normalizer.state_dict().items()},
             **({} if self.prior is None else {"voices": self.prior.state_dict()}),
         }

@@ -100,7 +100,7 @@ class Heard:
             labels: Emotions that count; the recognizer knows all of them.
             voice: What counts as one voice, ``speaker``, ``session`` or ``corpus``.
         """
-        parts = [recognizer.hear(recordings[start : start + BATCH]) for start in range(0, len(recordings), BATCH)]
+        parts = [recognizer.extract(recordings[start : start + BATCH]) for start in range(0, len(recordings), BATCH)]
         features, real = (torch.cat([part[i].cpu() for part in parts]) for i in (0, 1))
         moments = Moments.join([Moments.of(*part) for part in parts])
         return cls(recognizer, clips, labels, [voice_of(clip, voice) for clip in clips], features, real, moments)

@@ -13,7 +13,7 @@ from ser.errors import UserError
 from ser.models import KINDS, EmotionNetwork
 
 NORMALIZER_TOLERANCE = 1e-3
-"""How far apart, relatively, the statistics of the same training clips may be that two machines have taken."""
+"""Largest relative difference between statistics of the same training clips that two machines have taken."""
 
 
 class Ensemble(EmotionNetwork):
@@ -22,9 +22,9 @@ class Ensemble(EmotionNetwork):
     It is joined from trained networks and not trained itself.
 
     Args:
-        input_shape: Of one clip.
-        num_classes: Emotions to tell apart.
-        members: Of each network: ``network``, its class; ``hyper_parameters``; and ``temperature``, at which its
+        input_shape: Shape of one clip.
+        num_classes: How many emotions there are.
+        members: For each network ``network``, its class; ``hyper_parameters``; and ``temperature``, at which its
             probabilities count.
     """
 
@@ -47,7 +47,7 @@ class Ensemble(EmotionNetwork):
 
 
 def join_checkpoints(paths: Sequence[Path]) -> Checkpoint:
-    """Checkpoints of runs on the same clips with the same features → one of an ``Ensemble``, not calibrated yet.
+    """Join checkpoints of runs on the same clips with the same features into an ``Ensemble``, not calibrated yet.
 
     Raises:
         UserError: One is no checkpoint of a run, or differs from the first in more than its network.

@@ -31,7 +31,7 @@ from ser.samplers import share_of
 from ser.sweeps import end_with
 
 FOLDER = "ser/run_folder"
-"""Under which rank 0 tells the others the run folder, in the store that torchrun keeps for them."""
+"""The key under which rank 0 gives the run folder to the others, in the store that torchrun keeps for them."""
 
 ONE_DEVICE = (
     "a job of a sweep takes one device, and Hydra's launchers run several jobs at once: leave out trainer.devices=, "
@@ -40,18 +40,18 @@ ONE_DEVICE = (
 
 
 class LostRankError(UserError):
-    """Another process of the run has ended, and this one can't go on without it."""
+    """Another process of the run has ended, and this one can't continue without it."""
 
 
-def started() -> int:
-    """How many processes torchrun or srun has started for this run; 1 where neither did."""
+def processes_started() -> int:
+    """Return how many processes torchrun or srun has started for this run; 1 where neither did."""
     if torch.distributed.is_torchelastic_launched():
         return int(os.environ["WORLD_SIZE"])
     return int(os.environ.get("SLURM_STEP_NUM_TASKS", "1"))
 
 
 def _rank() -> int:
-    """Of this process, as far as its environment tells before Lightning has begun."""
+    """Return the rank of this process, as far as its environment says before Lightning has begun."""
     return int(getattr(rank_zero_only, "rank", 0))
 
 
@@ -62,11 +62,11 @@ class OneFolder(Callback):
     the name gets a number behind it.
 
     Lightning tells the processes that it starts the folder of the first. Under torchrun rank 0 tells the others, and
-    under srun the folder is ``outputs/slurm/JOB.STEP``. Hydra's own files are written by rank 0 alone.
+    under srun the folder is ``outputs/slurm/JOB.STEP``. Only rank 0 writes Hydra's own files.
     """
 
     def on_run_start(self, config: DictConfig, **kwargs: Any) -> None:  # noqa: ARG002
-        """Agree on ``hydra.run.dir`` unless it, or a run to go on with, was given."""
+        """Agree on ``hydra.run.dir`` unless it, or a run to resume, was given."""
         words = config.hydra.overrides.hydra
         given = config.ckpt_path is not None or any(word.startswith("hydra.run.dir=") for word in words)
         with read_write(config), open_dict(config):
@@ -82,7 +82,7 @@ class OneFolder(Callback):
 
     def on_multirun_start(self, config: DictConfig, **kwargs: Any) -> None:  # noqa: ARG002
         """Refuse a sweep in several processes, each of which would run all jobs; name its folder."""
-        if started() > 1:
+        if processes_started() > 1:
             sys.exit(f"error: {ONE_DEVICE}" if _rank() == 0 else 1)
         if _is_named_by_time(config.hydra.sweep):
             folder = _new("hydra.sweep.dir", config.hydra.sweep.dir)
@@ -130,15 +130,15 @@ def _agreed(folder: str, named_by_time: bool) -> str:
         if _rank() == 0:
             store.set(FOLDER, _new("hydra.run.dir", folder) if named_by_time else folder)
         return store.get(FOLDER).decode()
-    if started() > 1 and "SLURM_JOB_ID" in os.environ:
+    if processes_started() > 1 and "SLURM_JOB_ID" in os.environ:
         return f"outputs/slurm/{os.environ['SLURM_JOB_ID']}.{os.environ['SLURM_STEP_ID']}"
-    if started() > 1 or int(os.environ.get("WORLD_SIZE", "1")) > 1 or "NODE_RANK" in os.environ:
+    if processes_started() > 1 or int(os.environ.get("WORLD_SIZE", "1")) > 1 or "NODE_RANK" in os.environ:
         sys.exit("error: these processes can't agree on a run folder: give hydra.run.dir=, the same to all of them")
     return _new("hydra.run.dir", folder) if named_by_time else folder
 
 
 def check_ranks(trainer: Trainer, batch_size: int) -> None:
-    """Check that the processes of a run are those that were started, and let rank 0 alone print.
+    """Check that the processes of a run are those that were started, and let only rank 0 print.
 
     Args:
         trainer: Of the run.
@@ -152,9 +152,9 @@ def check_ranks(trainer: Trainer, batch_size: int) -> None:
     if console.quiet:
         warnings.simplefilter("ignore")  # rank 0 says the same
     asked = f"trainer.devices={trainer.num_devices} trainer.num_nodes={trainer.num_nodes}"
-    if started() not in (1, trainer.world_size):
+    if (count := processes_started()) not in (1, trainer.world_size):
         raise UserError(
-            f"{started()} processes were started (by torchrun or srun), and {asked} are {trainer.world_size}: "
+            f"{count} processes were started (by torchrun or srun), and {asked} are {trainer.world_size}: "
             "start as many, or set these to what was started"
         )
     if trainer.world_size == 1:
@@ -166,8 +166,8 @@ def check_ranks(trainer: Trainer, batch_size: int) -> None:
     if not isinstance(strategy, ParallelStrategy) or strategy.cluster_environment is None:
         raise UserError(f"trainer.strategy={type(strategy).__name__} was not tried on several devices: take ddp")
     environment = strategy.cluster_environment
-    told = {"MASTER_ADDR", "MASTER_PORT", "NODE_RANK"} <= set(os.environ)
-    if trainer.num_nodes > 1 and isinstance(environment, LightningEnvironment) and not told:
+    given = {"MASTER_ADDR", "MASTER_PORT", "NODE_RANK"} <= set(os.environ)
+    if trainer.num_nodes > 1 and isinstance(environment, LightningEnvironment) and not given:
         raise UserError(f"trainer.num_nodes={trainer.num_nodes}: start the run with torchrun or srun on each machine")
     try:
         environment.validate_settings(trainer.num_devices, trainer.num_nodes)
@@ -179,10 +179,10 @@ def check_ranks(trainer: Trainer, batch_size: int) -> None:
 
 @contextmanager
 def together(trainer: Trainer) -> Iterator[None]:
-    """While the processes of a run work together: when one fails, no other goes on or waits for it.
+    """While the processes of a run work together: when one fails, no other continues or waits for it.
 
-    Rank 0 ends those that it has started. Where another process was lost, the error says so in words. Afterwards each
-    process is alone, and what rank 0 computes then, scores for example, is of what it has.
+    Rank 0 ends those that it has started. Where another process was lost, the error says so. Afterwards each process
+    is on its own, and what rank 0 then computes, such as scores, is of what it has.
 
     Raises:
         LostRankError: Another process has ended.
@@ -193,10 +193,10 @@ def together(trainer: Trainer) -> Iterator[None]:
             torch.distributed.destroy_process_group()
     except BaseException as error:
         if trainer.strategy.launcher is not None:
-            # SIGTERM is not heard by a process that waits for another.
+            # A process that waits for another does not react to SIGTERM.
             launcher: Any = trainer.strategy.launcher
             launcher.kill(getattr(signal, "SIGKILL", signal.SIGTERM))
-            launcher.procs.clear()  # Lightning looks every 5 s whether one has failed, and would kill this one, too
+            launcher.procs.clear()  # Lightning looks every 5 s whether one has failed, and would also kill this one
         if trainer.world_size > 1 and _is_loss(error):
             raise LostRankError(
                 f"rank {trainer.global_rank} has lost another of the {trainer.world_size} processes of this run, which "

@@ -52,7 +52,7 @@ NO_VOICES = (
 )
 
 MOST_LABELS = 1_000
-"""Emotions that a checkpoint can tell apart; counts of answers grow with their square."""
+"""Emotions that a checkpoint may have; counts of answers grow with their square."""
 
 Samples = np.ndarray | Tensor | Sequence[float]
 Sound = str | Path | bytes | Readable | Samples | tuple[Samples, int]
@@ -63,7 +63,7 @@ Voices = Voice | Sequence[Voice | None] | None
 
 @dataclass(frozen=True)
 class Answer:
-    """What a network says of one file.
+    """Holds what a network says of one file.
 
     Attributes:
         path: The file.
@@ -98,7 +98,7 @@ class Recognizer:
     Attributes:
         labels: Emotions, in the order of the probabilities.
         sample_rate: Of the features, in hertz.
-        seconds: What of a longer recording is heard, about its middle.
+        seconds: How much of a longer recording is read, about its middle.
         calibration: What validation said about the probabilities.
         prior: What training knows of how voices differ; None without ``features.normalize=speaker``.
     """
@@ -155,7 +155,7 @@ class Recognizer:
         return cls(network, frontend, *about)
 
     def __call__(self, sound: Sound, sample_rate: int | None = None, voice: Voice | None = None) -> dict[str, float]:
-        """Probability of each emotion, by label.
+        """Return the probability of each emotion, by label.
 
         Args:
             sound: A file, or what one holds as bytes or an open binary file; or samples ``(time,)``,
@@ -186,15 +186,15 @@ class Recognizer:
     ) -> Voice:  # fmt: skip
         """Learn one person's voice from some recordings of it, whatever is said and felt in them.
 
-        Of a recording all counts, or ``ENROL_SECONDS`` about the middle. Statistics of the features alone are kept,
-        and no answer is learnt. Ten seconds of speech are worth having, a minute is better.
+        All of a recording counts, or ``ENROL_SECONDS`` about the middle. Only statistics of the features are kept, and
+        no answer is learnt. Ten seconds of speech are worth having, a minute is better.
 
         Args:
             sounds: Files, or samples as ``__call__`` takes them.
             sample_rate: Of samples, in hertz.
             neutral: Whether all of it is neutral speech, which is corrected for by what is known of the training
                 voices.
-            guess: Correct for the emotions that the network itself hears in the recordings.
+            guess: Correct for the emotions that the network itself finds in the recordings.
             left_out: Where given, it gets the reason of each recording that can't be used, and the others are used.
 
         Raises:
@@ -223,7 +223,7 @@ class Recognizer:
                 f"neutral speech can't be corrected for: the network was trained on {', '.join(self.labels)}, and "
                 f"knows {NEUTRAL} of no voice; enrol without neutral="
             )
-        parts, heard = [], []
+        parts, found = [], []
         for i, sound in enumerate(sounds):
             try:
                 recording = self._recording(sound, sample_rate, ENROL_SECONDS * self.sample_rate)
@@ -237,23 +237,23 @@ class Recognizer:
                 continue
             moments, probabilities = self.measure(recording, guess)
             parts.append(moments)
-            heard.append(probabilities)
+            found.append(probabilities)
         if not parts:
             raise VoiceError(f"none of {len(sounds)} recordings says anything of a voice, such as {left_out}")
         moments = Moments.join(parts)
         emotions = {NEUTRAL: 1.0} if neutral else {}
         if guess:
             share = (moments.frames.double() / moments.frames.sum()).unsqueeze(1)
-            emotions = self._by_label((torch.cat(heard).double() * share).sum(0))
+            emotions = self._by_label((torch.cat(found).double() * share).sum(0))
         voice = Voice.of(moments, emotions, features=described(self.frontend.config))
         return replace(voice, clips=len(parts))
 
     def measure(self, recording: Recording, answer: bool = False) -> tuple[Moments, Tensor]:
-        """Hear all of a recording, however long, piece by piece.
+        """Measure all of a recording, however long, piece by piece.
 
         Args:
             recording: At the recognizer's rate.
-            answer: Whether the pieces are answered, too.
+            answer: Whether the pieces are also answered.
 
         Returns:
             Sums of the features of each piece, and its probabilities ``(piece, class)``; none without ``answer``.
@@ -261,26 +261,26 @@ class Recognizer:
         length = self.frontend.length
         starts = range(0, max(len(recording.samples) - length // 10, 1), length)
         pieces = [Recording(recording.samples[start : start + length]) for start in starts]
-        parts, heard = [], [torch.empty(0, len(self.labels))]
+        parts, found = [], [torch.empty(0, len(self.labels))]
         for start in range(0, len(pieces), AT_ONCE):
-            features, real = self.hear(pieces[start : start + AT_ONCE])
+            features, real = self.extract(pieces[start : start + AT_ONCE])
             parts.append(Moments.of(features, real))
             if answer:
-                heard.append(self.decide(features, real).softmax(1))
-        return Moments.join(parts), torch.cat(heard)
+                found.append(self.decide(features, real).softmax(1))
+        return Moments.join(parts), torch.cat(found)
 
     def probabilities(self, recordings: Sequence[Recording], voices: Voices = None) -> Tensor:
-        """Of recordings at the recognizer's rate, ``(recording, class)``, on the host."""
+        """Return the probabilities of recordings at the recognizer's rate, ``(recording, class)``, on the host."""
         return self.logits(recordings, voices).softmax(1)
 
     def logits(self, recordings: Sequence[Recording], voices: Voices = None) -> Tensor:
-        """What ``probabilities`` are the softmax of, calibrated, ``(recording, class)``, on the host."""
+        """Return calibrated logits, whose softmax the probabilities are, ``(recording, class)``, on the host."""
         if not recordings:
             return torch.empty(0, len(self.labels))
-        return self.decide(*self.hear(recordings), voices)
+        return self.decide(*self.extract(recordings), voices)
 
-    def hear(self, recordings: Sequence[Recording]) -> tuple[Tensor, Tensor]:
-        """Unscaled features of recordings ``(recording, row, frame)``, and their real frames ``(recording,)``.
+    def extract(self, recordings: Sequence[Recording]) -> tuple[Tensor, Tensor]:
+        """Return unscaled features of recordings ``(recording, row, frame)``, and their real frames ``(recording,)``.
 
         Both are on the network's device. Of longer recordings the middle is taken.
         """
@@ -292,7 +292,7 @@ class Recognizer:
             return features, self.frontend.real_frames(lengths)
 
     def decide(self, features: Tensor, real: Tensor, voices: Voices = None) -> Tensor:
-        """Logits of what ``hear`` gave, calibrated, ``(recording, class)``, on the host.
+        """Return calibrated logits of what ``extract`` gave, ``(recording, class)``, on the host.
 
         Raises:
             UserError: The network knows nothing of voices.
@@ -318,9 +318,9 @@ class Recognizer:
             part = [as_path(path) for path in paths[start : start + batch_size]]
             outcomes = decode(part, self.sample_rate, self.frontend.length, pipes=True)
             places = [i for i, outcome in enumerate(outcomes) if isinstance(outcome, Recording)]
-            heard = [outcome for outcome in outcomes if isinstance(outcome, Recording)]
+            decoded = [outcome for outcome in outcomes if isinstance(outcome, Recording)]
             theirs = None if voices is None else [known[start + i] for i in places]
-            probabilities = iter(self.probabilities(heard, theirs))
+            probabilities = iter(self.probabilities(decoded, theirs))
             for path, outcome in zip(part, outcomes, strict=True):
                 if isinstance(outcome, AudioError):
                     yield Answer(path, {}, str(outcome))
@@ -329,14 +329,14 @@ class Recognizer:
                 else:
                     yield Answer(path, {}, f"{path}: {TOO_LOUD}")
 
-    def _recording(self, sound: Sound, sample_rate: int | None, heard: int) -> Recording:
-        """A sound at the recognizer's rate; of a longer file ``heard`` samples about the middle."""
+    def _recording(self, sound: Sound, sample_rate: int | None, samples: int) -> Recording:
+        """A sound at the recognizer's rate; of a longer file ``samples`` samples about the middle."""
         if isinstance(sound, str | os.PathLike):
-            return read_audio(as_path(sound), self.sample_rate, heard, pipes=True)
+            return read_audio(as_path(sound), self.sample_rate, samples, pipes=True)
         if isinstance(sound, bytes | bytearray | memoryview):
-            return read_stream(io.BytesIO(sound), "the bytes", self.sample_rate, heard)
+            return read_stream(io.BytesIO(sound), "the bytes", self.sample_rate, samples)
         if isinstance(sound, Readable):
-            return read_stream(sound, str(getattr(sound, "name", "the open file")), self.sample_rate, heard)
+            return read_stream(sound, str(getattr(sound, "name", "the open file")), self.sample_rate, samples)
         if isinstance(sound, tuple) and len(sound) == 2:
             sound, sample_rate = _pair(sound, sample_rate)
         if sample_rate is None:
@@ -348,7 +348,7 @@ class Recognizer:
         return from_samples(_as_floats(sound), rate, self.sample_rate)
 
     def scale(self, voices: Voices) -> Scale | None:
-        """What features of ``voices`` are normalised by; None for the training's own statistics.
+        """Return what features of ``voices`` are normalised by; None for the training's own statistics.
 
         Raises:
             UserError: The network knows nothing of voices.
@@ -382,7 +382,7 @@ def _spare_forks() -> None:
 
 
 def prior_of(checkpoint: Checkpoint) -> VoicePrior | None:
-    """What a checkpoint knows of voices; None without ``features.normalize=speaker``.
+    """Return what a checkpoint knows of voices; None without ``features.normalize=speaker``.
 
     Raises:
         KeyError: It was trained with it, and does not say what it knows.
@@ -396,7 +396,7 @@ def prior_of(checkpoint: Checkpoint) -> VoicePrior | None:
 
 
 def _pair(sound: tuple[Any, Any], sample_rate: int | None) -> tuple[Any, int]:
-    """Samples and their rate, as ``soundfile.read`` gives them, or the other way round, as SciPy does."""
+    """Return samples and their rate, as ``soundfile.read`` gives them, or the other way round, as SciPy does."""
     samples, rate = sound if np.ndim(sound[1]) == 0 else reversed(sound)
     if np.ndim(samples) == 0 or np.ndim(rate) != 0:
         raise UserError("a tuple must be samples and their rate: give an array and sample_rate= in hertz")
@@ -406,10 +406,10 @@ def _pair(sound: tuple[Any, Any], sample_rate: int | None) -> tuple[Any, int]:
 
 
 def _as_floats(samples: Any) -> np.ndarray:
-    """Samples with full scale at ±1.
+    """Return samples with full scale at ±1.
 
     Raises:
-        AudioError: They are of a type that tells no full scale, or no numbers.
+        AudioError: They are of a type without a full scale, or no numbers.
     """
     if isinstance(samples, Tensor):
         samples = samples.detach().cpu()
@@ -444,7 +444,7 @@ def _seem_16_bit(array: np.ndarray) -> bool:
 
 
 def _check_labels(checkpoint: Checkpoint) -> None:
-    """Check the emotions that a checkpoint tells apart.
+    """Check the emotions of a checkpoint.
 
     Raises:
         UserError: They are too many or there twice, or their number is not the networks'.
@@ -453,7 +453,7 @@ def _check_labels(checkpoint: Checkpoint) -> None:
     if twice := [label for label, count in Counter(labels).items() if count > 1]:
         raise UserError(f"its labels name {twice[0]} more than once")
     if len(labels) > MOST_LABELS:
-        raise UserError(f"it has {len(labels):,} labels, and at most {MOST_LABELS:,} can be told apart")
+        raise UserError(f"it has {len(labels):,} labels, and at most {MOST_LABELS:,} are allowed")
     for own in [parameters, *(member["hyper_parameters"] for member in parameters.get("members", ()))]:
         if own["num_classes"] != len(labels):
             raise UserError(f"it has {len(labels)} labels and num_classes={own['num_classes']}")
@@ -462,9 +462,9 @@ def _check_labels(checkpoint: Checkpoint) -> None:
         raise UserError(f"the shift of its answers has {len(bias)} numbers for {len(labels)} labels")
 
 
-def _tensors_of(told: object) -> dict[str, Tensor]:
-    """What of a table is tensors; nothing of what is no table."""
-    held = told.items() if isinstance(told, dict) else ()
+def _tensors_of(table: object) -> dict[str, Tensor]:
+    """Return the tensors of a table; none if it is no table."""
+    held = table.items() if isinstance(table, dict) else ()
     return {name: value for name, value in held if isinstance(value, Tensor)}
 
 
@@ -523,5 +523,5 @@ def _check_shapes(kind: type[EmotionNetwork], checkpoint: Checkpoint) -> None:
 
 
 def checkpoints_beside(path: Path) -> list[Path]:
-    """The checkpoint that ``Recognizer.load`` takes for ``path``, and all that lie beside it."""
+    """Return the checkpoint that ``Recognizer.load`` takes for ``path``, and all that lie beside it."""
     return list((path / "checkpoints").glob("*.ckpt")) if path.is_dir() else [path, *path.parent.glob("*.ckpt")]

@@ -25,7 +25,7 @@ CHANGEABLE = (
     "dataset.root", "dataset.roots", "dataset.metadata", "dataset.strict",
     "datamodule.bank", "datamodule.cache", "datamodule.keep_features",
 )  # fmt: skip
-"""What a run may go on with otherwise than it began: where and how it is computed, and for how long."""
+"""What a run may resume with otherwise than it began: where and how it is computed, and for how long."""
 
 LAYING_OUT = (
     "trainer.max_epochs", "trainer.max_steps", "trainer.accumulate_grad_batches", "trainer.limit_train_batches",
@@ -47,18 +47,18 @@ def progress_of(config: RunConfig, folder: Path) -> tuple[dict[str, Any] | None,
         UserError: The run can't resume with these choices, or not from its checkpoint.
     """
     checkpoint, last = config.ckpt_path, folder / "checkpoints" / "last.ckpt"
-    told = [] if checkpoint is None else check_resumption(config.choices, checkpoint, folder)
+    differing = [] if checkpoint is None else check_resumption(config.choices, checkpoint, folder)
     if (done := results_of(folder, config.choices)) is not None:
         console.print(f"{escape(str(folder))} holds this run already: skipped", soft_wrap=True)
         return done.as_dict(), None
     if checkpoint is None and last.is_file() and (folder / "config.yaml").is_file():
         checkpoint = str(last)
-        told = check_resumption(config.choices, checkpoint, folder)
+        differing = check_resumption(config.choices, checkpoint, folder)
     if checkpoint is None:
         return None, None
-    console.print(f"Goes on from {escape(checkpoint)}", soft_wrap=True)
-    if told:
-        console.print(f"With other choices than it began with: {escape(', '.join(told))}", soft_wrap=True)
+    console.print(f"Resumes from {escape(checkpoint)}", soft_wrap=True)
+    if differing:
+        console.print(f"With other choices than it began with: {escape(', '.join(differing))}", soft_wrap=True)
     return None, Path(checkpoint)
 
 
@@ -81,17 +81,18 @@ def resumable(folder: Path) -> Iterator[None]:
         yield
     except BaseException as error:
         word = hydra_word("ckpt_path", last)
-        if (told_of := file_error(error, folder)) is not None:
-            then = f"{shlex.quote(word)} goes on from the last whole epoch" if last.is_file() else "start the run again"
-            raise UserError(f"{told_of}; once that is mended, {then}") from error
+        if (problem := file_error(error, folder)) is not None:
+            resume = f"{shlex.quote(word)} resumes from the last complete epoch"
+            then = resume if last.is_file() else "start the run again"
+            raise UserError(f"{problem}; once that is mended, {then}") from error
         if last.is_file() and (isinstance(error, LostRankError) or not isinstance(error, UserError)):
             command = shlex.join([*started_as("train.py"), word])
-            console.print(f"Stopped. {escape(command)} goes on.", soft_wrap=True)
+            console.print(f"Stopped. {escape(command)} resumes.", soft_wrap=True)
         raise
 
 
 def run_folder(ckpt_path: str) -> Path:
-    """The folder of the run that a checkpoint is of.
+    """Find the folder of the run that has written a checkpoint.
 
     Raises:
         ConfigError: There is no such file, or it does not lie in the folder of a run.
@@ -99,20 +100,20 @@ def run_folder(ckpt_path: str) -> Path:
     checkpoint = Path(ckpt_path)
     if not checkpoint.is_file():
         raise ConfigError(
-            f"ckpt_path={ckpt_path} is not a file: give a run's checkpoints/last.ckpt to go on from it; "
+            f"ckpt_path={ckpt_path} is not a file: give a run's checkpoints/last.ckpt to resume from it; "
             "a run that was stopped before the end of its first epoch has none, and has to be started again"
         )
     folder = checkpoint.resolve().parents[1]
     if not (folder / "config.yaml").is_file():
         raise ConfigError(
-            f"ckpt_path={ckpt_path} does not lie in the folder of a run, for there is no {folder / 'config.yaml'}: "
-            "give the last.ckpt of a whole run folder, RUN/checkpoints/last.ckpt"
+            f"ckpt_path={ckpt_path} does not lie in the folder of a run, because there is no {folder / 'config.yaml'}: "
+            "give the last.ckpt of a complete run folder, RUN/checkpoints/last.ckpt"
         )
     return folder
 
 
-class GoOn(Callback):
-    """Lets a run with ``ckpt_path=RUN/checkpoints/last.ckpt`` go on in ``RUN``.
+class ResumeInFolder(Callback):
+    """Lets a run with ``ckpt_path=RUN/checkpoints/last.ckpt`` resume in ``RUN``.
 
     Hydra's own record, ``RUN/.hydra``, is left as the run's first command made it.
     """
@@ -132,7 +133,7 @@ class GoOn(Callback):
 
 
 def resumed(cfg: dict[str, Any], words: list[str]) -> dict[str, Any]:
-    """The choices to go on with: the run's own, and what was typed beside ``ckpt_path=``.
+    """Return the choices to resume with: the run's own, and what was typed beside ``ckpt_path=``.
 
     Args:
         cfg: What was typed, composed; returned as it is where its ``ckpt_path`` is None.
@@ -152,7 +153,7 @@ def resumed(cfg: dict[str, Any], words: list[str]) -> dict[str, Any]:
     for word in words:
         key = word.partition("=")[0].lstrip("+~")
         value = OmegaConf.select(composed, key, default=_MISSING)
-        if value is _MISSING:  # of all groups at once, as report= is, or taken out: the whole command tells
+        if value is _MISSING:  # of all groups at once, as report= is, or taken out: the complete command counts
             return cfg
         OmegaConf.update(own, key, value, merge=False, force_add=True)
     return OmegaConf.to_container(own)  # type: ignore[return-value]
@@ -170,9 +171,9 @@ def changed(cfg: dict[str, Any], own: dict[str, Any]) -> dict[str, str]:
         for key in sorted({*new, *old} - {"ckpt_path"})
         if new.get(key, _MISSING) != old.get(key, _MISSING)
     }
-    if fixed := [told for key, told in differing.items() if not _may_change(key)]:
+    if fixed := [words for key, words in differing.items() if not _may_change(key)]:
         raise ConfigError(
-            f"a run goes on with the choices that it began with, and not with {', '.join(fixed)}: "
+            f"a run resumes with the choices that it began with, and not with {', '.join(fixed)}: "
             "leave out all words but ckpt_path= to take the run's own, or start a new run"
         )
     return differing
@@ -182,11 +183,11 @@ def _may_change(key: str) -> bool:
     return any(key == option or key.startswith(f"{option}.") for option in CHANGEABLE)
 
 
-def is_history(told: object) -> bool:
-    """Whether this is what ``ser.callbacks.History`` keeps in a checkpoint."""
-    if not isinstance(told, dict):
+def is_history(value: object) -> bool:
+    """Return whether this is what ``ser.callbacks.History`` keeps in a checkpoint."""
+    if not isinstance(value, dict):
         return False
-    command, epochs, confusion = (told.get(name) for name in ("command", "epochs", "confusion"))
+    command, epochs, confusion = (value.get(name) for name in ("command", "epochs", "confusion"))
     return (
         isinstance(command, list)
         and all(isinstance(word, str) for word in command)
@@ -194,17 +195,17 @@ def is_history(told: object) -> bool:
         and all(type(epoch) is int and isinstance(values, dict) for epoch, values in epochs.items())
         and isinstance(confusion, dict)
         and all(isinstance(counts, Tensor) for counts in confusion.values())
-        and type(told.get("seconds")) in (int, float)
+        and type(value.get("seconds")) in (int, float)
     )
 
 
 def check_resumption(cfg: dict[str, Any], ckpt_path: str, folder: Path) -> list[str]:
-    """Refuse to go on where that can't end with what the unbroken run would have found, before any data is read.
+    """Refuse to resume where that can't end with what the unbroken run would have found, before any data is read.
 
     Args:
         cfg: The choices.
         ckpt_path: The checkpoint.
-        folder: That the run would go on in.
+        folder: The folder that the run would resume in.
 
     Returns:
         What differs from the choices that the run began with, in words.
@@ -215,19 +216,19 @@ def check_resumption(cfg: dict[str, Any], ckpt_path: str, folder: Path) -> list[
     """
     if (home := run_folder(ckpt_path)) != folder.resolve():
         raise ConfigError(
-            f"ckpt_path={ckpt_path} goes on in its own run's folder, {home}, and not in {folder}: leave out "
-            "hydra.run.dir= and -m; a sweep goes on with the same command and hydra.sweep.dir="
+            f"ckpt_path={ckpt_path} resumes in its own run's folder, {home}, and not in {folder}: leave out "
+            "hydra.run.dir= and -m; a sweep resumes with the same command and hydra.sweep.dir="
         )
     differing = changed(cfg, read_choices(home))
     if differing and (home / "metrics.json").is_file():
         raise ConfigError(
             f"{home} has ended, and its results are not of {', '.join(differing.values())}: copy the folder, "
-            "remove metrics.json from the copy, and go on there"
+            "remove metrics.json from the copy, and resume there"
         )
     path = Path(ckpt_path)
     checkpoint = Checkpoint.read(path)
     if checkpoint.history is None:
-        raise ConfigError(f"{path} was written by an older version, without what going on needs: start the run again")
+        raise ConfigError(f"{path} was written by an older version, without what resuming needs: start the run again")
     if not is_history(checkpoint.history):
         raise ConfigError(f"{path} is not a checkpoint of a run, because its history is none: start the run again")
     if "val" in checkpoint.history["confusion"] and not (best := path.with_name("best.ckpt")).is_file():
@@ -237,10 +238,11 @@ def check_resumption(cfg: dict[str, Any], ckpt_path: str, folder: Path) -> list[
     if laid_out and cfg["model"]["schedule"] == "onecycle":
         raise ConfigError(
             f"the run's one-cycle learning rate is laid out over its number of steps, and that changes with "
-            f"{', '.join(laid_out)}: go on without, or start a new run"
+            f"{', '.join(laid_out)}: resume without, or start a new run"
         )
     if wanted is not None and 0 <= wanted < seen:
         raise ConfigError(
-            f"ckpt_path={ckpt_path} has seen {seen} epochs, and trainer.max_epochs={wanted}: go on with as many or more"
+            f"ckpt_path={ckpt_path} has seen {seen} epochs, and trainer.max_epochs={wanted}: "
+            "resume with as many or more"
         )
     return list(differing.values())

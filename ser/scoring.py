@@ -28,13 +28,13 @@ BATCH = 64
 
 @dataclass(frozen=True)
 class Trial:
-    """Clips that checkpoints are scored on.
+    """Holds the clips that checkpoints are scored on.
 
     Attributes:
         clips: Those that can be used and show an emotion that counts.
         labels: Emotions that count, in the first checkpoint's order.
-        split: Of all clips; with all of them on the test side where no split was asked for.
-        recordings: Of ``clips``, by sample rate in hertz and by name.
+        split: The split of all clips; all of them are on its test side where no split was asked for.
+        recordings: Recordings of ``clips``, by sample rate in hertz and by name.
         skipped: Why a clip can't be used, by name.
         left_out: Clips of emotions that do not count, by emotion.
     """
@@ -55,7 +55,7 @@ def trial_of(cfg: dict[str, Any], side: str, recognizers: Sequence[Recognizer]) 
     """Read the clips that ``recognizers`` are to be scored on, at their rates.
 
     Args:
-        cfg: The composed choices, of which dataset, labels and split count.
+        cfg: The composed choices; only dataset, labels and split count.
         side: ``all``, or a side of the split.
         recognizers: One or more.
 
@@ -87,11 +87,11 @@ def trial_of(cfg: dict[str, Any], side: str, recognizers: Sequence[Recognizer]) 
     if not usable:
         raise UserError("no clip of these can be used: python scripts/explore.py with the same words says why")
     unshared = Counter(clip.emotion for clip in clips if clip.emotion not in labels)
-    heard = {
+    usable_at = {
         rate: {clip.name: found for clip in usable if isinstance(found := recordings[clip.name], Recording)}
         for rate, recordings in decoded.items()
     }
-    trial = Trial(usable, labels, split, heard, skipped, dict(sorted({**dropped, **unshared}.items())))
+    trial = Trial(usable, labels, split, usable_at, skipped, dict(sorted({**dropped, **unshared}.items())))
     _tell(trial, side, clips, sum(dropped.values()), recognizers[0])
     return trial
 
@@ -105,8 +105,8 @@ def _tell(trial: Trial, side: str, clips: Sequence[Clip], dropped: int, recogniz
         soft_wrap=True,
     )
     if trial.left_out:
-        told = ", ".join(f"{count:,} {name}" for name, count in trial.left_out.items())
-        console.print(f"Left out by labels, or because no checkpoint knows them: {escape(told)}", soft_wrap=True)
+        names = ", ".join(f"{count:,} {name}" for name, count in trial.left_out.items())
+        console.print(f"Left out by labels, or because no checkpoint knows them: {escape(names)}", soft_wrap=True)
     if unseen := [label for label in recognizer.labels if label not in trial.labels]:
         console.print(
             f"No clip shows {escape(', '.join(unseen))}, which the checkpoint knows, so it is not asked for them",
@@ -116,7 +116,7 @@ def _tell(trial: Trial, side: str, clips: Sequence[Clip], dropped: int, recogniz
 
 
 def _shared(clips: Sequence[Clip], recognizers: Sequence[Recognizer]) -> list[str]:
-    """Emotions that the clips show and every checkpoint knows."""
+    """Find the emotions that the clips show and every checkpoint knows."""
     shown = {clip.emotion for clip in clips}
     shared = [[label for label in recognizer.labels if label in shown] for recognizer in recognizers]
     for recognizer, labels in zip(recognizers, shared, strict=True):
@@ -135,25 +135,25 @@ def _shared(clips: Sequence[Clip], recognizers: Sequence[Recognizer]) -> list[st
 
 
 def answer(recognizer: Recognizer, recordings: Sequence[Recording], labels: Sequence[str]) -> NDArray[np.float64]:
-    """Probabilities ``(recording, label)`` where the network chooses among ``labels``, which it all knows.
+    """Return probabilities ``(recording, label)`` where the network chooses among ``labels``, all of which it knows.
 
     They sum to 1; NaN where a network gives no finite answer.
     """
     chosen = [recognizer.labels.index(label) for label in labels]
-    # Among logits, for what a sure network leaves for the others together may be too small for a probability.
+    # Among logits, because what a sure network leaves for the others may be too small for a probability.
     probabilities: NDArray[np.float64] = recognizer.logits(recordings)[:, chosen].double().softmax(1).numpy()
     return probabilities
 
 
 def answer_all(recognizer: Recognizer, trial: Trial) -> NDArray[np.float64]:
-    """Probabilities of the trial's clips, ``(clip, label)``, as ``answer`` gives them."""
-    heard = trial.at(recognizer.sample_rate)
-    starts = track(range(0, len(heard), BATCH), console=console, disable=not console.is_terminal)
-    return np.concatenate([answer(recognizer, heard[start : start + BATCH], trial.labels) for start in starts])
+    """Return probabilities of the trial's clips, ``(clip, label)``, as ``answer`` gives them."""
+    recordings = trial.at(recognizer.sample_rate)
+    starts = track(range(0, len(recordings), BATCH), console=console, disable=not console.is_terminal)
+    return np.concatenate([answer(recognizer, recordings[start : start + BATCH], trial.labels) for start in starts])
 
 
 def answered(trial: Trial, answers: Sequence[NDArray[np.float64]]) -> tuple[Trial, NDArray[np.bool_]]:
-    """The trial without the clips that got an answer which is not finite, and which of its clips are left ``(clip,)``.
+    """Leave out the clips with an answer that is not finite; also return which clips are left, ``(clip,)``.
 
     Args:
         trial: What was answered.
@@ -165,11 +165,11 @@ def answered(trial: Trial, answers: Sequence[NDArray[np.float64]]) -> tuple[Tria
     finite: NDArray[np.bool_] = np.all([np.isfinite(found).all(1) for found in answers], axis=0)
     if not finite.any():
         raise UserError(f"no clip of these can be used: each {TOO_LOUD}")
-    unheard = {
+    too_loud = {
         clip.name: f"{clip.path}: {TOO_LOUD}" for clip, good in zip(trial.clips, finite, strict=True) if not good
     }
-    clips = [clip for clip in trial.clips if clip.name not in unheard]
-    return replace(trial, clips=clips, skipped={**trial.skipped, **unheard}), finite
+    clips = [clip for clip in trial.clips if clip.name not in too_loud]
+    return replace(trial, clips=clips, skipped={**trial.skipped, **too_loud}), finite
 
 
 def describe_clips(cfg: dict[str, Any], side: str, trial: Trial) -> dict[str, Any]:
@@ -188,7 +188,7 @@ def describe_clips(cfg: dict[str, Any], side: str, trial: Trial) -> dict[str, An
 def describe_checkpoint(path: Path, clips: Sequence[Clip]) -> dict[str, Any]:
     """What results say of a checkpoint: ``features``, ``model``, ``checkpoint``, and ``split``.
 
-    The last tells of the speakers of ``clips`` whom it has heard in training or validation: ``test_speakers``,
+    The last says how many speakers of ``clips`` it has seen in training or validation: ``test_speakers``,
     ``test_speakers_heard_before``, None where it is not known, and ``leakage``, in words.
 
     Raises:
@@ -196,7 +196,7 @@ def describe_checkpoint(path: Path, clips: Sequence[Clip]) -> dict[str, Any]:
     """
     kept = Checkpoint.read(path)
     speakers, keys = _people(clips), set(map(spelling_key, kept.seen))
-    heard = None if "" in keys else sum(spelling_key(name) in keys for name in speakers)
+    seen = None if "" in keys else sum(spelling_key(name) in keys for name in speakers)
     return {
         "features": "_".join(kept.features.names),
         "model": name_of(kept.network),
@@ -204,21 +204,21 @@ def describe_checkpoint(path: Path, clips: Sequence[Clip]) -> dict[str, Any]:
         "checkpoint": {"tested": path.name, "epoch": kept.epoch + 1, "path": str(path)},
         "split": {
             "test_speakers": len(speakers),
-            "test_speakers_heard_before": heard,
+            "test_speakers_heard_before": seen,
             "leakage": "Whether test speakers were heard in training is not known."
-            if heard is None or not speakers
-            else f"{heard} of {len(speakers)} test speakers were heard in training or validation.",
+            if seen is None or not speakers
+            else f"{seen} of {len(speakers)} test speakers were heard in training or validation.",
         },
     }
 
 
-def adapted_before(told: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
+def adapted_before(adaptations: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
     """What results say of a checkpoint that was adapted without labels before: ``adaptation``, or nothing."""
-    if not told:
+    if not adaptations:
         return {}
-    to = ", then ".join(str(one["to"]) for one in told)
-    parts = [{"clips": one["clips"]} for one in told]
-    return {"adaptation": {"on": to, "balanced": any(one["balanced"] for one in told), "parts": parts}}
+    to = ", then ".join(str(one["to"]) for one in adaptations)
+    parts = [{"clips": one["clips"]} for one in adaptations]
+    return {"adaptation": {"on": to, "balanced": any(one["balanced"] for one in adaptations), "parts": parts}}
 
 
 def _people(clips: Sequence[Clip]) -> set[str]:

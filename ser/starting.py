@@ -21,13 +21,13 @@ class Start:
     Attributes:
         path: The checkpoint.
         recognizer: What it holds.
-        heard: People whom its network has heard in training or validation, as ``ser.corpora.clip.person`` names them;
-            ``""`` among them stands for speakers who are not known.
+        seen: People in the clips of its training or validation, as ``ser.corpora.clip.person`` names them; ``""``
+            among them stands for speakers who are not known.
     """
 
     path: Path
     recognizer: Recognizer
-    heard: set[str]
+    seen: set[str]
 
 
 def read_start(config: RunConfig) -> Start:
@@ -57,14 +57,14 @@ def read_start(config: RunConfig) -> Start:
 
 
 def start_from(start: Start, network: EmotionNetwork, data: EmotionDataModule) -> None:
-    """Give ``network`` the weights of ``start``, and ``data`` the people whom it has heard.
+    """Give ``network`` the weights of ``start``, and ``data`` the people whom it has seen.
 
-    All layers are taken over but the last, of which each emotion that the checkpoint knows has its row; those of other
-    emotions stay as they are.
+    All layers are taken over except the last. In the last one, each emotion that the checkpoint knows gets its row of
+    weights; the rows of other emotions stay as they are.
 
     Raises:
-        ConfigError: The network reads clips of another length than the checkpoint's; or the split keeps speakers apart,
-            and test speakers were heard by the checkpoint; or other pretrained weights are in use.
+        ConfigError: The network reads clips of another length than the checkpoint's; or the split is
+            speaker-independent, and the checkpoint has seen test speakers; or other pretrained weights are in use.
     """
     theirs, labels = start.recognizer.frontend.config, start.recognizer.labels
     if not theirs.fine_tune and theirs.digest != data.config.digest:
@@ -87,16 +87,16 @@ def start_from(start: Start, network: EmotionNetwork, data: EmotionDataModule) -
                 f"init_from={start.path} reads clips of {seconds} s, and this run others: take "
                 f"datamodule.max_seconds={seconds}"
             )
-    apart = not data.split.leakage().heard
-    heard = data.add_heard(start.heard)
-    if heard and apart:
+    independent = not data.split.leakage().heard
+    seen = data.add_seen(start.seen)
+    if seen and independent:
         raise ConfigError(
-            f"init_from={start.path} has heard {len(heard)} of the test speakers, such as {heard[0]}, whom this split "
+            f"init_from={start.path} has seen {len(seen)} of the test speakers, such as {seen[0]}, whom this split "
             "keeps out of training: start from a run with the same split, or from one on other people. Other people of "
             "the same name need another one in the manifest's column speaker"
         )
     network.load_state_dict(weights)
-    network.started = True
+    network.initialized = True
 
 
 def _check_sizes(path: Path, theirs: EmotionNetwork, settings: dict[str, Any]) -> None:
@@ -126,9 +126,9 @@ def _check_sizes(path: Path, theirs: EmotionNetwork, settings: dict[str, Any]) -
 
 
 def _words(group: str, values: dict[str, Any]) -> str:
-    """Options as they are typed."""
-    told = {
+    """Write options as they are typed."""
+    words = {
         name: "null" if value is None else str(value).replace(" ", "").replace("'", "")
         for name, value in values.items()
     }
-    return " ".join(f"{group}.{name}={value}" for name, value in told.items())
+    return " ".join(f"{group}.{name}={value}" for name, value in words.items())

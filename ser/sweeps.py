@@ -109,7 +109,7 @@ def read_plan(sweep: Path) -> list[Job]:
 
 
 def job_states(sweep: Path, jobs: Sequence[Job]) -> list[JobState]:
-    """What became of ``jobs`` of the folder ``sweep``, told by the files in their folders."""
+    """Find out what became of ``jobs`` of the folder ``sweep``, by the files in their folders."""
     return [_state(sweep / job.folder, job) for job in jobs]
 
 
@@ -132,12 +132,12 @@ def differing_words(jobs: Sequence[Job]) -> list[str]:
 def note_error(folder: Path, error: BaseException) -> None:
     """Write ``error.txt`` and the job's log: what a user can mend in words, the rest with its traceback."""
     if isinstance(error, UserError | OSError):
-        words = told = " ".join(str(error).split())
+        words = text = " ".join(str(error).split())
     else:
         words = visible(" ".join(f"{type(error).__name__}: {error}".split()))
-        told = words + "\n\n" + visible("".join(traceback.format_exception(error)), lines=True)
-    log.error("%s failed: %s", folder, told)
-    (folder / ERROR).write_text(told.strip() + "\n", encoding="utf-8")
+        text = words + "\n\n" + visible("".join(traceback.format_exception(error)), lines=True)
+    log.error("%s failed: %s", folder, text)
+    (folder / ERROR).write_text(text.strip() + "\n", encoding="utf-8")
 
 
 def plan_jobs(config: DictConfig) -> list[Job]:
@@ -162,7 +162,7 @@ def plan_jobs(config: DictConfig) -> list[Job]:
 
 
 class Sweep(Callback):
-    """Plans a sweep's jobs, tells how far they are, and keeps one that fails from ending the others.
+    """Plans a sweep's jobs, reports how far they are, and keeps one that fails from ending the others.
 
     An exception that leaves a job is written into its folder, and the job counts as ended with the score NaN, for Hydra
     would start no further batch of jobs, and end without a word on the others. At the end those that failed are listed,
@@ -208,7 +208,7 @@ class Sweep(Callback):
         """Forget an earlier failure; in a sweep, wait for whoever is at work in the same folder."""
         folder = Path(config.hydra.runtime.output_dir)
         if config.hydra.mode == RunMode.MULTIRUN:
-            sys.argv[0] = self.program  # results tell the command
+            sys.argv[0] = self.program  # results name the command
             self.lock = lock_of(folder)
             try:
                 self.lock.acquire(timeout=0)
@@ -218,7 +218,7 @@ class Sweep(Callback):
         (folder / ERROR).unlink(missing_ok=True)
 
     def on_job_end(self, config: DictConfig, job_return: JobReturn, **kwargs: Any) -> None:  # noqa: ARG002
-        """Note a failure and let the sweep go on."""
+        """Note a failure and let the sweep continue."""
         if config.hydra.mode != RunMode.MULTIRUN:
             return
         if job_return.status == JobStatus.FAILED:

@@ -381,7 +381,7 @@ class Listener:
 
     def _answer_own(self, recordings: Sequence[Recording]) -> torch.Tensor:
         """Windows by the recording's own voice as far as it was heard, these windows with it, ``(window, class)``."""
-        features, real = self.recognizer.hear(recordings)
+        features, real = self.recognizer.extract(recordings)
         hop = self.hop * self.recognizer.sample_rate // FRAMES
         for row, recording in enumerate(recordings):
             # Windows overlap: each step is measured in the first window that holds it.

@@ -23,15 +23,7 @@ from omegaconf import DictConfig
 
 from ser.bank import decode_clips, fingerprints, reasons
 from ser.calibration import Calibration, calibrate, calibration_report
-from ser.callbacks import (
-    AverageWeights,
-    CheckpointFiles,
-    EpochCheckpoint,
-    EpochSeed,
-    History,
-    Patience,
-    TestAnswers,
-)
+from ser.callbacks import AverageWeights, CheckpointFiles, EpochCheckpoint, EpochSeed, History, Patience, TestAnswers
 from ser.checkpoint import Checkpoint
 from ser.cli import suit_terminal
 from ser.config import (
@@ -203,7 +195,7 @@ def build(
     data, left_out = load_data(config, trainer.strategy.root_device)
     data.check_deal(trainer.world_size)
     if checkpoint is not None:
-        data.add_heard(Checkpoint.read(checkpoint).seen_elsewhere)
+        data.add_seen(Checkpoint.read(checkpoint).seen_elsewhere)
     network = config.network(data.input_shape, len(data.labels), **config.network_options)
     if start is not None:
         start_from(start, network, data)
@@ -255,7 +247,11 @@ def report(training: Training) -> dict[str, Any]:
         training.trainer.precision, table, training.left_out, errors,
     )  # fmt: skip
     if data.prior is not None:
-        others = {other: _beside(network, data.enrolled(other), calibration) for other in _others(data)}
+        others = {
+            other: _beside(network, data.enrolled(other), calibration)
+            for other in ENROLMENTS
+            if other != data.enrolment
+        }
         record = replace(record, enrolment={**describe_enrolment(data), "beside": others})
     sounds = {clip.name: clip.path for clip in data.side("test")}
     write(training.folder, config.choices, record, table, training.trainer.loggers, sounds)
@@ -353,10 +349,6 @@ def _mark_as_tested(training: Training, calibration: Calibration) -> None:
     for other in {Path(one.best_model_path) for one in training.checkpoints.values()} - {tested}:
         if (untested := Checkpoint.read(other)).calibration is not None:  # this folder's run tested it before
             untested.with_calibration(None).write(other)
-
-
-def _others(data: EmotionDataModule) -> list[str]:
-    return [enrolment for enrolment in ENROLMENTS if enrolment != data.enrolment]
 
 
 def _beside(network: EmotionNetwork, data: EmotionDataModule, calibration: Calibration) -> dict[str, Any]:

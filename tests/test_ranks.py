@@ -13,7 +13,7 @@ import ser.ranks
 from ser.callbacks import RANK_STEP, EpochSeed
 from ser.config import register_schemas
 from ser.errors import UserError
-from ser.ranks import AloneInFolder, LostRankError, OneFolder, check_ranks, started, together
+from ser.ranks import AloneInFolder, LostRankError, OneFolder, check_ranks, processes_started, together
 from ser.results import console
 from tests.helpers import locked_elsewhere
 
@@ -141,7 +141,7 @@ def test_a_sweep_in_several_processes_is_refused(rank: pytest.MonkeyPatch) -> No
 
 def test_a_run_on_one_device_passes(rank: pytest.MonkeyPatch) -> None:
     check_ranks(trainer(devices=1), batch_size=7)
-    assert started() == 1
+    assert processes_started() == 1
     assert not console.quiet
 
 

@@ -30,7 +30,7 @@ from ser.features import FeatureConfig
 from ser.files import UNFINISHED, InUseError
 from ser.models import EmotionNetwork
 from ser.results import console
-from ser.resuming import GoOn, check_resumption, resumed, run_folder
+from ser.resuming import ResumeInFolder, check_resumption, resumed, run_folder
 from ser.train import main, run
 from tests.helpers import composed, locked_elsewhere, struck_down
 
@@ -246,7 +246,7 @@ def test_a_killed_run_goes_on_in_its_folder_and_ends_as_the_unbroken_one(
 
     status, said = server.train(f"ckpt_path={last}")
     assert status == 0, said
-    assert f"Goes on from {last}" in said
+    assert f"Resumes from {last}" in said
     ended_alike(unbroken, folder)
     assert [entry["epoch"] for entry in told(folder)["history"]] == [1, 2, 3, 4]
     command = json.loads((folder / "metrics.json").read_text(encoding="utf-8"))["command"]
@@ -264,7 +264,7 @@ def test_a_run_that_is_told_to_end_does_not_look_done_and_goes_on(
 ) -> None:
     status, said = server.train(*words, f"hydra.run.dir={tmp_path}", blow=("told_to_end",))
     assert status == 1
-    assert f"Stopped. python train.py ckpt_path={tmp_path}/checkpoints/last.ckpt goes on." in said.replace("\n", " ")
+    assert f"Stopped. python train.py ckpt_path={tmp_path}/checkpoints/last.ckpt resumes." in said.replace("\n", " ")
     status, said = server.train(f"ckpt_path={tmp_path}/checkpoints/last.ckpt")
     assert status == 0, said
     ended_alike(unbroken, tmp_path)
@@ -307,7 +307,7 @@ def test_the_line_that_goes_on_can_be_pasted(
         monkeypatch.setattr(sys, "argv", [program])
         with console.capture() as capture, struck_down(1):
             run({**cfg, "seed": len(program)}, folder / program)
-        line = capture.get().replace("\n", "").partition("Stopped. ")[2].removesuffix(" goes on.")
+        line = capture.get().replace("\n", "").partition("Stopped. ")[2].removesuffix(" resumes.")
         *words, word = shlex.split(line)
         assert words == command
         last = compose_words([word])["ckpt_path"]
@@ -395,7 +395,7 @@ def test_a_full_disk_ends_in_words_and_loses_nothing(
     assert error.startswith("error: ")
     assert str(run) in error
     assert "No space left on device" in error
-    assert error.endswith(f"ckpt_path={run}/checkpoints/last.ckpt goes on from the last whole epoch")
+    assert error.endswith(f"ckpt_path={run}/checkpoints/last.ckpt resumes from the last complete epoch")
     assert "Traceback" not in said
     assert not (run / "metrics.json").exists()
     (small_disk / "filler").unlink()
@@ -555,7 +555,7 @@ def test_other_choices_than_the_runs_own_are_refused_by_name(
 
 def test_another_folder_is_refused(stopped: Callable[..., Path], tmp_path: Path) -> None:
     last = stopped()
-    with pytest.raises(ConfigError, match=r"goes on in its own run's folder, .*/run, and not in .*/other"):
+    with pytest.raises(ConfigError, match=r"resumes in its own run's folder, .*/run, and not in .*/other"):
         check_resumption(composed(), str(last), tmp_path / "other")
 
 
@@ -592,10 +592,10 @@ def test_hydra_is_told_the_runs_folder(stopped: Callable[..., Path]) -> None:
         (hydra_config(last), str(last.parents[1]), None),
         (hydra_config(last, "hydra.run.dir=outputs/new"), "outputs/new", None),
     ):
-        GoOn().on_run_start(config)
+        ResumeInFolder().on_run_start(config)
         assert (config.hydra.run.dir, config.hydra.output_subdir) == (folder, record)
     with pytest.raises(SystemExit, match=r"error: ckpt_path=.* is not a file"):
-        GoOn().on_run_start(hydra_config(last.with_name("lost.ckpt")))
+        ResumeInFolder().on_run_start(hydra_config(last.with_name("lost.ckpt")))
 
 
 if __name__ == "__main__":

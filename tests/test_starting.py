@@ -155,7 +155,7 @@ def test_speakers_whom_the_checkpoint_has_heard_are_kept_out_of_the_test(people:
     folds = (*QUICK, *STILL, "split=kfold", "split.folds=3")
     trained(people, tmp_path / "0", *folds, "split.fold=0")
     start = tmp_path / "0/checkpoints/last.ckpt"
-    told = r"has heard \d+ of the test speakers, such as manifest/p\d\d, whom this split keeps out of training"
+    told = r"has seen \d+ of the test speakers, such as manifest/p\d\d, whom this split keeps out of training"
     with pytest.raises(ConfigError, match=told):
         trained(people, tmp_path / "1", *folds, "split.fold=1", f"init_from={start}")
     again = trained(people, tmp_path / "again", *folds, "split.fold=0", f"init_from={start}")
@@ -208,7 +208,7 @@ def test_a_run_that_was_stopped_goes_on_without_the_checkpoint_that_it_started_f
         trained(people, tmp_path / "run", *words)
     Path(start).unlink()
     resumed = trained(people, tmp_path / "run", *words)
-    assert "Goes on from" in resumed["screen"]
+    assert "Resumes from" in resumed["screen"]
     assert resumed["test"] == unbroken["test"]
     assert resumed["history"] == unbroken["history"]
     whole, gone_on = (held(tmp_path / name / "checkpoints/last.ckpt") for name in ("whole", "run"))

@@ -76,7 +76,7 @@ class EmotionNetwork(LightningModule):
     renamed: ClassVar[dict[str, str]] = {}
     """Parts of parameters' names in earlier versions, and what they are called now; read from any checkpoint."""
 
-    started: bool = False
+    initialized: bool = False
     """Whether the weights are those of another run, ``init_from=``."""
 
     def __init__(

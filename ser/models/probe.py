@@ -98,7 +98,7 @@ class Probe(EmotionNetwork):
 
     def on_fit_start(self) -> None:
         """Begin with the pretrained weights; a training that goes on, or starts from another run, has its own."""
-        if self.states is None or self.started or self.trainer.ckpt_path is not None:
+        if self.states is None or self.initialized or self.trainer.ckpt_path is not None:
             return
         features = self.trainer.datamodule.frontend.features  # type: ignore[attr-defined]
         assert isinstance(features, Pretrained)
