@@ -17,7 +17,7 @@ test: $(VENV)/installed-dev
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
 	$(BIN)/pytest -n auto --dist loadfile
-	$(PLAIN) $(BIN)/pytest -q tests/features tests/test_effects.py tests/models/test_seresnet.py -k "not cuda and not trains and not tuning and not tuned and not export"
+	$(PLAIN) $(BIN)/pytest -q tests/features tests/augment/test_effects.py tests/models/test_seresnet.py -k "not cuda and not trains and not tuning and not tuned and not export"
 
 docs: $(VENV)/installed-dev
 	NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs build

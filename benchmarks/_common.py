@@ -9,9 +9,9 @@ from lightning import LightningModule, Trainer
 from lightning.pytorch.callbacks import Callback
 from torch import Tensor
 
-from ser.audio import Recording
-from ser.bank import WaveformBank
-from ser.corpora import Clip
+from ser.data.audio import Recording
+from ser.data.bank import WaveformBank
+from ser.data.corpora import Clip
 from ser.models import Batch, EmotionNetwork
 
 RATE = 16_000

@@ -17,15 +17,14 @@ from matplotlib.figure import Figure
 from numpy.typing import NDArray
 from torch import Tensor
 
-from ser import effects
-from ser.audio import read_audio
-from ser.augment import SpecAugment
-from ser.bank import WaveformBank
-from ser.cli import command_parser, errors_in_words
+from ser.augment import SpecAugment, effects
+from ser.commands.cli import command_parser, errors_in_words
+from ser.data.audio import read_audio
+from ser.data.bank import WaveformBank
+from ser.errors import Screen, escape
 from ser.features import FeatureConfig, Frontend
 from ser.results.figures import effect_figure, effects_figure
 from ser.results.page import PLAYED_SECONDS, pages
-from ser.screen import Screen, escape
 
 RATE = 16_000
 

@@ -31,15 +31,14 @@ from torch import Tensor, nn
 from torch.utils.data import DataLoader
 from torchaudio.transforms import MelSpectrogram
 
-from ser.callbacks import EpochSeed
-from ser.cli import command_parser
+from ser.commands.cli import command_parser
 from ser.config import compose_words, network_settings
-from ser.corpora import find_root
-from ser.errors import UserError
+from ser.data.corpora import find_root
+from ser.errors import Screen, UserError, escape
 from ser.features import FeatureConfig, Frontend
 from ser.models import NETWORKS, Batch, EmotionNetwork
 from ser.recognizer import Recognizer
-from ser.screen import Screen, escape
+from ser.training.callbacks import EpochSeed
 
 REPORT_1D = FeatureConfig(names=["mfcc", "rolloff", "energy", "zcr"], n_mfcc=20, filter_rate=22_050)
 

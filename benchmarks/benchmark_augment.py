@@ -24,17 +24,17 @@ from _common import LABELS, LONGEST, RATE, clips_of, noise, seconds_of, training
 from rich.table import Table
 from torch import Tensor
 
-from ser.audio import Recording
 from ser.augment import EFFECTS, Augment, SpecAugment, WaveAugment
-from ser.bank import WaveformBank
-from ser.cli import command_parser
+from ser.augment.effects import impulse_responses
+from ser.commands.cli import command_parser
 from ser.config import compose_words, network_settings
+from ser.data.audio import Recording
+from ser.data.bank import WaveformBank
+from ser.data.splits import Split
 from ser.datamodule import EmotionDataModule
-from ser.effects import impulse_responses
+from ser.errors import Screen, escape
 from ser.features import FeatureConfig, Frontend
 from ser.models import NETWORKS
-from ser.screen import Screen, escape
-from ser.splits import Split
 from ser.train import resolve_precision
 
 BATCH = 64

@@ -21,15 +21,15 @@ from rich.table import Table
 from torch.profiler import ProfilerActivity, profile
 
 from ser.augment import Augment
-from ser.callbacks import EpochSeed
-from ser.cli import command_parser
+from ser.commands.cli import command_parser
 from ser.config import compose_words, network_settings
+from ser.data.splits import Split
 from ser.datamodule import EmotionDataModule
+from ser.errors import Screen
 from ser.features import FeatureConfig, Frontend
 from ser.models import NETWORKS, EmotionNetwork
-from ser.screen import Screen
-from ser.splits import Split
 from ser.train import resolve_precision
+from ser.training.callbacks import EpochSeed
 
 RECIPES = {"paper2d": ["features=mel", "augment=light"], "cnn1d": ["features=energy_zcr", "augment=none"]}
 """What is trained, by network. Augmentation is for features with rows."""

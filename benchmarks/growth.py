@@ -23,15 +23,14 @@ from _common import RATE, training_step
 from matplotlib.figure import Figure
 from rich.table import Table
 
-from ser.bank import decode_clips
-from ser.cli import command_parser, errors_in_words
-from ser.corpora import Clip
+from ser.commands.cli import command_parser, errors_in_words
+from ser.data.bank import decode_clips
+from ser.data.corpora import Clip
+from ser.data.splits import Split
 from ser.datamodule import EmotionDataModule
-from ser.errors import UserError
+from ser.errors import Screen, UserError
 from ser.features import FeatureConfig
 from ser.models import NETWORKS
-from ser.screen import Screen
-from ser.splits import Split
 
 SECONDS = 2.5
 """Of a clip, about what CREMA-D's last."""

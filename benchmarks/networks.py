@@ -19,14 +19,13 @@ import torch
 from _common import seconds_of, training_step
 from rich.table import Column, Table
 
-from ser.cli import command_parser, errors_in_words
+from ser.commands.cli import command_parser, errors_in_words
 from ser.config import check_choices, compose_words, network_settings
-from ser.errors import UserError
+from ser.errors import Screen, UserError
 from ser.files import refuse_overwriting, replacing
 from ser.models import NETWORKS
 from ser.recognizer import Recognizer
 from ser.results import RunRecord, find_runs
-from ser.screen import Screen
 from ser.train import load_data, resolve_precision
 
 ROWS = {

@@ -25,17 +25,18 @@ from sklearn.pipeline import Pipeline, make_pipeline
 from sklearn.preprocessing import StandardScaler
 from sklearn.svm import SVC
 
-from ser.audio import Recording, read_audio
-from ser.bank import INT16_SCALE, decode_clips, fingerprints, reasons, refuse_skipped
-from ser.cache import cached, code, digest_of
-from ser.calibration import calibrate, calibration_report
-from ser.cli import command_parser, errors_in_words
+from ser.commands.cli import command_parser, errors_in_words
 from ser.config import compose_words
-from ser.corpora import SIDES, read_corpora
-from ser.corpora.clip import telling
+from ser.data.audio import Recording, read_audio
+from ser.data.bank import INT16_SCALE, decode_clips, fingerprints, reasons, refuse_skipped
+from ser.data.cache import cached, code, digest_of
+from ser.data.corpora import SIDES, read_corpora
+from ser.data.corpora.clip import telling
+from ser.data.labels import Labels, refuse_lost
+from ser.data.splits import split_clips
 from ser.errors import UserError
 from ser.evaluation import answers_about
-from ser.labels import Labels, refuse_lost
+from ser.evaluation.calibration import calibrate, calibration_report
 from ser.results import (
     Recipe,
     RunRecord,
@@ -49,7 +50,6 @@ from ser.results import (
     versions,
     write,
 )
-from ser.splits import split_clips
 
 FUNCTIONALS = ("ComParE_2016", "eGeMAPSv02")
 """6,373 of them (Schuller et al., 2016), and 88 (Eyben et al., 2016)."""
@@ -220,7 +220,7 @@ def _kept(name: str, recordings: Sequence[Recording], keep: Path | None) -> NDAr
         "clips": len(recordings),
         "opensmile": version("opensmile"),
         "sample_rate": SAMPLE_RATE,
-        "code": code("audio.py", "bank.py"),
+        "code": code("data/audio.py", "data/bank.py"),
         "contents": digest_of([recording.content for recording in recordings]),
     }
 

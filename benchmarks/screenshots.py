@@ -22,9 +22,8 @@ from urllib.parse import quote
 
 import requests
 
-from ser.cli import command_parser, errors_in_words
-from ser.errors import UserError
-from ser.screen import Screen, escape
+from ser.commands.cli import command_parser, errors_in_words
+from ser.errors import Screen, UserError, escape
 
 BROWSERS = ("chromium", "chromium-browser", "google-chrome", "google-chrome-stable", "chrome")
 

@@ -17,8 +17,8 @@ import torch
 from torch import Tensor
 
 from ser import __version__
-from ser.calibration import Calibration
 from ser.errors import UserError
+from ser.evaluation.calibration import Calibration
 from ser.features import FeatureConfig, WeightsError
 from ser.features.config import converted
 from ser.files import replacing
@@ -52,11 +52,11 @@ class Checkpoint:
         voices: What training knows of how voices differ, as ``VoicePrior.state_dict`` gives it; None without
             ``features.normalize=speaker``.
         seen: People in the clips of training or validation, also of a training that this one started from, as
-            ``ser.corpora.clip.person`` names them; ``""`` among them stands for speakers who are not known.
+            ``ser.data.corpora.clip.person`` names them; ``""`` among them stands for speakers who are not known.
         seen_elsewhere: Those of them who were seen in the training that this one started from.
         calibration: What validation said about the probabilities; None for a checkpoint that its run has not tested.
         adapted: What each adaptation to other recordings was, in order.
-        history: What ``ser.callbacks.History`` keeps; None for a checkpoint that no training can resume from.
+        history: What ``ser.training.callbacks.History`` keeps; None for a checkpoint that no training can resume from.
         version: The version of ser that has trained the network.
         training: What Lightning needs to resume the training, by its own keys.
 

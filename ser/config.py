@@ -21,16 +21,16 @@ from hydra.experimental.callback import Callback
 from lightning import Trainer
 from omegaconf import DictConfig, OmegaConf
 
-from ser.audio import RATES
 from ser.augment import EFFECTS, Augment, SpecAugment, waveform
-from ser.corpora import OPTIONS, READERS, SEVERAL
+from ser.data.audio import RATES
+from ser.data.corpora import OPTIONS, READERS, SEVERAL
+from ser.data.labels import Labels
+from ser.data.splits import SPLITS
 from ser.datamodule import EmotionDataModule, check_augment, check_voices
 from ser.errors import UserError
 from ser.features import DIMENSIONS, FeatureConfig, Pretrained, features_of
 from ser.files import check_writable
-from ser.labels import Labels
 from ser.models import NETWORKS, EmotionNetwork
-from ser.splits import SPLITS
 
 HERE = Path(__file__).resolve().parent
 

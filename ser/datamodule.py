@@ -12,21 +12,21 @@ from lightning import LightningDataModule
 from torch import Tensor
 from torch.utils.data import DataLoader
 
-from ser.audio import BREAKS_OFF, CANCELS, AudioError, Recording, kind_of
 from ser.augment import Augment, SpecAugment
 from ser.augment.spectrogram import ends
-from ser.bank import WaveformBank, as_tensor, decode_clips, refuse_skipped
-from ser.cache import cached, code, digest_of, read_array
-from ser.corpora import SIDES, Clip
-from ser.corpora.clip import person, spelling_key
+from ser.data.audio import BREAKS_OFF, CANCELS, AudioError, Recording, kind_of
+from ser.data.bank import WaveformBank, as_tensor, decode_clips, refuse_skipped
+from ser.data.cache import cached, code, digest_of, read_array
+from ser.data.corpora import SIDES, Clip
+from ser.data.corpora.clip import person, spelling_key
+from ser.data.labels import refuse_lost
+from ser.data.samplers import EpochSampler, dealt, share_of
+from ser.data.splits import Leakage, Split
 from ser.errors import UserError, visible
 from ser.features import FeatureConfig, Frontend, Moments, Scale, Voice, VoicePrior
 from ser.features.config import converted
 from ser.features.voices import grouped
-from ser.labels import refuse_lost
 from ser.models import Batch
-from ser.samplers import EpochSampler, dealt, share_of
-from ser.splits import Leakage, Split
 
 BANKS = ("device", "memory", "mmap")
 
@@ -73,7 +73,8 @@ class EmotionDataModule(LightningDataModule):
             Scores are always about the emotion.
         recordings: What ``decode_clips`` gave at the features' rate, with the same cache; None to decode in ``setup``.
             It lets go of what is not its own.
-        cache: A folder where decoded waveforms and kept features stay from run to run, ``ser.cache``; None for none.
+        cache: A folder where decoded waveforms and kept features stay from run to run (``ser.data.cache``); None for
+            none.
         keep_features: Compute features that don't change from epoch to epoch once, and keep them.
         strict: Make a clip that can't be used an error, rather than leave it out and list it.
         seed: Orders the training clips.
@@ -479,7 +480,7 @@ class EmotionDataModule(LightningDataModule):
             "device": self.device.type,
             "clips": len(order),
             "contents": digest_of([contents[i] for i in order]),
-            "code": code("audio.py", "bank.py", "features"),
+            "code": code("data/audio.py", "data/bank.py", "features"),
         }
 
         def make(folder: Path) -> None:

@@ -17,12 +17,11 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from ser.audio import RATES, AudioError, Readable, Recording, from_samples, read_audio, read_stream
-from ser.bank import WaveformBank, decode
-from ser.calibration import Calibration
 from ser.checkpoint import Checkpoint, checked, find_checkpoint
-from ser.ensemble import Ensemble
+from ser.data.audio import RATES, AudioError, Readable, Recording, from_samples, read_audio, read_stream
+from ser.data.bank import WaveformBank, decode
 from ser.errors import UserError
+from ser.evaluation.calibration import Calibration
 from ser.features import (
     PRETRAINED,
     Frontend,
@@ -37,6 +36,7 @@ from ser.features import (
 from ser.features.voices import NEUTRAL, described
 from ser.files import as_path
 from ser.models import KINDS, EmotionNetwork
+from ser.models.ensemble import Ensemble
 
 TOO_LOUD = "gives no finite answer: its samples are far beyond full scale"
 

@@ -21,11 +21,7 @@ from lightning.pytorch.loggers import CSVLogger, Logger, TensorBoardLogger
 from lightning.pytorch.utilities.exceptions import MisconfigurationException, SIGTERMException
 from omegaconf import DictConfig
 
-from ser.bank import decode_clips, fingerprints, reasons
-from ser.calibration import Calibration, calibrate, calibration_report
-from ser.callbacks import AverageWeights, CheckpointFiles, EpochCheckpoint, EpochSeed, History, Patience, TestAnswers
 from ser.checkpoint import Checkpoint
-from ser.cli import suit_terminal
 from ser.config import (
     CONF,
     ConfigError,
@@ -37,14 +33,16 @@ from ser.config import (
     register_schemas,
     typed_words,
 )
-from ser.corpora import read_corpora
-from ser.corpora.clip import telling
+from ser.data.bank import decode_clips, fingerprints, reasons
+from ser.data.corpora import read_corpora
+from ser.data.corpora.clip import telling
+from ser.data.labels import refuse_lost
+from ser.data.splits import split_clips
 from ser.datamodule import ENROLMENTS, EmotionDataModule
-from ser.errors import UserError
+from ser.errors import UserError, escape, outlast_readers, suit_terminal
 from ser.evaluation import Answers, answers_about, beside
-from ser.labels import refuse_lost
+from ser.evaluation.calibration import Calibration, calibrate, calibration_report
 from ser.models import EmotionNetwork
-from ser.ranks import alone_in, check_ranks, together
 from ser.results import (
     announce,
     collect,
@@ -55,12 +53,20 @@ from ser.results import (
     tell_corpus,
     write,
 )
-from ser.resuming import begin, progress_of, resumable, resumed
-from ser.screen import escape, outlast_readers
-from ser.splits import split_clips
-from ser.starting import Start, read_start, start_from
-from ser.sweeps import register_launchers, run_apart
-from ser.tensorboard import TensorBoard
+from ser.training.callbacks import (
+    AverageWeights,
+    CheckpointFiles,
+    EpochCheckpoint,
+    EpochSeed,
+    History,
+    Patience,
+    TestAnswers,
+)
+from ser.training.ranks import alone_in, check_ranks, together
+from ser.training.resuming import begin, progress_of, resumable, resumed
+from ser.training.starting import Start, read_start, start_from
+from ser.training.sweeps import register_launchers, run_apart
+from ser.training.tensorboard import TensorBoard
 
 
 def main() -> None:
@@ -81,7 +87,8 @@ def _main(cfg: DictConfig) -> float:
     """Run what was composed.
 
     Returns:
-        The best macro F1 on validation, 0 to 1, for Hydra's sweepers; ``ser.sweeps`` says what becomes of an error.
+        The best macro F1 on validation, 0 to 1, for Hydra's sweepers; ``ser.training.sweeps`` says what becomes of an
+        error.
     """
     job = HydraConfig.get()
     folder, command = Path(job.runtime.output_dir), [*started_as("train.py"), *job.overrides.task]
@@ -278,7 +285,7 @@ def make_trainer(config: RunConfig, folder: Path, callbacks: Sequence[Callback])
         "plugins": [CheckpointFiles()],
         "callbacks": callbacks,
         "default_root_dir": folder,
-        "use_distributed_sampler": False,  # Lightning's repeats clips; ser.samplers deals out each one once
+        "use_distributed_sampler": False,  # Lightning's repeats clips; ser.data.samplers deals out each one once
         "precision": resolve_precision(config.trainer["precision"], config.trainer["accelerator"]),
     }
     try:

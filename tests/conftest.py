@@ -10,8 +10,8 @@ import pytest
 import soundfile
 import torch
 
-from ser.corpora import Clip
-from ser.corpora.crema_d import read as read_crema_d
+from ser.data.corpora import Clip
+from ser.data.corpora.crema_d import read as read_crema_d
 
 RATE = 16_000
 

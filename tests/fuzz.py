@@ -38,22 +38,21 @@ import requests
 import soundfile
 import torch
 
-from ser.audio import SoundStream, read_audio
-from ser.bank import decode_clips
-from ser.cache import clear, entries
-from ser.cli import suit_terminal
 from ser.commands.cache import show as list_entries
 from ser.config import compose_words
-from ser.corpora import READERS, Clip, crema_d
-from ser.corpora.sources import Dataverse, File
-from ser.download import Client, listing, unpack
-from ser.errors import UserError
+from ser.data.audio import SoundStream, read_audio
+from ser.data.bank import decode_clips
+from ser.data.cache import clear, entries
+from ser.data.corpora import READERS, Clip, crema_d
+from ser.data.corpora.sources import Dataverse, File
+from ser.data.download import Client, listing, unpack
+from ser.errors import UserError, suit_terminal
 from ser.evaluation import compare, evaluate, read_answers
 from ser.features import Voice
+from ser.inference.timeline import Listener
 from ser.recognizer import Recognizer
 from ser.results import console as results_console
 from ser.results import find_runs, leaderboard, pooling, results_of
-from ser.timeline import Listener
 from ser.train import run
 
 ROOT = Path(__file__).resolve().parents[1]

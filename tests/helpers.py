@@ -15,9 +15,9 @@ import torch
 from torch import Tensor
 
 from ser.config import compose_words
+from ser.data.splits import Split
 from ser.files import LOCK
 from ser.models import Batch, EmotionNetwork
-from ser.splits import Split
 
 LABELS = ["anger", "happy", "sad"]
 """What the clips of small corpora show."""

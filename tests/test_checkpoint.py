@@ -9,16 +9,16 @@ import numpy as np
 import pytest
 import torch
 
-from ser.adapt import adapt, adapted_checkpoint
-from ser.audio import Recording
-from ser.calibration import Calibration
 from ser.checkpoint import FORMAT, FORMAT_BEFORE, Checkpoint, find_checkpoint
 from ser.config import check_choices
-from ser.ensemble import join_checkpoints
+from ser.data.audio import Recording
 from ser.errors import UserError
+from ser.evaluation.calibration import Calibration
+from ser.inference.adapt import adapt, adapted_checkpoint
+from ser.models.ensemble import join_checkpoints
 from ser.recognizer import Recognizer
-from ser.starting import read_start
 from ser.train import run
+from ser.training.starting import read_start
 from tests.helpers import QUICK, composed, struck_down
 
 SOUND = np.random.default_rng(0).standard_normal(8_000).astype(np.float32) / 10

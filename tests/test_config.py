@@ -18,11 +18,11 @@ from ser.config import (
     refuse_unreadable,
     typed_words,
 )
-from ser.corpora import READERS, SEVERAL
+from ser.data.corpora import READERS, SEVERAL
+from ser.data.splits import SPLITS
 from ser.errors import UserError
 from ser.features import DIMENSIONS, FEATURES, PRETRAINED
 from ser.models import NETWORKS
-from ser.splits import SPLITS
 from tests.helpers import composed
 
 CONF = Path(__file__).parents[1] / "conf"

@@ -15,15 +15,15 @@ from torch import Tensor
 
 import ser.datamodule
 from ser.augment import Augment
-from ser.bank import WaveformBank, decode_clips
-from ser.corpora import SIDES, Clip, read_corpora
+from ser.data.bank import WaveformBank, decode_clips
+from ser.data.corpora import SIDES, Clip, read_corpora
+from ser.data.labels import LabelError
+from ser.data.samplers import EpochSampler
+from ser.data.splits import Split, split_clips
 from ser.datamodule import DataError, EmotionDataModule
 from ser.errors import UserError
 from ser.features import FeatureConfig
-from ser.labels import LabelError
 from ser.models import NETWORKS, Batch
-from ser.samplers import EpochSampler
-from ser.splits import Split, split_clips
 from tests.helpers import DEVICES
 
 EMOTIONS = ("sad", "anger", "happy", "fear")

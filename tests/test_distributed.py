@@ -86,7 +86,7 @@ def close(one: Any, other: Any) -> None:
 
 
 @pytest.mark.parametrize(
-    "command", [(*LAUNCHED, "trainer=ddp"), (sys.executable, "-m", "ser.cli", "train")],
+    "command", [(*LAUNCHED, "trainer=ddp"), (sys.executable, "-m", "ser.commands.cli", "train")],
     ids=["train.py trainer=ddp", "ser train"],
 )  # fmt: skip
 def test_two_processes_find_what_one_does_with_the_same_steps(

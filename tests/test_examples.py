@@ -14,14 +14,14 @@ from ser.train import run
 from tests.helpers import LABELS, QUICK, SPLIT, composed, manifest
 
 MODULES = (
-    "ser.calibration",
-    "ser.corpora",
+    "ser.evaluation.calibration",
+    "ser.data.corpora",
     "ser.features.transforms",
     "ser.features.voices",
-    "ser.metrics",
+    "ser.evaluation.metrics",
     "ser.recognizer",
-    "ser.splits",
-    "ser.timeline",
+    "ser.data.splits",
+    "ser.inference.timeline",
 )
 
 

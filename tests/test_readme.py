@@ -14,7 +14,7 @@ import pytest
 
 from ser.commands import leaderboard
 from ser.config import check_choices
-from ser.corpora import Clip, demo, emodb
+from ser.data.corpora import Clip, demo, emodb
 from ser.recognizer import Recognizer
 from tests.helpers import composed
 
@@ -41,7 +41,7 @@ ELSEWHERE = {
     "pytest": "these tests",
     "tensorboard --logdir": "tests/benchmarks/test_screenshots.py",
     "python benchmarks/screenshots.py": "tests/benchmarks/test_screenshots.py",
-    "python scripts/download.py": "tests/test_download.py, with a server of its own",
+    "python scripts/download.py": "tests/data/test_download.py, with a server of its own",
     "python benchmarks/benchmark.py": "tests/benchmarks/test_benchmark.py",
     "python benchmarks/benchmark_device.py": "tests/benchmarks/test_benchmark_device.py",
     "python benchmarks/augmentation_page.py": "tests/benchmarks/test_augmentation_page.py",
@@ -50,10 +50,10 @@ ELSEWHERE = {
     "python scripts/ensemble.py": "tests/commands/test_ensemble.py",
     "python benchmarks/networks.py": "tests/benchmarks/test_networks.py",
     "python benchmarks/opensmile_svm.py": "tests/benchmarks/test_opensmile_svm.py, without openSMILE if need be",
-    "prlimit ": "tests/test_cache.py, without a limit",
+    "prlimit ": "tests/data/test_cache.py, without a limit",
     "torchrun ": "tests/test_distributed.py",
-    "python scripts/search.py": "tests/test_search.py, with shorter runs",
-    "python scripts/predict.py outputs/RUN --microphone": "tests/test_microphone.py",
+    "python scripts/search.py": "tests/training/test_search.py, with shorter runs",
+    "python scripts/predict.py outputs/RUN --microphone": "tests/inference/test_microphone.py",
 }
 """What is not run here, and where it is."""
 
@@ -205,7 +205,7 @@ def test_script_command_runs(
 ) -> None:
     monkeypatch.chdir(folder)
     monkeypatch.delenv("SER_DATA", raising=False)
-    monkeypatch.setattr("ser.adapt.LEAST_DISTANCE", 0.0)  # all of these corpora are of one synthetic voice
+    monkeypatch.setattr("ser.inference.adapt.LEAST_DISTANCE", 0.0)  # all of these corpora are of one synthetic voice
     *listing, words = [shlex.split(part) for part in command.split(" | ")]
     if listing:
         listed = subprocess.run(listing[0], capture_output=True, text=True, check=True).stdout

@@ -21,16 +21,16 @@ from torch import Tensor
 from torchaudio.functional import resample
 
 import ser.results
-from ser.audio import AudioError, from_samples, read_audio
-from ser.calibration import Calibration
 from ser.checkpoint import FORMAT, FORMAT_BEFORE, Checkpoint, find_checkpoint
-from ser.corpora import read_corpora
+from ser.data.audio import AudioError, from_samples, read_audio
+from ser.data.corpora import read_corpora
+from ser.data.splits import Split, split_clips
 from ser.errors import UserError
+from ser.evaluation.calibration import Calibration
 from ser.features import Normalizer
 from ser.files import UNFINISHED
 from ser.models.seresnet import SeResNet
 from ser.recognizer import Answer, Recognizer
-from ser.splits import Split, split_clips
 from ser.train import run
 from tests.helpers import composed
 

@@ -26,17 +26,17 @@ from sklearn.metrics import (
 from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 from torch import Tensor
 
-import ser.audio
-import ser.bank
+import ser.data.audio
+import ser.data.bank
 import ser.results
-from ser.audio import Recording
 from ser.config import ConfigError
-from ser.corpora import read_corpora
+from ser.data.audio import Recording
+from ser.data.corpora import read_corpora
+from ser.data.splits import split_clips
 from ser.errors import UserError
 from ser.evaluation import evaluate, read_answers, scores_of
 from ser.models import Batch, EmotionNetwork
 from ser.recognizer import Recognizer
-from ser.splits import split_clips
 from ser.train import hushed, run
 from tests.helpers import composed
 
@@ -118,11 +118,11 @@ def people(corpus: Path, tmp_path_factory: pytest.TempPathFactory) -> tuple[Run,
 
     def read_audio(path: Path, sample_rate: int) -> Recording:
         read.append(path)
-        return ser.audio.read_audio(path, sample_rate)
+        return ser.data.audio.read_audio(path, sample_rate)
 
     overrides = (*ONE_D, "dataset=manifest", "split=speaker", "split.test=0.4", "logger=csv")
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(ser.bank, "read_audio", read_audio)
+        patch.setattr(ser.data.bank, "read_audio", read_audio)
         return trained(manifest, tmp_path_factory.mktemp("people"), *overrides), read
 
 

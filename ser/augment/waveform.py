@@ -13,10 +13,10 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from ser import effects
-from ser.audio import AudioError
-from ser.bank import WaveformBank, decode, gather
-from ser.corpora.clip import SUFFIXES, sound_files
+from ser.augment import effects
+from ser.data.audio import AudioError
+from ser.data.bank import WaveformBank, decode, gather
+from ser.data.corpora.clip import SUFFIXES, sound_files
 from ser.errors import UserError
 
 CATHEDRAL = (sys.float_info.min, 10, "must lie between 0 and 10 s")
@@ -318,8 +318,8 @@ class WaveAugment(nn.Module):
     """Whatever can happen to a clip before features are computed, each effect with a probability of its own.
 
     Whether and how much is drawn for each clip, from torch's global generator on the waveforms' device, in the order of
-    ``EFFECTS``. Nothing is limited to full scale. ``ser.effects`` has the formulas; speeds, stretches and pitches are
-    rounded to 1 %.
+    ``EFFECTS``. Nothing is limited to full scale. ``ser.augment.effects`` has the formulas; speeds, stretches and
+    pitches are rounded to 1 %.
 
     Args:
         sample_rate: Of the waveforms, hertz.

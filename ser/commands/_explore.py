@@ -6,16 +6,16 @@ from typing import Any
 import torch
 from rich.table import Table
 
-from ser.bank import WaveformBank, decode_clips, fingerprints, reasons
-from ser.corpora import SIDES, read_corpora
-from ser.corpora.clip import telling
-from ser.explore import Survey, copy_sound, first_clip, missing_classes, survey, usable_part, write_clips
+from ser.data.bank import WaveformBank, decode_clips, fingerprints, reasons
+from ser.data.corpora import SIDES, read_corpora
+from ser.data.corpora.clip import telling
+from ser.data.explore import Survey, copy_sound, first_clip, missing_classes, survey, usable_part, write_clips
+from ser.data.labels import Labels, refuse_lost
+from ser.data.splits import SplitError, split_clips
+from ser.errors import Screen, escape
 from ser.features import FeatureConfig, FeatureSet
-from ser.labels import Labels, refuse_lost
 from ser.results import leakage_line, tell_corpus, tell_unusable
 from ser.results.figures import counts_figure, lengths_figure, log_mel_figure, waveforms_figure
-from ser.screen import Screen, escape
-from ser.splits import SplitError, split_clips
 
 LISTED = 10
 

@@ -10,20 +10,19 @@ import torch
 from rich.progress import BarColumn, Progress, TextColumn, track
 from rich.table import Table
 
-from ser.audio import MIN_SECONDS, AudioError, SoundStream, is_pipe, kind_of
-from ser.calibration import UNCALIBRATED
-from ser.cli import INTERRUPTED
-from ser.errors import UserError
+from ser.commands.cli import INTERRUPTED
+from ser.data.audio import MIN_SECONDS, AudioError, SoundStream, is_pipe, kind_of
+from ser.errors import Screen, UserError, escape, is_unread
+from ser.evaluation.calibration import UNCALIBRATED
 from ser.features import Voice
 from ser.files import refuse_overwriting, replacing
-from ser.microphone import Microphone, listen, lost_sound
+from ser.inference.microphone import Microphone, listen, lost_sound
+from ser.inference.recordings import find
+from ser.inference.rows import AnswerWriter, SegmentWriter, confident_emotion, write_each
+from ser.inference.speakers import enrol_each, speakers_of
+from ser.inference.timeline import OWN, Listener, Segment, Timeline, bands, own_voice
 from ser.recognizer import NO_VOICES, Answer, Recognizer, checkpoints_beside
-from ser.recordings import find
 from ser.results.figures import timeline_figure
-from ser.rows import AnswerWriter, SegmentWriter, confident_emotion, write_each
-from ser.screen import Screen, escape, is_unread
-from ser.speakers import enrol_each, speakers_of
-from ser.timeline import OWN, Listener, Segment, Timeline, bands, own_voice
 
 SHOWN = 50
 """Answers that the table on screen has at most; files have all."""

@@ -8,7 +8,7 @@ checkpoint, which the other commands take, and a card that says to what it was a
 import sys
 from pathlib import Path
 
-from ser.cli import add_checkpoint, command_parser, errors_in_words
+from ser.commands.cli import add_checkpoint, command_parser, errors_in_words
 
 
 def main() -> None:
@@ -35,9 +35,9 @@ def main() -> None:
     with errors_in_words():
         from functools import partial
 
-        from ser.adapt import adapt_run
-        from ser.recordings import find
-        from ser.screen import Screen
+        from ser.errors import Screen
+        from ser.inference.adapt import adapt_run
+        from ser.inference.recordings import find
 
         note = partial(Screen().print, soft_wrap=True, highlight=False, markup=False)
         paths = find(options.paths, sys.stdin)

@@ -9,9 +9,9 @@ from typing import Any
 
 from rich.table import Table
 
-from ser.cache import Entry, clear, entries
-from ser.cli import command_parser, errors_in_words
-from ser.screen import Screen, escape
+from ser.commands.cli import command_parser, errors_in_words
+from ser.data.cache import Entry, clear, entries
+from ser.errors import Screen, escape
 
 console = Screen()
 

@@ -9,15 +9,16 @@ from pathlib import Path
 
 from rich.table import Table
 
-from ser.cli import command_parser, errors_in_words
-from ser.evaluation import SCORES, compare, enrolment_of, read_answers
+from ser.commands.cli import command_parser, errors_in_words
+from ser.errors import Screen
 from ser.files import refuse_overwriting, replacing
-from ser.results import WRITTEN, RunRecord
-from ser.screen import Screen
 
 
 def known_in(folder: Path) -> str:
     """What the answers of a folder knew of the test voices, by its ``metrics.json``; ``none`` where it has none."""
+    from ser.evaluation import enrolment_of
+    from ser.results import RunRecord
+
     if not (folder / "metrics.json").is_file():
         return "none"
     run = RunRecord.read(folder / "metrics.json")
@@ -36,6 +37,9 @@ def main() -> None:
     parser.add_argument("run_b", type=Path, help="folder of another")
     parser.add_argument("--json", type=Path, metavar="FILE", help="write the figures there, too")
     options = parser.parse_args()
+    from ser.evaluation import SCORES, compare, read_answers
+    from ser.results import WRITTEN
+
     with errors_in_words():
         found = compare(
             read_answers(options.run_a / "predictions.csv"), read_answers(options.run_b / "predictions.csv")

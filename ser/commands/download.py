@@ -7,9 +7,9 @@ import os
 import sys
 from pathlib import Path
 
-from ser.cli import command_parser
-from ser.corpora import FACTS, HOMES, ON_REQUEST
-from ser.corpora.sources import SOURCES
+from ser.commands.cli import command_parser
+from ser.data.corpora import FACTS, HOMES, ON_REQUEST
+from ser.data.corpora.sources import SOURCES
 from ser.errors import UserError
 
 AGAIN = "The same command again gets only what is missing."
@@ -37,7 +37,7 @@ def main() -> None:
         )
     from rich.progress import BarColumn, Progress, TaskProgressColumn, TextColumn, TimeRemainingColumn
 
-    from ser.download import download
+    from ser.data.download import download
 
     source = SOURCES[name]()
     print(f"{name}: {FACTS[name].licence}; {HOMES[name]}")

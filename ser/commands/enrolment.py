@@ -9,7 +9,7 @@ enrolment.md and enrolment.png.
 import sys
 from pathlib import Path
 
-from ser.cli import add_device, add_out, command_parser, errors_in_words
+from ser.commands.cli import add_device, add_out, command_parser, errors_in_words
 
 
 def main() -> None:
@@ -24,9 +24,9 @@ def main() -> None:
     add_device(parser)
     options = parser.parse_args()
     with errors_in_words():
-        from ser.enrolment import COLUMNS, LEFT, curve_rows, measure_enrolment
+        from ser.errors import table_of
+        from ser.inference.enrolment import COLUMNS, LEFT, curve_rows, measure_enrolment
         from ser.results import console, started_as
-        from ser.screen import table_of
 
         command = [*started_as("scripts/enrolment.py"), *sys.argv[1:]]
         results = measure_enrolment(options.runs, options.out, command, options.side, options.draws, options.device)

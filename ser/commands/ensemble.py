@@ -8,10 +8,7 @@ run's, which all other scripts take. Several sets of such runs, as the folds of 
 import sys
 from pathlib import Path
 
-from ser.cli import command_parser, errors_in_words
-from ser.joining import ensemble, seed_sets
-from ser.results import console, find_runs, place_for, show, started_as
-from ser.screen import escape
+from ser.commands.cli import command_parser, errors_in_words
 
 
 def main() -> None:
@@ -21,6 +18,10 @@ def main() -> None:
     parser.add_argument("--out", type=Path, help="folder for the results; by default ensemble/ in the first path")
     parser.add_argument("--device", default="cpu", help="where the network answers, as torch names it")
     options = parser.parse_args()
+    from ser.errors import escape
+    from ser.inference.joining import ensemble, seed_sets
+    from ser.results import console, find_runs, place_for, show, started_as
+
     command = [*started_as("scripts/ensemble.py"), *sys.argv[1:]]
     with errors_in_words():
         sets, alone = seed_sets(find_runs(options.paths))

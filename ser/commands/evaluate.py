@@ -11,22 +11,24 @@ can first be adapted to the corpus (--adapt). Both read sound alone, no label; r
 import argparse
 import sys
 from pathlib import Path
+from typing import TYPE_CHECKING
 
-from ser.cli import command_parser, errors_in_words
-from ser.config import compose_words
-from ser.corpora import SIDES
-from ser.enrolment import Enrolment
+from ser.commands.cli import command_parser, errors_in_words
 from ser.errors import UserError
-from ser.evaluate import Knowledge, evaluate
-from ser.results import show, started_as
+
+if TYPE_CHECKING:
+    from ser.inference.evaluate import Knowledge
 
 
-def knowledge_of(options: argparse.Namespace) -> Knowledge:
+def knowledge_of(options: argparse.Namespace) -> "Knowledge":
     """What the options allow the network to know.
 
     Raises:
         UserError: They don't go together.
     """
+    from ser.inference.enrolment import Enrolment
+    from ser.inference.evaluate import Knowledge
+
     words = {"none": 0, "all": None}
     if options.enrol not in words and not (options.enrol.isdecimal() and int(options.enrol) > 0):
         raise UserError(f"--enrol is {options.enrol!r}; it must be none, all, or a number of clips")
@@ -46,7 +48,9 @@ def main() -> None:
     parser = command_parser(__doc__, "outputs/RUN dataset=ravdess")
     parser.add_argument("checkpoint", type=Path, help="a run's folder, for the checkpoint it tested, or a checkpoint")
     parser.add_argument("words", nargs="+", help="as train.py takes them: dataset=NAME, dataset.root=…, labels=…")
-    parser.add_argument("--side", choices=("all", *SIDES), default="all", help="all clips, or a side of split=")
+    parser.add_argument(
+        "--side", choices=("all", "train", "val", "test"), default="all", help="all clips, or a side of split="
+    )
     parser.add_argument("--out", type=Path, default=Path("outputs/evaluate"), help="folder for the results")
     parser.add_argument("--device", default="cpu", help="where the network answers, as torch names it")
     known = parser.add_argument_group("what may be known of the recordings, without their labels")
@@ -62,6 +66,10 @@ def main() -> None:
         "--anyway", action="store_true", help="adapt also to clips that sound like those of the training"
     )
     options = parser.parse_args()
+    from ser.config import compose_words
+    from ser.inference.evaluate import evaluate
+    from ser.results import show, started_as
+
     command = [*started_as("scripts/evaluate.py"), *sys.argv[1:]]
     with errors_in_words():
         knowledge = knowledge_of(options)

@@ -5,7 +5,7 @@ classes, rates and lengths; clips that are silent, clipped or can't be used; cop
 leaves on its sides. Writes clips.csv and pictures: label counts, lengths, a raw waveform and a log-mel of each class.
 """
 
-from ser.cli import add_out, command_parser, errors_in_words
+from ser.commands.cli import add_out, command_parser, errors_in_words
 
 
 def main() -> None:

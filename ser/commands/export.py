@@ -6,7 +6,7 @@ features, normaliser, network and temperature are inside.
 
 from pathlib import Path
 
-from ser.cli import add_checkpoint, command_parser, errors_in_words
+from ser.commands.cli import add_checkpoint, command_parser, errors_in_words
 
 
 def main() -> None:
@@ -16,11 +16,11 @@ def main() -> None:
     parser.add_argument("file", type=Path, metavar="FILE", help="to write, .onnx or .pt2")
     options = parser.parse_args()
     with errors_in_words():
-        from ser.calibration import UNCALIBRATED
-        from ser.export import export
+        from ser.errors import Screen, escape
+        from ser.evaluation.calibration import UNCALIBRATED
         from ser.files import refuse_overwriting
+        from ser.inference.export import export
         from ser.recognizer import Recognizer, checkpoints_beside
-        from ser.screen import Screen, escape
 
         refuse_overwriting([("the file to write,", options.file)], checkpoints_beside(options.checkpoint))
         recognizer = Recognizer.load(options.checkpoint)

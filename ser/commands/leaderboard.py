@@ -9,12 +9,8 @@ them. Jobs of a sweep that failed or are missing stand in a table of their own.
 from collections import Counter
 from pathlib import Path
 
-from rich.table import Table
-
-from ser.cli import command_parser, errors_in_words
-from ser.results import find_runs
-from ser.results.leaderboard import LEFT, find_jobs, gather, shown, write_tables
-from ser.screen import Screen, escape
+from ser.commands.cli import command_parser, errors_in_words
+from ser.errors import Screen, escape
 
 
 def main() -> None:
@@ -23,6 +19,11 @@ def main() -> None:
     parser.add_argument("paths", nargs="+", type=Path, help="run folders, or folders that hold them")
     parser.add_argument("--out", type=Path, help="folder for the tables; by default the first path")
     options = parser.parse_args()
+    from rich.table import Table
+
+    from ser.results import find_runs
+    from ser.results.leaderboard import LEFT, find_jobs, gather, shown, write_tables
+
     first = options.paths[0]
     out = options.out or (first.parent if first.is_file() else first)
     with errors_in_words():

@@ -8,10 +8,7 @@ together and scores them as one test set, with intervals over all its speakers. 
 from pathlib import Path
 from statistics import mean, stdev
 
-from ser.cli import command_parser, errors_in_words
-from ser.evaluation import SCORES
-from ser.results import console, find_runs, show
-from ser.results.pooling import pool_into, recipes
+from ser.commands.cli import command_parser, errors_in_words
 
 
 def main() -> None:
@@ -20,6 +17,10 @@ def main() -> None:
     parser.add_argument("paths", nargs="+", type=Path, help="run folders, or folders that hold them, as a sweep's")
     parser.add_argument("--out", type=Path, help="folder for the results; by default pooled/ in the first path")
     options = parser.parse_args()
+    from ser.evaluation import SCORES
+    from ser.results import console, find_runs, show
+    from ser.results.pooling import pool_into, recipes
+
     with errors_in_words():
         taken: set[Path] = set()
         for runs in recipes(find_runs(options.paths)):

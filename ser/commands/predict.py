@@ -14,9 +14,8 @@ import argparse
 import sys
 from pathlib import Path
 
-from ser.cli import INTERRUPTED, add_checkpoint, add_device, command_parser, errors_in_words
-from ser.errors import UserError
-from ser.screen import is_unread, outlast_readers
+from ser.commands.cli import INTERRUPTED, add_checkpoint, add_device, command_parser, errors_in_words
+from ser.errors import UserError, is_unread, outlast_readers
 
 
 def main() -> None:
@@ -96,7 +95,7 @@ def check_voices(parser: argparse.ArgumentParser, options: argparse.Namespace) -
 
 def check(parser: argparse.ArgumentParser, options: argparse.Namespace) -> None:
     """End with what is allowed where options are not, and fill in ``silence_db``."""
-    from ser.timeline import SILENCE_DB, WINDOW_SECONDS, in_frames
+    from ser.inference.timeline import SILENCE_DB, WINDOW_SECONDS, in_frames
 
     if options.batch_size is not None and options.batch_size < 1:
         parser.error(f"--batch-size is {options.batch_size}; it must be 1 or more")

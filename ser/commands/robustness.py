@@ -10,7 +10,7 @@ import sys
 from itertools import groupby
 from pathlib import Path
 
-from ser.cli import add_checkpoint, add_device, add_out, command_parser, errors_in_words
+from ser.commands.cli import add_checkpoint, add_device, add_out, command_parser, errors_in_words
 
 
 def main() -> None:
@@ -31,9 +31,9 @@ def main() -> None:
     options = parser.parse_args()
     with errors_in_words():
         from ser.config import compose_words
+        from ser.errors import escape, table_of
+        from ser.inference.robustness import BRACKETS, LEFT, cells, measure, remarks_of, title_of
         from ser.results import console, started_as
-        from ser.screen import escape, table_of
-        from ser.under_conditions import BRACKETS, LEFT, cells, measure, remarks_of, title_of
 
         command = [*started_as("scripts/robustness.py"), *sys.argv[1:]]
         results = measure(

@@ -7,7 +7,7 @@ F1 on validation is maximised; test scores play no part. The same command resume
 
 from pathlib import Path
 
-from ser.cli import command_parser, errors_in_words
+from ser.commands.cli import command_parser, errors_in_words
 
 
 def main() -> None:
@@ -29,6 +29,7 @@ def main() -> None:
     if options.trials < 1:
         parser.error(f"--trials {options.trials}: must be 1 or more")
     with errors_in_words():
-        from ser.search import search
+        from ser.train import run
+        from ser.training.search import search
 
-        search(options.words, options.trials, options.storage, options.space)
+        search(options.words, run, options.trials, options.storage, options.space)

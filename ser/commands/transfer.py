@@ -8,7 +8,7 @@ a file below --out, and what is there is not computed again. Leaves transfer.jso
 import sys
 from pathlib import Path
 
-from ser.cli import add_device, add_out, command_parser, errors_in_words
+from ser.commands.cli import add_device, add_out, command_parser, errors_in_words
 
 
 def main() -> None:
@@ -21,9 +21,9 @@ def main() -> None:
     add_device(parser)
     options = parser.parse_args()
     with errors_in_words():
+        from ser.errors import escape, table_of
+        from ser.inference.transfer import COLUMNS, LEFT, rows, transfer
         from ser.results import console, started_as
-        from ser.screen import escape, table_of
-        from ser.transfer import COLUMNS, LEFT, rows, transfer
 
         command = [*started_as("scripts/transfer.py"), *sys.argv[1:]]
         results = transfer(options.runs, options.to, options.words, options.out, command, options.device)

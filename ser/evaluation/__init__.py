@@ -1,6 +1,7 @@
 """Evaluation: tables of answers, scores with their intervals, groups, human raters, comparisons."""
 
 from ser.evaluation.answers import GROUPS, Answers, AnswersError, answers_about, join, read_answers, write_answers
+from ser.evaluation.metrics import SCORES
 from ser.evaluation.scores import (
     MIN_SPEAKERS,
     beside,
@@ -13,7 +14,6 @@ from ser.evaluation.scores import (
     scores_of,
     summary,
 )
-from ser.metrics import SCORES
 
 __all__ = [
     "GROUPS", "MIN_SPEAKERS", "SCORES", "Answers", "AnswersError", "answers_about", "beside",

@@ -14,7 +14,7 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from ser.corpora import Clip
+from ser.data.corpora import Clip
 from ser.errors import UserError
 
 GROUPS = ("corpus", "sex", "age", "race", "ethnicity", "intensity", "sentence", "session", "speaker")

@@ -8,7 +8,7 @@ import torch
 from numpy.typing import NDArray
 
 from ser.evaluation.answers import Answers, aligned
-from ser.metrics import SCORES, by_class, measures
+from ser.evaluation.metrics import SCORES, by_class, measures
 
 RESAMPLES = 2000
 
@@ -31,7 +31,7 @@ def cross_entropy(answers: Answers) -> float:
 
 
 def scores_of(counts: Counts) -> dict[str, NDArray[np.float64]]:
-    """The scores of confusion matrices ``(…, true, predicted)``, each ``(…)``, as ``ser.metrics`` has them.
+    """The scores of confusion matrices ``(…, true, predicted)``, each ``(…)``, as ``ser.evaluation.metrics`` has them.
 
     For the thousands of matrices of a bootstrap, and for answers that count in parts; ``scored`` takes torchmetrics.
 

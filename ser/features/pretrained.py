@@ -20,7 +20,7 @@ from torch import Tensor, nn
 from torchaudio import pipelines
 from torchaudio.models import wav2vec2_model, wavlm_model
 
-from ser.cache import contents
+from ser.data.cache import contents
 from ser.errors import UserError
 from ser.features.config import FeatureConfig
 

@@ -11,7 +11,7 @@ from lightning.pytorch.utilities.types import OptimizerLRScheduler
 from torch import Tensor, nn
 
 from ser.errors import UserError
-from ser.metrics import MeanLoss, measures
+from ser.evaluation.metrics import MeanLoss, measures
 
 SCHEDULES = ("constant", "onecycle")
 

@@ -12,7 +12,7 @@ from typing import Any
 from jinja2 import Environment, PackageLoader, StrictUndefined
 from markupsafe import Markup
 
-from ser.corpora import FACTS, SIDES
+from ser.data.corpora import FACTS, SIDES
 from ser.errors import visible
 from ser.evaluation import MIN_SPEAKERS, SCORES, enrolment_line
 from ser.features import PRETRAINED

@@ -4,21 +4,42 @@ import sys
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any, Protocol
 
-from ser.audio import kind_of
+from torch import Tensor
+
 from ser.checkpoint import Checkpoint
-from ser.corpora import SIDES, SYNTHETIC, Clip
+from ser.data.audio import kind_of
+from ser.data.corpora import SIDES, SYNTHETIC, Clip
+from ser.data.splits import Leakage
 from ser.datamodule import EmotionDataModule, voice_of
 from ser.evaluation import Answers, scored
-from ser.metrics import by_class
+from ser.evaluation.metrics import by_class
 from ser.models import EmotionNetwork
 from ser.results.choices import Recipe
 from ser.results.record import SYNTHETIC_CAUTION, RunRecord, git_revision, versions
-from ser.splits import Leakage
 
-if TYPE_CHECKING:
-    from ser.callbacks import History
+
+class Epochs(Protocol):
+    """What is known of a run's epochs, as ``ser.training.callbacks.History`` has it.
+
+    Attributes:
+        command: What would make the run from its beginning.
+        epochs: Epoch, from 1 → values of training and validation by tag.
+        confusion: Side → counts ``(true, predicted)`` of its last epoch.
+    """
+
+    command: list[str]
+    epochs: dict[int, dict[str, float]]
+    confusion: dict[str, Tensor]
+
+    @property
+    def seconds(self) -> float:
+        """Seconds that the run has taken."""
+
+    @property
+    def latest(self) -> dict[str, float]:
+        """The last value of each tag."""
 
 
 def leakage_line(leakage: Leakage) -> str:
@@ -62,7 +83,7 @@ def collect(
     cfg: dict[str, Any],
     data: EmotionDataModule,
     network: EmotionNetwork,
-    history: "History",
+    history: Epochs,
     tested: Path,
     best_val_macro_f1: float,
     precision: str,
@@ -147,7 +168,7 @@ def describe_dataset(name: str, clips: Sequence[Clip], skipped: Mapping[str, str
     }
 
 
-def _last_epoch(history: "History", side: str, labels: Sequence[str]) -> dict[str, Any]:
+def _last_epoch(history: Epochs, side: str, labels: Sequence[str]) -> dict[str, Any]:
     counts = history.confusion[side]
     scores = {tag: value for tag, value in history.latest.items() if tag.startswith(f"{side}/")}
     told = {tag.removeprefix(f"{side}/"): value for tag, value in scores.items()}

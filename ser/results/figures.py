@@ -456,8 +456,8 @@ def robustness_figure(curves: Mapping[str, Sequence[Mapping[str, Any]]], chance:
     """UAR of checkpoints under conditions, a panel a family and a line a checkpoint; dotted: their clips as they are.
 
     Args:
-        curves: Checkpoint → its conditions as ``ser.robustness.score`` tells of them, ``clean`` among them. One that is
-            missing leaves a gap.
+        curves: Checkpoint → its conditions as ``ser.evaluation.conditions.score`` gives them, ``clean`` among them.
+            One that is missing leaves a gap.
         chance: UAR of an answer without hearing, 0 to 1.
     """
     families: dict[str, dict[str, float | None]] = {}
@@ -496,7 +496,7 @@ def enrolment_figure(curve: Sequence[Mapping[str, Any]]) -> Figure:
     """UAR by how many other clips of a voice are known, a line per kind of clips, with 95 % intervals.
 
     Args:
-        curve: As ``ser.enrolment.curve`` gives it.
+        curve: As ``ser.inference.enrolment.curve`` gives it.
     """
     names = list(dict.fromkeys(point["enrolment"] for point in curve))
     kinds = list(dict.fromkeys(point["kind"] for point in curve))

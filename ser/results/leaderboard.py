@@ -22,9 +22,9 @@ from ser.evaluation import SCORES, enrolment_of
 from ser.files import refuse_overwriting, replacing
 from ser.results.cards import plain
 from ser.results.choices import DATA
+from ser.results.jobs import PLAN, JobState, differing_words, job_states, read_plan
 from ser.results.page import index_page, markdown_table
 from ser.results.record import RunRecord
-from ser.sweeps import PLAN, JobState, differing_words, job_states, read_plan
 
 PUBLISHED = {
     "energy": (0.4487, 0.4364, 0.4369),

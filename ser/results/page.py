@@ -16,7 +16,7 @@ from matplotlib import rc_context
 from matplotlib.figure import Figure
 from omegaconf import OmegaConf
 
-from ser.audio import AudioError, read_audio
+from ser.data.audio import AudioError, read_audio
 from ser.evaluation import SCORES, Answers, enrolment_line
 from ser.results.figures import curves_figure, groups_figure, reliability_figure
 from ser.results.record import RunRecord

@@ -10,7 +10,7 @@ from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
-from ser.corpora import FACTS, SIDES, SYNTHETIC
+from ser.data.corpora import FACTS, SIDES, SYNTHETIC
 from ser.errors import UserError
 from ser.evaluation import SCORES
 from ser.files import replacing

@@ -8,21 +8,21 @@ from typing import Any
 from lightning import Trainer
 from rich.table import Table
 
-from ser.corpora import SIDES, SYNTHETIC, Clip
+from ser.data.corpora import SIDES, SYNTHETIC, Clip
+from ser.data.explore import missing_classes
 from ser.datamodule import EmotionDataModule
+from ser.errors import Screen, escape
 from ser.evaluation import SCORES, enrolment_line
-from ser.explore import missing_classes
 from ser.models import EmotionNetwork
 from ser.results.describe import features_of, leakage_line, parameters_of, voices_line
 from ser.results.record import SYNTHETIC_CAUTION, RunRecord
-from ser.screen import Screen, escape
 
 console = Screen()
 """Where a run speaks."""
 
 
 def tell_corpus(message: str) -> None:
-    """Say on screen what a reader of a corpus warned of; for ``ser.corpora.clip.telling``."""
+    """Say on screen what a reader of a corpus warned of; for ``ser.data.corpora.clip.telling``."""
     console.print(f"[yellow]corpus:[/yellow] {escape(message)}", soft_wrap=True, highlight=False)
 
 

@@ -10,16 +10,16 @@ import torch
 from torch import Tensor
 
 import ser.augment.waveform
-from ser.audio import read_audio
 from ser.augment import EFFECTS, Augment, WaveAugment
 from ser.augment.waveform import RENAMED, converted
-from ser.bank import WaveformBank
 from ser.config import compose_words
-from ser.corpora import Clip, read_corpora
+from ser.data.audio import read_audio
+from ser.data.bank import WaveformBank
+from ser.data.corpora import Clip, read_corpora
+from ser.data.splits import split_clips
 from ser.datamodule import EmotionDataModule
 from ser.errors import UserError
 from ser.features import FeatureConfig, Frontend
-from ser.splits import split_clips
 from ser.train import run
 from tests.helpers import DEVICES
 

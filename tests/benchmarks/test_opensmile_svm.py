@@ -12,8 +12,8 @@ from sklearn.metrics import recall_score
 
 from benchmarks import opensmile_svm
 from benchmarks.opensmile_svm import fit, functionals, run
-from ser.audio import Recording, read_audio
 from ser.config import compose_words
+from ser.data.audio import Recording, read_audio
 from ser.errors import UserError
 from ser.results import find_runs
 from ser.results.pooling import pool, recipes

@@ -7,8 +7,8 @@ import pytest
 import soundfile
 
 import ser.results
-from ser.corpora import read_corpora
-from ser.splits import split_clips
+from ser.data.corpora import read_corpora
+from ser.data.splits import split_clips
 from ser.train import run
 from tests.helpers import LABELS, QUICK, SPLIT, Trained, composed, manifest
 

@@ -3,7 +3,7 @@ import subprocess
 import sys
 from pathlib import Path
 
-from ser.cache import cached
+from ser.data.cache import cached
 
 SCRIPT = Path(__file__).resolve().parents[2] / "scripts/cache.py"
 

@@ -15,9 +15,9 @@ from torch import Tensor
 import ser.results
 from ser.checkpoint import Checkpoint, find_checkpoint
 from ser.commands import ensemble
-from ser.ensemble import Ensemble, join_checkpoints
 from ser.errors import UserError
 from ser.evaluation import read_answers
+from ser.models.ensemble import Ensemble, join_checkpoints
 from ser.recognizer import Recognizer
 from ser.results import find_runs, pooling
 from ser.results.leaderboard import gather, table

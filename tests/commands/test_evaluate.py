@@ -13,15 +13,15 @@ import pytest
 import soundfile
 import torch
 
-import ser.evaluate
-from ser.audio import Recording
+import ser.inference.evaluate
 from ser.commands.evaluate import main
-from ser.corpora import Clip
+from ser.data.audio import Recording
+from ser.data.corpora import Clip
 from ser.errors import UserError
-from ser.evaluate import evaluate
 from ser.evaluation import SCORES, Answers, read_answers
+from ser.inference.evaluate import evaluate
+from ser.inference.scoring import answer
 from ser.recognizer import Recognizer
-from ser.scoring import answer
 from tests.helpers import LABELS, SPLIT, Trained, composed, manifest
 
 
@@ -52,7 +52,9 @@ def score(trained: Trained, tmp_path_factory: pytest.TempPathFactory) -> Score:
         cfg["dataset"]["root"] = str(root)
         written: list[Answers] = []
         with pytest.MonkeyPatch.context() as patch:
-            patch.setattr(ser.evaluate, "write", lambda folder, cfg, record, answers, **_: written.append(answers))
+            patch.setattr(
+                ser.inference.evaluate, "write", lambda folder, cfg, record, answers, **_: written.append(answers)
+            )
             record = evaluate(checkpoint, cfg, side, tmp_path_factory.mktemp("scored"), [])
         return Scored(record.as_dict(), *written)
 

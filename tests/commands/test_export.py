@@ -5,8 +5,8 @@ from pathlib import Path
 import pytest
 import torch
 
-from ser.calibration import UNCALIBRATED
 from ser.commands import export
+from ser.evaluation.calibration import UNCALIBRATED
 from ser.features import FeatureConfig, Frontend
 from ser.models import NETWORKS
 from ser.recognizer import Recognizer

@@ -11,8 +11,8 @@ from ser.commands import leaderboard
 from ser.errors import UserError
 from ser.results import RunRecord, find_runs
 from ser.results import leaderboard as tables
+from ser.results.jobs import ERROR, PLAN, Job
 from ser.results.leaderboard import APART, PUBLISHED, REPORT, Board, find_jobs, markdown, shown, table
-from ser.sweeps import ERROR, PLAN, Job
 
 ROOT = Path(__file__).parents[2]
 

@@ -18,14 +18,14 @@ from rich.console import Console
 
 import ser.commands._predict
 import ser.results
-from ser.audio import SoundStream
-from ser.calibration import UNCALIBRATED, Calibration
 from ser.commands._predict import show
 from ser.commands.predict import main
+from ser.data.audio import SoundStream
+from ser.evaluation.calibration import UNCALIBRATED, Calibration
+from ser.inference.recordings import find
+from ser.inference.rows import AnswerWriter, confident_emotion, write_each
+from ser.inference.timeline import Listener
 from ser.recognizer import Answer, Recognizer, add_calibration
-from ser.recordings import find
-from ser.rows import AnswerWriter, confident_emotion, write_each
-from ser.timeline import Listener
 from ser.train import run
 from tests.helpers import LABELS, QUICK, composed
 

@@ -11,14 +11,14 @@ import pytest
 import soundfile
 import torch
 
-import ser.evaluate
-from ser import under_conditions
-from ser.audio import read_audio
+import ser.inference.evaluate
 from ser.commands.robustness import main
+from ser.data.audio import read_audio
 from ser.errors import UserError
+from ser.evaluation.conditions import CONDITIONS, apply
+from ser.inference import robustness
+from ser.inference.robustness import CAUTION, measure, short_names
 from ser.recognizer import Recognizer
-from ser.robustness import CONDITIONS, apply
-from ser.under_conditions import CAUTION, measure, short_names
 from tests.helpers import LABELS, SPLIT, Trained, composed, manifest
 
 
@@ -71,9 +71,9 @@ def both(trained: Trained, turned: Path, people: Path, tmp_path_factory: pytest.
 def test_clean_clips_get_the_scores_of_an_evaluation(
     both: Measured, trained: Trained, turned: Path, people: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(ser.evaluate, "write", lambda *_, **__: None)
+    monkeypatch.setattr(ser.inference.evaluate, "write", lambda *_, **__: None)
     for number, checkpoint in enumerate((trained.checkpoint, turned)):
-        expected = ser.evaluate.evaluate(checkpoint, choices(people, *SPLIT), "test", tmp_path, []).as_dict()
+        expected = ser.inference.evaluate.evaluate(checkpoint, choices(people, *SPLIT), "test", tmp_path, []).as_dict()
         told = both.conditions(number)["clean"]
         for name in ("accuracy", "uar"):
             assert told[name] == pytest.approx(expected["test"][name], abs=1e-6)
@@ -135,8 +135,8 @@ def test_the_folder_has_json_table_and_figure_that_tell_the_same(both: Measured)
 def test_batches_and_their_order_change_nothing(
     both: Measured, trained: Trained, turned: Path, people: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(under_conditions, "BATCH", 2)
-    monkeypatch.setattr(under_conditions, "CONDITIONS", FEW)
+    monkeypatch.setattr(robustness, "BATCH", 2)
+    monkeypatch.setattr(robustness, "CONDITIONS", FEW)
     cfg = choices(people, *SPLIT)
     again = measure([turned, trained.checkpoint], cfg, "test", tmp_path, ["a", "command"])
     assert [told["name"] for told in again["checkpoints"]] == ["turned", "plain"]
@@ -147,7 +147,7 @@ def test_batches_and_their_order_change_nothing(
 def test_a_line_says_where_clips_of_the_training_may_be_among_those_scored(
     both: Measured, trained: Trained, people: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(under_conditions, "CONDITIONS", CONDITIONS[:2])
+    monkeypatch.setattr(robustness, "CONDITIONS", CONDITIONS[:2])
     tested = len({clip.speaker for clip in trained.split.test})
     for told in both.results["checkpoints"]:
         assert told["split"]["leakage"] == f"0 of {tested} test speakers were heard in training or validation."
@@ -162,7 +162,7 @@ def test_a_line_says_where_clips_of_the_training_may_be_among_those_scored(
 def test_speakers_on_two_sides_are_no_caution_on_the_test_side_of_the_own_run(
     trained: Trained, people: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(under_conditions, "CONDITIONS", CONDITIONS[:2])
+    monkeypatch.setattr(robustness, "CONDITIONS", CONDITIONS[:2])
 
     def hear_all(kept: dict[str, Any]) -> None:
         kept["ser"]["seen"] = [f"manifest/p{i:02}" for i in range(12)]
@@ -195,7 +195,7 @@ def test_checkpoints_of_two_sample_rates_stand_side_by_side(
         kept["ser"]["features"]["sample_rate"] = 11_025
 
     some = [condition for condition in CONDITIONS if condition.value in (None, 0, 32)]
-    monkeypatch.setattr(under_conditions, "CONDITIONS", some)
+    monkeypatch.setattr(robustness, "CONDITIONS", some)
     other = changed(trained.checkpoint, tmp_path / "other/checkpoints/best.ckpt", resample)
     cfg = choices(people, *SPLIT)
     first, second = measure([trained.checkpoint, other], cfg, "test", tmp_path / "out", [])["checkpoints"]
@@ -209,7 +209,7 @@ def test_checkpoints_of_two_sample_rates_stand_side_by_side(
 def test_a_clip_far_beyond_full_scale_is_left_out_of_all_and_named(
     trained: Trained, people: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(under_conditions, "CONDITIONS", CONDITIONS[:4])
+    monkeypatch.setattr(robustness, "CONDITIONS", CONDITIONS[:4])
     soundfile.write(people.with_name("huge.wav"), np.full(8_000, 1e30), 16_000, subtype="FLOAT")
     (people.with_name("broken.wav")).write_text("no sound")
     rows = [(f"{emotion}_{i:02}.wav", emotion, f"p{i:02}") for emotion in LABELS for i in range(6)]
@@ -229,7 +229,7 @@ def test_checkpoints_must_know_the_same_of_what_the_clips_show(
     def rename(kept: dict[str, Any]) -> None:
         kept["ser"]["labels"] = ["boredom", "sad", "anger"]
 
-    monkeypatch.setattr(under_conditions, "CONDITIONS", CONDITIONS[:2])
+    monkeypatch.setattr(robustness, "CONDITIONS", CONDITIONS[:2])
     paths = [trained.checkpoint, changed(trained.checkpoint, tmp_path / "other/best.ckpt", rename)]
     with pytest.raises(UserError, match="one checkpoint knows anger, happy, sad, and another sad, anger: only"):
         measure(paths, choices(people, *SPLIT), "test", tmp_path / "out", [])
@@ -277,7 +277,7 @@ def ask(trained: Trained, monkeypatch: pytest.MonkeyPatch, capsys: pytest.Captur
 def test_the_script_scores_the_test_side_and_names_what_it_left_out(
     ask: Ask, both: Measured, trained: Trained, people: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(under_conditions, "CONDITIONS", FEW)
+    monkeypatch.setattr(robustness, "CONDITIONS", FEW)
     write = soundfile.write
 
     def without_opus(*args: object, **options: object) -> None:
@@ -308,7 +308,7 @@ def test_the_script_scores_the_test_side_and_names_what_it_left_out(
 def test_errors_end_in_words_before_anything_is_computed(
     ask: Ask, trained: Trained, people: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(under_conditions, "answers_under", lambda *_: pytest.fail("it computes"))
+    monkeypatch.setattr(robustness, "answers_under", lambda *_: pytest.fail("it computes"))
     out, file = tmp_path / "out", tmp_path / "file"
     file.write_text("")
     good = ("dataset=manifest", f"dataset.root={people}", *SPLIT)

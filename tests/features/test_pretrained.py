@@ -13,13 +13,13 @@ from torchaudio import pipelines
 from torchaudio.pipelines._wav2vec2.utils import _extend_model
 
 import ser.commands.predict
-from ser.cache import contents, entries
 from ser.config import ConfigError, check_choices, compose_words
+from ser.data.cache import contents, entries
 from ser.errors import UserError
-from ser.evaluate import evaluate
-from ser.export import export
 from ser.features import FeatureConfig, Frontend, HiddenStates, Pretrained, WeightsError, features_of
 from ser.features.pretrained import _fetched
+from ser.inference.evaluate import evaluate
+from ser.inference.export import export
 from ser.recognizer import Recognizer
 from ser.train import run
 from tests.helpers import TINY_WAV2VEC2, struck_down

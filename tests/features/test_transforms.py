@@ -8,9 +8,9 @@ import pytest
 import torch
 from numpy.typing import NDArray
 
-from ser.audio import read_audio
-from ser.bank import WaveformBank
-from ser.corpora import Clip
+from ser.data.audio import read_audio
+from ser.data.bank import WaveformBank
+from ser.data.corpora import Clip
 from ser.features import FEATURES, FeatureConfig, FeatureError, FeatureSet
 
 RATE = 16_000

@@ -9,10 +9,10 @@ from torch import Tensor, nn
 
 from ser.checkpoint import read_lightning
 from ser.config import compose_words
-from ser.ensemble import Ensemble
 from ser.errors import UserError
 from ser.evaluation import read_answers
 from ser.features import FeatureConfig, Frontend
+from ser.models.ensemble import Ensemble
 from ser.models.seresnet import AttentiveStatistics, BiGRU, SeResNet, at_speed
 from ser.recognizer import Recognizer
 from ser.train import run

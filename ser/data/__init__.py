@@ -1,0 +1,1 @@
+"""Sound files → clips → waveforms: corpora, labels, decoding, splits, the bank and the cache."""

@@ -1,0 +1,284 @@
+"""Sound as it comes from elsewhere than a corpus: noise, rooms, telephones, codecs, levels and short clips.
+
+Each condition changes one thing about a clip. What is drawn follows from the clip's name and a seed, so that a clip has
+the same noise at each SNR and the same room at each RT60, whatever comes before or beside it.
+"""
+
+import hashlib
+import io
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass
+from functools import partial
+from typing import Any
+
+import numpy as np
+import soundfile
+import torch
+import torch.nn.functional as F
+from numpy.typing import NDArray
+from torch import Tensor
+
+from ser.augment.effects import add_noise, band_pass, change_gain, coloured_noise, impulse_responses, reverberate
+from ser.data.audio import MIN_SECONDS, AudioError, Recording, check_rate, resampler
+from ser.data.bank import INT16_SCALE
+from ser.evaluation import Answers, compare, intervals, scores_of
+
+PINK = 1.0
+"""Exponent of the noise, which has as much power in each octave."""
+
+SNR_DB = (20.0, 15.0, 10.0, 5.0, 0.0)
+"""From a quiet office to a voice that is no louder than the noise."""
+
+RT60_SECONDS = (0.3, 0.6, 1.0)
+"""From a furnished room to a hall. Direct and reverberant sound have the same energy, as at the critical distance."""
+
+TELEPHONE_HZ = (300.0, 3400.0)
+"""ITU-T G.712."""
+
+MP3_KBPS = (32, 16)
+OPUS_KBPS = (16, 8)
+
+GAIN_DB = (-20.0, 20.0)
+
+CUT_SECONDS = (3.0, 2.0, 1.0, 0.5)
+"""Of a clip, about its middle; a shorter one stays whole."""
+
+MP3_RANGES = {
+    **dict.fromkeys((8_000, 11_025, 12_000), (8, 64)),
+    **dict.fromkeys((16_000, 22_050, 24_000), (8, 160)),
+    **dict.fromkeys((32_000, 44_100, 48_000), (32, 320)),
+}
+"""Lowest and highest kbit/s by sample rate, of MPEG-2.5, 2 and 1; libsndfile's ``compression_level`` goes from the
+highest, 0, to the lowest, 1."""
+
+OPUS_RANGES = dict.fromkeys((8_000, 12_000, 16_000, 24_000, 48_000), (6, 256))
+"""The same for Opus, whose rate is a mean that it follows roughly."""
+
+MP3_DELAY = 1105
+"""Samples by which MP3 comes late where a frame is too small for the tag that tells the decoder: LAME's 576, and 529 of
+any decoder's filters (LAME's technical FAQ)."""
+
+Effect = Callable[[Tensor, int, torch.Generator], Tensor]
+"""``(1, time)`` with full scale at ±1, its rate in hertz and where draws come from → ``(1, time)``."""
+
+
+@dataclass(frozen=True)
+class Condition:
+    """One way in which sound can differ from a corpus.
+
+    Attributes:
+        family: What is changed, ``clean`` for nothing.
+        value: How much, or None where there is one way only.
+        unit: Of the value; where there is none, more about the family.
+        effect: Does it.
+    """
+
+    family: str
+    value: float | None
+    unit: str
+    effect: Effect
+
+    @property
+    def name(self) -> str:
+        """As in ``noise, 20 dB SNR``."""
+        amount = f"{'' if self.value is None else f'{self.value:g} '}{self.unit}"
+        return f"{self.family}, {amount}" if amount else self.family
+
+
+def apply(condition: Condition, recording: Recording, sample_rate: int, clip: str, seed: int = 0) -> Recording:
+    """A clip under a condition.
+
+    Args:
+        condition: One of ``CONDITIONS``.
+        recording: At ``sample_rate``.
+        sample_rate: Hertz.
+        clip: Its name, which with ``seed`` and the condition's family decides what is drawn.
+        seed: Of all draws.
+
+    Returns:
+        A recording with float32 samples ``(time,)``, as long as before unless the condition cuts it. They can go beyond
+        full scale. Silence stays silence.
+
+    Raises:
+        AudioError: A codec's rate can't be reached from ``sample_rate``; ``missing`` tells of it beforehand.
+        soundfile.SoundFileError: libsndfile has no such codec; likewise.
+    """
+    scale = np.float32(INT16_SCALE if recording.samples.dtype == np.int16 else 1)
+    samples = np.multiply(recording.samples, scale, dtype=np.float32)
+    drawn_from = hashlib.blake2b(f"{seed}/{condition.family}/{clip}".encode("utf-8", "surrogatepass"), digest_size=7)
+    generator = torch.Generator().manual_seed(int.from_bytes(drawn_from.digest(), "big"))
+    changed = condition.effect(torch.from_numpy(samples)[None], sample_rate, generator)
+    heard: NDArray[np.float32] = changed[0].numpy()
+    return Recording(heard, silent=recording.silent, seconds=len(heard) / sample_rate, rate=sample_rate)
+
+
+def missing(conditions: Iterable[Condition], sample_rate: int) -> dict[str, str]:
+    """Conditions that can't be applied here at ``sample_rate`` hertz, by name, and why; tried on noise."""
+    generator = torch.Generator().manual_seed(0)
+    noise = Recording(torch.randn(round(MIN_SECONDS * sample_rate), generator=generator).mul(0.1).numpy())
+    reasons = {}
+    for condition in conditions:
+        try:
+            apply(condition, noise, sample_rate, "")
+        except AudioError as error:
+            reasons[condition.name] = str(error)
+        except (soundfile.SoundFileError, ValueError) as error:  # ValueError: a format that soundfile does not know
+            reasons[condition.name] = f"libsndfile {soundfile.__libsndfile_version__} does not have it ({error})"
+    return reasons
+
+
+def _unchanged(sound: Tensor, sample_rate: int, generator: torch.Generator) -> Tensor:  # noqa: ARG001
+    return sound
+
+
+def _noisy(sound: Tensor, sample_rate: int, generator: torch.Generator, snr_db: float) -> Tensor:  # noqa: ARG001
+    noise = coloured_noise(torch.tensor([PINK]), sound.shape[1], generator)
+    return add_noise(sound, _length(sound), noise, torch.tensor([snr_db]))
+
+
+def _reverberant(sound: Tensor, sample_rate: int, generator: torch.Generator, rt60: float) -> Tensor:
+    room = impulse_responses(torch.tensor([rt60]), sample_rate, generator=generator)
+    return reverberate(sound, _length(sound), room)
+
+
+def _telephone(sound: Tensor, sample_rate: int, generator: torch.Generator) -> Tensor:  # noqa: ARG001
+    low, high = TELEPHONE_HZ
+    return band_pass(sound, _length(sound), sample_rate, torch.tensor([low]), torch.tensor([high]))
+
+
+def _louder(sound: Tensor, sample_rate: int, generator: torch.Generator, gain_db: float) -> Tensor:  # noqa: ARG001
+    return change_gain(sound, torch.tensor([gain_db]))
+
+
+def _cut(sound: Tensor, sample_rate: int, generator: torch.Generator, seconds: float) -> Tensor:  # noqa: ARG001
+    size = min(round(seconds * sample_rate), sound.shape[1])
+    start = (sound.shape[1] - size) // 2
+    return sound[:, start : start + size]
+
+
+def _coded(sound: Tensor, sample_rate: int, generator: torch.Generator, kind: str, kbps: int) -> Tensor:  # noqa: ARG001
+    rate = codec_rate(kind, kbps, sample_rate)
+    check_rate(kind, sample_rate, rate)
+    there = resampler(sample_rate, rate)(sound) if rate != sample_rate else sound
+    file = io.BytesIO(encode(there[0].clamp(-1, 1).numpy(), rate, kind, kbps))
+    decoded, _ = soundfile.read(file, dtype="float32")
+    if kind == "MP3" and len(decoded) > there.shape[1]:  # else the file has told the decoder of delay and length
+        decoded = decoded[MP3_DELAY:]
+    back = torch.from_numpy(decoded)[None]
+    back = resampler(rate, sample_rate)(back) if rate != sample_rate else back
+    size = sound.shape[1]
+    return F.pad(back, (0, max(size - back.shape[1], 0)))[:, :size]
+
+
+def encode(samples: NDArray[np.float32], sample_rate: int, kind: str, kbps: int) -> bytes:
+    """What a file would hold: ``kind`` is ``MP3``, at a constant rate, or ``Opus`` in OGG, at a mean one.
+
+    Args:
+        samples: ``(time,)`` with full scale at ±1.
+        sample_rate: Hertz, one that ``codec_rate`` gives.
+        kind: The codec.
+        kbps: Wanted kbit/s.
+
+    Raises:
+        soundfile.SoundFileError: libsndfile has no such codec.
+    """
+    low, high = _ranges(kind)[sample_rate]
+    # libsndfile cuts MP3's kbit/s down to a whole number, of which half a one more is sure.
+    level = (high - kbps - (0.5 if kind == "MP3" else 0)) / (high - low)
+    options: dict[str, Any] = {"format": "OGG", "subtype": "OPUS"}
+    if kind == "MP3":
+        options = {"format": "MP3", "subtype": "MPEG_LAYER_III", "bitrate_mode": "CONSTANT"}
+    file = io.BytesIO()
+    soundfile.write(file, samples, sample_rate, compression_level=level, **options)
+    return file.getvalue()
+
+
+def codec_rate(kind: str, kbps: int, sample_rate: int) -> int:
+    """The sample rate in hertz that a codec takes in place of ``sample_rate``: the next higher, or else the highest."""
+    rates = [rate for rate, (low, high) in _ranges(kind).items() if low <= kbps <= high]
+    return min((rate for rate in rates if rate >= sample_rate), default=max(rates))
+
+
+def _ranges(kind: str) -> dict[int, tuple[int, int]]:
+    return MP3_RANGES if kind == "MP3" else OPUS_RANGES
+
+
+def _length(sound: Tensor) -> Tensor:
+    return torch.tensor([sound.shape[1]])
+
+
+CLEAN = Condition("clean", None, "", _unchanged)
+
+CONDITIONS = (
+    CLEAN,
+    *(Condition("noise", snr, "dB SNR", partial(_noisy, snr_db=snr)) for snr in SNR_DB),
+    *(Condition("reverberation", rt60, "s RT60", partial(_reverberant, rt60=rt60)) for rt60 in RT60_SECONDS),
+    Condition("telephone", None, "{:,.0f} to {:,.0f} Hz".format(*TELEPHONE_HZ), _telephone),
+    *(Condition("MP3", kbps, "kbit/s", partial(_coded, kind="MP3", kbps=kbps)) for kbps in MP3_KBPS),
+    *(Condition("Opus", kbps, "kbit/s", partial(_coded, kind="Opus", kbps=kbps)) for kbps in OPUS_KBPS),
+    *(Condition("gain", gain, "dB", partial(_louder, gain_db=gain)) for gain in GAIN_DB),
+    *(Condition("cut", seconds, "s", partial(_cut, seconds=seconds)) for seconds in CUT_SECONDS),
+)
+"""All of them, clean first."""
+
+
+def score(condition: Condition, clean: Answers, answers: Answers, cut: float) -> dict[str, Any]:
+    """What ``robustness.json`` tells of a network under a condition.
+
+    Args:
+        condition: That of ``answers``.
+        clean: What was said of the same clips as they are.
+        answers: What was said of them under the condition.
+        cut: Share of the clips that it made shorter, 0 to 1.
+
+    Returns:
+        ``family``, ``value``, ``unit``, ``name``, ``cut``, ``accuracy``, ``uar``, their ``intervals``, and ``change``:
+        of UAR against ``clean``, in pairs, with ``interval`` and ``p`` as ``ser.evaluation.compare`` has them.
+    """
+    one_hot = np.eye(len(answers.labels))
+    counts = one_hot[answers.true][:, :, None] * one_hot[answers.predicted][:, None, :]
+    scores, bounds = scores_of(counts.sum(0)), intervals(counts, answers.speakers)
+    against = compare(clean, answers)["uar"]
+    return {
+        **{key: getattr(condition, key) for key in ("family", "value", "unit", "name")},
+        "cut": cut,
+        "accuracy": float(scores["accuracy"]),
+        "uar": float(scores["uar"]),
+        "intervals": {key: bounds[key] for key in ("over", "accuracy", "uar")},
+        "change": {"uar": against["difference"], "interval": against["interval"], "p": against["p"]},
+    }
+
+
+METHOD = (
+    "noise: pink, nothing below 20 Hz at 16 kHz; the SNR is of the whole clip, pauses and all.",
+    "reverberation: a synthetic room, noise that decays exponentially, with as much energy as the direct sound; the "
+    "clip's power and length stay.",
+    "telephone: a band-pass of 48 dB an octave.",
+    "MP3 and Opus: limited to full scale, coded by libsndfile at a constant and at a mean rate, and decoded; the "
+    "codec's delay is undone. A codec that does not take a network's sample rate gets the next higher, or its highest.",
+    "gain: louder or softer, without a limit at full scale.",
+    "cut: to the middle of a clip; a shorter one stays whole, and the share of those cut is told.",
+)
+"""What is done, a line a family."""
+
+COLUMNS = ("condition", "accuracy", "UAR", "95 % of UAR", "change")
+
+
+LEFT = ("condition", "checkpoint")
+"""Columns of text, which stand on the left; numbers stand on the right."""
+
+
+def row_of(scored: dict[str, Any]) -> list[str]:
+    """Cells of ``COLUMNS`` for what ``score`` returns. A change whose interval includes 0 is in brackets."""
+    low, high = scored["intervals"]["uar"]
+    lowest, highest = scored["change"]["interval"]
+    change = f"{scored['change']['uar']:+.3f}"
+    if lowest <= 0 <= highest:
+        change = f"({change})"
+    return [
+        scored["name"] + (f" ({100 * scored['cut']:.0f} % of clips)" if scored["family"] == "cut" else ""),
+        f"{scored['accuracy']:.3f}",
+        f"{scored['uar']:.3f}",
+        f"{low:.3f} to {high:.3f}",
+        "" if scored["family"] == CLEAN.family else change,
+    ]

@@ -1,0 +1,348 @@
+"""What other clips of the test voices are worth: draws of them, without their labels, and scores by their number."""
+
+import json
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from statistics import mean
+from typing import Any
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+
+from ser.checkpoint import find_checkpoint
+from ser.data.audio import Recording
+from ser.data.corpora import Clip
+from ser.data.corpora.clip import person
+from ser.datamodule import voice_of
+from ser.errors import UserError
+from ser.evaluation import SCORES, Answers, answers_about, join, summary
+from ser.features import Moments, Voice
+from ser.features.voices import NEUTRAL, grouped
+from ser.files import check_writable, replacing
+from ser.inference.adapt import Adaptation, adapt
+from ser.inference.scoring import BATCH, describe_checkpoint, trial_of
+from ser.recognizer import NO_VOICES, Recognizer
+from ser.results import find_runs, git_revision, read_choices, versions
+from ser.results.figures import enrolment_figure
+from ser.results.page import markdown_table
+
+COLUMNS = ("enrolment clips", "of which emotions", "UAR", "95 %", "accuracy", "macro F1", "clips scored")
+
+LEFT = COLUMNS[:2]
+
+CURVE = (1, 3, 5, 10, 20)
+"""Numbers of enrolment clips of a curve, beside none and all."""
+
+
+@dataclass(frozen=True)
+class Enrolment:
+    """What is known of a voice beside the clip that is scored.
+
+    Attributes:
+        clips: How many other clips of it; None for all of them, the scored one among them.
+        neutral: Only neutral clips, and the network is told so: what most users have of a voice.
+        told: With ``neutral``, whether the network is told; without it the clips count as any others.
+    """
+
+    clips: int | None = 0
+    neutral: bool = False
+    told: bool = True
+
+    @property
+    def name(self) -> str:
+        """As results have it: ``none``, ``all``, or a number of clips."""
+        return "all" if self.clips is None else "none" if self.clips == 0 else str(self.clips)
+
+    @property
+    def kind(self) -> str:
+        """Of which clips are drawn, in words."""
+        if self.clips == 0 or not self.neutral:
+            return "any"
+        return NEUTRAL if self.told else f"{NEUTRAL}, not told"
+
+
+@dataclass(frozen=True)
+class Heard:
+    """Clips as a recognizer hears them, before any voice is known.
+
+    Attributes:
+        recognizer: Who hears them.
+        clips: What is known of each.
+        labels: Emotions that count.
+        voices: Whose voice each clip is.
+        features: Unscaled ``(clip, row, frame)``, on the host.
+        real: Real frames ``(clip,)``.
+        moments: Sums over them.
+    """
+
+    recognizer: Recognizer
+    clips: Sequence[Clip]
+    labels: list[str]
+    voices: list[str]
+    features: Tensor
+    real: Tensor
+    moments: Moments
+
+    @classmethod
+    def of(
+        cls, recognizer: Recognizer, clips: Sequence[Clip], recordings: Sequence[Recording], labels: list[str],
+        voice: str = "speaker",
+    ) -> "Heard":  # fmt: skip
+        """Hear some clips.
+
+        Args:
+            recognizer: Who hears them.
+            clips: What is known of each.
+            recordings: Of the clips, at the recognizer's rate.
+            labels: Emotions that count; the recognizer knows all of them.
+            voice: What counts as one voice, ``speaker``, ``session`` or ``corpus``.
+        """
+        parts = [recognizer.extract(recordings[start : start + BATCH]) for start in range(0, len(recordings), BATCH)]
+        features, real = (torch.cat([part[i].cpu() for part in parts]) for i in (0, 1))
+        moments = Moments.join([Moments.of(*part) for part in parts])
+        return cls(recognizer, clips, labels, [voice_of(clip, voice) for clip in clips], features, real, moments)
+
+    def draw(self, enrolment: Enrolment, seed: int) -> tuple[list[Voice | None], NDArray[np.bool_]]:
+        """A voice per clip, and which clips are scored ``(clip,)``.
+
+        With a number of clips these are drawn from each voice, and its others are scored; a voice that has no more
+        clips than that is neither enrolled nor scored. No label is read, except to draw neutral clips.
+
+        Args:
+            enrolment: What is known of each voice.
+            seed: Of the draw.
+
+        Raises:
+            UserError: The network knows nothing of voices.
+        """
+        voices: list[Voice | None] = [None] * len(self.clips)
+        scored = np.ones(len(self.clips), bool)
+        if enrolment.clips == 0:
+            return voices, scored
+        if self.recognizer.prior is None:
+            raise UserError(NO_VOICES)
+        rng = np.random.default_rng(seed)
+        emotions = {NEUTRAL: 1.0} if enrolment.neutral and enrolment.told else None
+        for _, own in sorted(grouped(self.voices).items()):
+            enrolled = [i for i in own if not enrolment.neutral or self.clips[i].emotion == NEUTRAL]
+            if enrolment.clips is not None:
+                if len(enrolled) < enrolment.clips or len(own) <= enrolment.clips:
+                    scored[own] = False
+                    continue
+                enrolled = rng.choice(enrolled, enrolment.clips, replace=False).tolist()
+                scored[enrolled] = False
+            if enrolled:
+                voice = Voice.of(self.moments[enrolled], emotions)
+                for i in own:
+                    voices[i] = voice
+        return voices, scored
+
+    def answers(self, enrolment: Enrolment, seed: int = 0) -> Answers:
+        """What the network says of the scored clips under an enrolment.
+
+        Raises:
+            UserError: The network knows nothing of voices, or no voice has clips enough to enrol some and score others.
+        """
+        voices, scored = self.draw(enrolment, seed)
+        if not scored.any():
+            raise UserError(
+                f"no voice has more than {enrolment.clips} {enrolment.kind} clips, so none can be enrolled and scored: "
+                "enrol fewer"
+            )
+        chosen = [self.recognizer.labels.index(label) for label in self.labels]
+        places = np.flatnonzero(scored).tolist()
+        # Clips of about one length go together, so that a network that reads any length is spared most of the padding.
+        shortened = self.recognizer.network.any_length
+        places.sort(key=self.real.tolist().__getitem__)
+        logits = []
+        for start in range(0, len(places), BATCH):
+            part = places[start : start + BATCH]
+            rows = torch.tensor(part)
+            known = None if enrolment.clips == 0 else [voices[i] for i in part]
+            features, real = (values[rows].to(self.recognizer.network.device) for values in (self.features, self.real))
+            features = features[:, :, : int(real.max())] if shortened else features
+            logits.append(self.recognizer.decide(features, real, known)[:, chosen])
+        order = np.argsort(places)
+        probabilities = torch.cat(logits).double().softmax(1).numpy()[order]
+        return answers_about([self.clips[places[i]] for i in order], self.labels, probabilities)
+
+
+def halves(clips: Sequence[Clip], seed: int = 0) -> NDArray[np.bool_]:
+    """Which clips are of the first half of the speakers, drawn at random, ``(clip,)``.
+
+    Raises:
+        UserError: A clip's speaker is not known, or there is only one.
+    """
+    people = [person(clip) for clip in clips]
+    known = sorted({name for name in people if name is not None})
+    if None in people or len(known) < 2:
+        raise UserError(
+            "adapting on other speakers than the scored ones needs two or more speakers, all of them known: give the "
+            "corpus's speakers, or take --transductive"
+        )
+    first = set(np.random.default_rng(seed).permutation(known)[: len(known) // 2].tolist())
+    return np.array([name in first for name in people])
+
+
+def adapted_answers(
+    recognizer: Recognizer, clips: Sequence[Clip], recordings: Sequence[Recording], labels: list[str],
+    enrolment: Enrolment, voice: str = "speaker", balanced: bool = False, transductive: bool = False, seed: int = 0,
+    anyway: bool = False,
+) -> tuple[Answers, list[Adaptation]]:  # fmt: skip
+    """What the network says after it was adapted without labels.
+
+    Args:
+        recognizer: As it was trained.
+        clips: What is scored.
+        recordings: Of the clips, at the recognizer's rate.
+        labels: Emotions that count.
+        enrolment: What is known of each voice, after the adaptation.
+        voice: What counts as one voice.
+        balanced: As ``adapt`` has it.
+        transductive: Adapt on the scored clips themselves; otherwise each half of the speakers is scored after an
+            adaptation on the other half.
+        seed: Of the halves and of the draw of enrolment clips.
+        anyway: As ``adapt`` has it.
+
+    Raises:
+        UserError: There are too few clips, they sound like those of the training, or speakers are not known.
+    """
+    first = np.ones(len(clips), bool) if transductive else halves(clips, seed)
+    parts, told = [], []
+    for scored in [first] if transductive else [first, ~first]:
+        source = np.flatnonzero(scored if transductive else ~scored).tolist()
+        voices = None if enrolment.clips == 0 else [voice_of(clips[i], voice) for i in source]
+        adapted, about = adapt(recognizer, [recordings[i] for i in source], balanced, voices, labels, anyway)
+        told.append(about)
+        places = np.flatnonzero(scored).tolist()
+        own = [clips[i] for i in places]
+        heard = Heard.of(adapted, own, [recordings[i] for i in places], labels, voice)
+        parts.append(heard.answers(enrolment, seed))
+    return join(parts), told
+
+
+def settings(neutral: bool) -> list[Enrolment]:
+    """What a curve is measured at; with ``neutral`` also from neutral clips alone, told and not told."""
+    found = [Enrolment(0), *(Enrolment(count) for count in CURVE), Enrolment(None)]
+    if neutral:
+        for told in (True, False):
+            found += [Enrolment(count, True, told) for count in CURVE if count <= 10]
+    return found
+
+
+def curve(heard: Sequence[Heard], draws: int, seed: int = 0) -> list[dict[str, Any]]:
+    """Scores by what is known of the test voices, for JSON.
+
+    Args:
+        heard: Of the folds of one recipe, whose clips are pooled, or of one run.
+        draws: Of enrolment clips; scores and the ends of their intervals are means over these.
+        seed: Of the first draw.
+
+    Returns:
+        Of each number and kind of enrolment clips: ``enrolment``, ``kind``, ``draws``, ``clips`` that are scored,
+        ``speakers``, the four scores, and ``intervals`` over speakers. What no voice has clips enough for is left out.
+    """
+    neutral = all(
+        one.recognizer.prior is not None and NEUTRAL in one.recognizer.prior.labels and NEUTRAL in one.labels
+        for one in heard
+    )
+    found = []
+    for enrolment in settings(neutral):
+        times = draws if enrolment.clips else 1
+        if not all(one.draw(enrolment, seed)[1].any() for one in heard):
+            continue
+        pooled = [join([one.answers(enrolment, seed + draw) for one in heard]) for draw in range(times)]
+        scores = [summary(answers) for answers in pooled]
+        found.append(
+            {
+                "enrolment": enrolment.name,
+                "kind": enrolment.kind,
+                "draws": times,
+                "clips": round(mean(len(answers.clips) for answers in pooled)),
+                "speakers": len(set(pooled[0].speakers)),
+                **{score: mean(one[score] for one in scores) for score in SCORES},
+                "intervals": {
+                    score: [mean(ends) for ends in zip(*(one["intervals"][score] for one in scores), strict=True)]
+                    for score in SCORES
+                },
+            }
+        )
+    return found
+
+
+def measure_enrolment(
+    runs: Sequence[Path], folder: Path, command: list[str], side: str = "test", draws: int = 3, device: str = "cpu"
+) -> dict[str, Any]:
+    """Score the runs' clips under all enrolments and write the folder.
+
+    Args:
+        runs: Run folders, or folders that hold them.
+        folder: What is left goes there.
+        command: What was typed.
+        side: Of each run's split; ``val`` for choices.
+        draws: Of enrolment clips.
+        device: Where the networks answer.
+
+    Raises:
+        UserError: A run can't be used, knows nothing of voices, or two of them score the same clips.
+    """
+    if draws < 1:
+        raise UserError(f"--draws is {draws}; it must be 1 or more")
+    found = [run for run in find_runs(runs) if run.history]  # pooled folds and evaluations have no network
+    if not found:
+        raise UserError(f"no training below {', '.join(map(str, runs))}: give run folders, or folders that hold them")
+    try:
+        check_writable(folder)
+    except OSError as error:
+        raise UserError(f"{folder} can't be written to: {error.strerror or error}; give another --out") from error
+    heard, told = [], []
+    for run in found:
+        place = run.folder
+        checkpoint, cfg = find_checkpoint(place), read_choices(place)
+        recognizer = Recognizer.load(checkpoint, device)
+        trial = trial_of(cfg, side, [recognizer])
+        recordings = trial.at(recognizer.sample_rate)
+        voice = cfg["dataset"].get("voice", "speaker")
+        heard.append(Heard.of(recognizer, trial.clips, recordings, trial.labels, voice))
+        told.append({**describe_checkpoint(checkpoint, trial.clips), "split_hash": trial.split.hash})
+    results = {
+        "dataset": {"name": found[0].dataset["name"]},
+        "side": side,
+        "runs": told,
+        "draws": draws,
+        "curve": curve(heard, draws),
+        "versions": versions(),
+        "git": git_revision(),
+        "command": command,
+    }
+    _write(folder, results)
+    return results
+
+
+def curve_rows(results: dict[str, Any]) -> list[list[str]]:
+    """The curve, a line per number and kind of enrolment clips."""
+    return [
+        [
+            point["enrolment"],
+            "" if point["enrolment"] == "none" else point["kind"],
+            f"{point['uar']:.3f}",
+            "{:.3f} to {:.3f}".format(*point["intervals"]["uar"]),
+            f"{point['accuracy']:.3f}",
+            f"{point['macro_f1']:.3f}",
+            f"{point['clips']:,}",
+        ]
+        for point in results["curve"]
+    ]
+
+
+def _write(folder: Path, results: dict[str, Any]) -> None:
+    """Write ``enrolment.png``, ``enrolment.md`` and ``enrolment.json``."""
+    with replacing(folder / "enrolment.png") as file:
+        enrolment_figure(results["curve"]).savefig(file, dpi=150)
+    with replacing(folder / "enrolment.md") as file:
+        file.write_text(markdown_table(COLUMNS, curve_rows(results), LEFT) + "\n", encoding="utf-8")
+    with replacing(folder / "enrolment.json") as file:
+        file.write_text(json.dumps(results, indent=2) + "\n", encoding="utf-8")

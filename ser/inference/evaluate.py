@@ -1,0 +1,109 @@
+"""A checkpoint's score on a corpus, with what the network may know of the recordings beside the clip that is scored."""
+
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from ser.checkpoint import find_checkpoint
+from ser.evaluation import Answers, answers_about, scored
+from ser.inference.enrolment import Enrolment, Heard, adapted_answers
+from ser.inference.scoring import Trial, answer_all, answered, describe_checkpoint, describe_clips, trial_of
+from ser.recognizer import Recognizer
+from ser.results import Recipe, RunRecord, git_revision, refuse_run_folders, versions, write
+
+
+@dataclass(frozen=True)
+class Knowledge:
+    """What the network may know of the recordings beside the clip that is scored.
+
+    Attributes:
+        enrolment: Of each voice.
+        adapt: Whether the network is adapted first.
+        transductive: On the scored clips themselves, and not on other speakers.
+        balanced: Whether the recordings are taken to hold the emotions equally often.
+        anyway: Whether to adapt also to recordings that sound like those of the training.
+    """
+
+    enrolment: Enrolment = field(default_factory=Enrolment)
+    adapt: bool = False
+    transductive: bool = False
+    balanced: bool = False
+    anyway: bool = False
+
+
+def evaluate(
+    checkpoint: Path,
+    cfg: dict[str, Any],
+    side: str,
+    folder: Path,
+    command: list[str],
+    device: str = "cpu",
+    knowledge: Knowledge | None = None,
+) -> RunRecord:
+    """Answer the clips, score the answers and write the folder.
+
+    Args:
+        checkpoint: Of a run, or the run's folder, for the one that it tested.
+        cfg: The composed choices, of which dataset, labels and split count.
+        side: ``all``, or a side of the split.
+        folder: What is left goes there.
+        command: What was typed.
+        device: Where the network answers.
+        knowledge: Of voices and recordings; None for nothing.
+
+    Raises:
+        UserError: The checkpoint or the corpus can't be used, or they share fewer than two emotions.
+    """
+    checkpoint = find_checkpoint(checkpoint)
+    places = (cfg["dataset"].get("root"), cfg["dataset"].get("metadata"))
+    inputs = [Path(place) for place in places if isinstance(place, str)]
+    refuse_run_folders(folder, [checkpoint.parent, checkpoint.parent.parent], inputs)
+    recognizer = Recognizer.load(checkpoint, device)
+    trial = trial_of(cfg, side, [recognizer])
+    knowledge = knowledge or Knowledge()
+    about: dict[str, Any] = {}
+    if knowledge.adapt or knowledge.enrolment.clips != 0:
+        trial, answers, about = _answers_with(recognizer, trial, cfg, knowledge)
+    else:
+        probabilities = answer_all(recognizer, trial)
+        trial, finite = answered(trial, [probabilities])
+        answers = answers_about(trial.clips, trial.labels, probabilities[finite])
+    usable = trial.clips
+    told, network = describe_clips(cfg, side, trial), describe_checkpoint(checkpoint, usable)
+    record = RunRecord(
+        **{**told, **network, **about, "split": {**told["split"], **network["split"]}},
+        recipe=Recipe.of(command),
+        versions=versions(),
+        git=git_revision(),
+        command=command,
+        **scored(answers),
+    )
+    folder.mkdir(parents=True, exist_ok=True)
+    write(folder, cfg, record, answers, sounds={clip.name: clip.path for clip in usable})
+    return record
+
+
+def _answers_with(
+    recognizer: Recognizer, trial: Trial, cfg: dict[str, Any], knowledge: Knowledge
+) -> tuple[Trial, Answers, dict[str, Any]]:
+    """The scored clips, the answers, and what results say of what was known."""
+    recordings = trial.at(recognizer.sample_rate)
+    enrolment, voice = knowledge.enrolment, cfg["dataset"].get("voice", "speaker")
+    about: dict[str, Any] = {"enrolment": {"scored": enrolment.name, "kind": enrolment.kind, "voice": voice}}
+    if knowledge.adapt:
+        answers, told = adapted_answers(
+            recognizer, trial.clips, recordings, trial.labels, enrolment, voice, knowledge.balanced,
+            knowledge.transductive, anyway=knowledge.anyway,
+        )  # fmt: skip
+        how = "the scored clips" if knowledge.transductive else "the other half of the speakers"
+        about["adaptation"] = {"on": how, "balanced": knowledge.balanced, "parts": [vars(part) for part in told]}
+    else:
+        answers = Heard.of(recognizer, trial.clips, recordings, trial.labels, voice).answers(enrolment)
+    clips = {clip.name: clip for clip in trial.clips}
+    trial = replace(trial, clips=[clips[name] for name in answers.clips])
+    if enrolment.clips:
+        about["enrolment"]["clips_not_scored"] = len(clips) - len(trial.clips)
+    trial, finite = answered(trial, [answers.probabilities])
+    return trial, answers.of(np.flatnonzero(finite)), about

@@ -1,0 +1,180 @@
+"""A recognizer → one graph, waveforms in and probabilities out, that runs without this project.
+
+Features, normaliser, network and temperature are inside. ``.onnx`` runs in onnxruntime and whatever else reads ONNX,
+``.pt2`` in ``torch.export.load``.
+"""
+
+import json
+import logging
+import warnings
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+
+from ser import __version__
+from ser.data.bank import gather
+from ser.errors import UserError
+from ser.features import Pretrained, Scale
+from ser.files import replacing
+from ser.recognizer import Recognizer
+
+TOLERANCE = 1e-4
+"""The most that a probability of the exported graph may differ from this project's."""
+
+
+_CHATTER = (
+    ".*LeafSpec.*deprecated.*",
+    "No complete tensor found in the group.*",
+    "The given buffer is not writable.*",
+    r"The tensor attributes .*\._flat_weights.* were assigned during export",  # of recurrent layers, by themselves
+)
+"""What torch's own exporter and loader warn of, with nothing that a user could do."""
+
+
+class Graph(nn.Module):
+    """What a recognizer does with waveforms: pad or crop about the middle, features, normaliser, network, softmax.
+
+    Args:
+        recognizer: Its parts are shared, not copied.
+    """
+
+    def __init__(self, recognizer: Recognizer) -> None:
+        super().__init__()
+        self.frontend = recognizer.frontend
+        self.network = recognizer.network
+        self.calibration = recognizer.calibration
+
+    def forward(
+        self, waveforms: Tensor, lengths: Tensor, mean: Tensor | None = None, deviation: Tensor | None = None
+    ) -> Tensor:
+        """Answer a batch of clips of any lengths.
+
+        Args:
+            waveforms: ``(batch, time)`` float32 at the recognizer's rate, with full scale at ±1; what lies beyond a
+                clip's own length is not heard.
+            lengths: Samples of each clip that are its own, ``(batch,)`` int64.
+            mean: Of the voice that speaks, ``(row,)`` float32, as ``VoicePrior.statistics`` gives it; None for that of
+                the training clips.
+            deviation: Its standard deviation, likewise.
+
+        Returns:
+            Probabilities ``(batch, class)``.
+        """
+        batch, time = waveforms.shape
+        starts = torch.arange(batch, device=waveforms.device) * time
+        heard, lengths = gather(waveforms.flatten(), starts, lengths.clamp(0, time), self.frontend.length)
+        voice = None if mean is None or deviation is None else Scale(mean.unsqueeze(1), deviation.unsqueeze(1))
+        logits = self.network(self.frontend(heard, lengths, voice), self.frontend.real_frames(lengths))
+        return self.calibration.apply(logits).softmax(1)
+
+
+def export(recognizer: Recognizer, path: Path) -> float:
+    """Write the graph of ``recognizer`` to ``path``, and check the file against the recognizer.
+
+    What a user of the file must know (``labels`` in order, ``sample_rate`` in hertz, ``seconds`` that are heard) lies
+    in the metadata of an ``.onnx`` file, each as JSON, and in ``ser.json`` of a ``.pt2`` file. A network that was
+    trained with ``features.normalize=speaker`` has ``mean`` and ``deviation`` as further inputs, ``(row,)`` each, and
+    what to give for an unknown voice beside them in the metadata.
+
+    Args:
+        recognizer: On the CPU.
+        path: Ends in ``.onnx`` or ``.pt2``.
+
+    Returns:
+        The largest difference between a probability of the file and one of the recognizer, on sounds of many lengths.
+
+    Raises:
+        UserError: The features are pretrained, the name ends otherwise, the libraries for ONNX are not installed, or
+            the file gives other answers or can't be written; what was there before is still there.
+    """
+    if isinstance(recognizer.frontend.features, Pretrained):
+        raise UserError(
+            f"{recognizer.frontend.features.name} can't be exported: each clip goes through it at its own length; "
+            "python scripts/predict.py answers with the checkpoint"
+        )
+    if path.suffix not in (".onnx", ".pt2"):
+        raise UserError(f"{path} must end in .onnx, or in .pt2 for torch.export")
+    if path.suffix == ".onnx":
+        _require_onnx()
+    facts: dict[str, Any] = {
+        "labels": recognizer.labels,
+        "sample_rate": recognizer.sample_rate,
+        "seconds": recognizer.seconds,
+        "network": type(recognizer.network).__name__,
+        "ser_version": __version__,
+    }
+    inputs = _inputs(recognizer)
+    if recognizer.prior is not None:
+        facts |= {name: inputs[name].tolist() for name in ("mean", "deviation")}
+    batch, time = torch.export.Dim("batch", min=1), torch.export.Dim("time", min=1)
+    with replacing(path) as unfinished, warnings.catch_warnings(), torch.no_grad():
+        for chatter in _CHATTER:
+            warnings.filterwarnings("ignore", chatter)
+        expected = Graph(recognizer)(**inputs)
+        shapes = {"waveforms": {0: batch, 1: time}, "lengths": {0: batch}, "mean": None, "deviation": None}
+        shapes = {name: shapes[name] for name in inputs}
+        program = torch.export.export(Graph(recognizer).eval(), tuple(inputs.values()), dynamic_shapes=shapes)
+        if path.suffix == ".onnx":
+            _write_onnx(program, unfinished, list(inputs), facts)
+            answers = _run_onnx(unfinished, inputs)
+        else:
+            program.example_inputs = None  # several megabytes of noise
+            torch.export.save(program, unfinished, extra_files={"ser.json": json.dumps(facts)})
+            answers = torch.export.load(unfinished).module()(*inputs.values())
+        difference = float((answers - expected).abs().max())
+        if not difference <= TOLERANCE:
+            raise UserError(
+                f"{path} was not written: its probabilities would differ by {difference:.2g} from the checkpoint's, "
+                f"and {TOLERANCE:g} is allowed; see whether another version of the export libraries does better"
+            )
+    return difference
+
+
+def _require_onnx() -> None:
+    try:
+        import onnx  # noqa: F401, PLC0415
+        import onnxruntime  # noqa: F401, PLC0415
+        import onnxscript  # noqa: F401, PLC0415
+    except ImportError as error:
+        raise UserError(f"{error}: pip install -e '.[export]', or write a .pt2 file, which needs only torch") from error
+
+
+def _inputs(recognizer: Recognizer) -> dict[str, Tensor]:
+    """By name, what the graph takes: sounds, and with it the statistics of an unknown voice if voices count."""
+    waveforms, lengths = _sounds(recognizer)
+    inputs = {"waveforms": waveforms, "lengths": lengths}
+    if recognizer.prior is not None:
+        normalizer = recognizer.frontend.normalizer
+        inputs |= {"mean": normalizer.mean.flatten().clone(), "deviation": normalizer.std.flatten().clone()}
+    return inputs
+
+
+def _sounds(recognizer: Recognizer) -> tuple[Tensor, Tensor]:
+    """Noisy tones, from a tenth of a second to twice what is heard, quiet and loud."""
+    longest = 2 * recognizer.frontend.length
+    lengths = torch.linspace(recognizer.sample_rate // 10, longest, 8).long()
+    generator = torch.Generator().manual_seed(0)
+    time = torch.arange(longest) / recognizer.sample_rate
+    tones = (2 * torch.pi * time * torch.linspace(80, 2000, len(lengths))[:, None]).sin()
+    noise = torch.randn(tones.shape, generator=generator)
+    return (tones + 0.1 * noise) * torch.logspace(-3, -0.5, len(lengths))[:, None], lengths
+
+
+def _write_onnx(program: torch.export.ExportedProgram, path: Path, inputs: list[str], facts: dict[str, Any]) -> None:
+    # Told on every export: that torchvision, of which nothing is used, is not installed.
+    logging.getLogger("torch.onnx._internal.exporter._registration").setLevel(logging.ERROR)
+    written = torch.onnx.export(program, dynamo=True, verbose=False, input_names=inputs, output_names=["probabilities"])
+    assert written is not None
+    written.model.metadata_props.update({name: json.dumps(fact) for name, fact in facts.items()})
+    written.save(path, external_data=False)
+
+
+def _run_onnx(path: Path, inputs: dict[str, Tensor]) -> Tensor:
+    import onnxruntime  # noqa: PLC0415
+
+    session = onnxruntime.InferenceSession(path, providers=["CPUExecutionProvider"])
+    answers = session.run(None, {name: value.numpy() for name, value in inputs.items()})
+    return torch.from_numpy(np.asarray(answers[0]))

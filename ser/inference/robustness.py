@@ -1,0 +1,267 @@
+"""Scores of checkpoints under noise, in rooms, over a telephone and in other conditions, and the page of them."""
+
+import json
+from collections import defaultdict
+from collections.abc import Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from itertools import takewhile
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import soundfile
+from numpy.typing import NDArray
+from rich.progress import track
+
+from ser.checkpoint import Checkpoint, find_checkpoint
+from ser.errors import UserError
+from ser.evaluation import answers_about
+from ser.evaluation.conditions import CLEAN, COLUMNS, CONDITIONS, LEFT, METHOD, apply, missing, row_of, score
+from ser.files import check_writable, replacing
+from ser.inference.scoring import Trial, answer, answered, describe_checkpoint, describe_clips, trial_of
+from ser.recognizer import Recognizer
+from ser.results import SYNTHETIC_CAUTION, RunRecord, console, git_revision, versions
+from ser.results.figures import robustness_figure
+from ser.results.page import markdown_table
+
+BATCH = 64
+
+CAUTION = (
+    "Clips that it was trained on may be among these: give the words of its run (dataset=, labels=, split=) and --side "
+    "test."
+)
+
+BRACKETS = "change: UAR against clean; in brackets where its 95 % interval, of the same clips in pairs, includes 0."
+
+
+def measure(
+    checkpoints: Sequence[Path],
+    cfg: dict[str, Any],
+    side: str,
+    folder: Path,
+    command: list[str],
+    device: str = "cpu",
+    seed: int = 0,
+) -> dict[str, Any]:
+    """Score the checkpoints under all conditions and write the folder.
+
+    Args:
+        checkpoints: Of runs, or folders of runs for those that they tested; one or more.
+        cfg: The composed choices, of which dataset, labels and split count.
+        side: ``all``, or a side of the split.
+        folder: What is left goes there.
+        command: What was typed.
+        device: Where the networks answer.
+        seed: Of noises and rooms.
+
+    Raises:
+        UserError: A checkpoint or the corpus can't be used, the checkpoints do not share what the clips show, or the
+            folder can't be written to.
+    """
+    checkpoints = [find_checkpoint(checkpoint) for checkpoint in checkpoints]
+    names = short_names(checkpoints)
+    recognizers = [Recognizer.load(checkpoint, device) for checkpoint in checkpoints]
+    trial = trial_of(cfg, side, recognizers)
+    try:
+        check_writable(folder)
+    except OSError as error:
+        raise UserError(f"{folder} can't be written to: {error.strerror or error}; give another --out") from error
+    left_out = {rate: missing(CONDITIONS, rate) for rate in trial.recordings}
+    answers, cut = answers_under(trial, recognizers, left_out, seed)
+    trial, finite = answered(trial, [found for said in answers for found in said.values()])
+    clips = trial.clips
+    scored = []
+    for name, checkpoint, recognizer, found in zip(names, checkpoints, recognizers, answers, strict=True):
+        rate = recognizer.sample_rate
+        about = describe_checkpoint(checkpoint, clips)
+        said = {key: answers_about(clips, trial.labels, values[finite]) for key, values in found.items()}
+        scored.append(
+            {
+                "name": name,
+                **about,
+                **({} if surely_unseen(checkpoint, about, trial, side) else {"caution": CAUTION}),
+                "input": {"sample_rate": rate, "seconds": recognizer.seconds},
+                "left_out": left_out[rate],
+                "conditions": [
+                    score(condition, said[CLEAN.name], said[condition.name], cut[rate][condition.name][finite].mean())
+                    for condition in CONDITIONS
+                    if condition.name in said
+                ],
+            }
+        )
+    results = {
+        **describe_clips(cfg, side, trial),
+        "checkpoints": scored,
+        "seed": seed,
+        "versions": {**versions(), "libsndfile": soundfile.__libsndfile_version__},
+        "git": git_revision(),
+        "command": command,
+    }
+    write(folder, results)
+    return results
+
+
+Found = dict[str, NDArray[np.float64]]
+"""Condition → probabilities ``(clip, label)``."""
+
+
+def answers_under(
+    trial: Trial, recognizers: Sequence[Recognizer], left_out: Mapping[int, Mapping[str, str]], seed: int
+) -> tuple[list[Found], dict[int, dict[str, NDArray[np.bool_]]]]:
+    """What each recognizer says of the clips, and by rate and condition which of them were cut, ``(clip,)``.
+
+    Args:
+        trial: The clips.
+        recognizers: At the trial's rates.
+        left_out: Conditions that can't be applied, by rate.
+        seed: Of noises and rooms.
+    """
+    steps = [
+        (rate, condition, start)
+        for rate in trial.recordings
+        for condition in CONDITIONS
+        if condition.name not in left_out[rate]
+        for start in range(0, len(trial.clips), BATCH)
+    ]
+    said: list[dict[str, list[NDArray[np.float64]]]] = [defaultdict(list) for _ in recognizers]
+    cut: dict[int, dict[str, list[bool]]] = defaultdict(lambda: defaultdict(list))
+    with ThreadPoolExecutor() as pool:  # codecs are most of the work, and don't hold Python's lock
+        for rate, condition, start in track(steps, console=console, disable=not console.is_terminal):
+            clips = trial.clips[start : start + BATCH]
+            before = [trial.recordings[rate][clip.name] for clip in clips]
+            jobs = [
+                pool.submit(apply, condition, recording, rate, clip.name, seed)
+                for recording, clip in zip(before, clips, strict=True)
+            ]
+            after = [job.result() for job in jobs]
+            cut[rate][condition.name] += [
+                len(one.samples) < len(other.samples) for one, other in zip(after, before, strict=True)
+            ]
+            for parts, recognizer in zip(said, recognizers, strict=True):
+                if recognizer.sample_rate == rate:
+                    parts[condition.name].append(answer(recognizer, after, trial.labels))
+    return (
+        [{name: np.concatenate(parts) for name, parts in found.items()} for found in said],
+        {rate: {name: np.array(flags) for name, flags in own.items()} for rate, own in cut.items()},
+    )
+
+
+def short_names(checkpoints: Sequence[Path]) -> list[str]:
+    """Name checkpoints by the parts of their paths that differ; a single one by its run's folder.
+
+    Raises:
+        UserError: A checkpoint is given twice.
+    """
+    paths = [checkpoint.absolute().parts for checkpoint in checkpoints]
+    if len(set(paths)) < len(paths):
+        twice = next(checkpoint for checkpoint in checkpoints if paths.count(checkpoint.absolute().parts) > 1)
+        raise UserError(f"{twice} is given twice: give each checkpoint once")
+    if len(paths) == 1:
+        return [paths[0][-3] if paths[0][-2:-1] == ("checkpoints",) else checkpoints[0].stem]
+    first = _common_length(paths)
+    last = min(_common_length([parts[::-1] for parts in paths]), min(map(len, paths)) - first - 1)
+    return ["/".join(parts[first : len(parts) - last]) for parts in paths]
+
+
+def _common_length(paths: Sequence[Sequence[str]]) -> int:
+    """How many parts the paths begin with in common."""
+    return sum(1 for _ in takewhile(lambda parts: len(set(parts)) == 1, zip(*paths, strict=False)))
+
+
+def surely_unseen(checkpoint: Path, about: Mapping[str, Any], trial: Trial, side: str) -> bool:
+    """Whether the clips were surely not seen in the checkpoint's training.
+
+    They were not if none of the speakers was; nor if they are the test side of its own run, and that did not
+    start from another one.
+    """
+    speakers = about["split"]
+    if speakers["test_speakers"] and speakers["test_speakers_heard_before"] == 0:
+        return True
+    if Checkpoint.read(checkpoint).seen_elsewhere:
+        return False
+    try:
+        run = RunRecord.read(checkpoint.parent.parent / "metrics.json")
+    except UserError:  # it is not in a run's folder, where only its speakers show that
+        return False
+    return bool(side == "test" and run.split["hash"] == trial.split.hash)
+
+
+def write(folder: Path, results: dict[str, Any]) -> None:
+    """Write ``robustness.png``, ``robustness.md`` and ``robustness.json``.
+
+    Raises:
+        WriteError: The folder can't be written to, or the disk is full.
+    """
+    curves = {one["name"]: one["conditions"] for one in results["checkpoints"]}
+    with replacing(folder / "robustness.png") as file:
+        robustness_figure(curves, 1 / len(results["labels"]["classes"])).savefig(file, format="png", dpi=150)
+    with replacing(folder / "robustness.md") as file:
+        file.write_text(page(results), encoding="utf-8", errors="replace")
+    with replacing(folder / "robustness.json") as file:
+        file.write_text(json.dumps(results, indent=2) + "\n", encoding="utf-8")
+
+
+def page(results: dict[str, Any]) -> str:
+    """The page in Markdown: what was scored and how, the table, the figure."""
+    heads, rows = cells(results)
+    lines = [
+        f"# Robustness: {title_of(results)}",
+        "",
+        *(f"- {line}" for line in remarks_of(results)),
+        "",
+        "Each clip was changed in one way at a time, before it was cropped to what a network hears. A clip has the "
+        "same noise at each SNR and the same room at each RT60.",
+        "",
+        *(f"- {line}" for line in METHOD),
+        "",
+        markdown_table(heads, rows, LEFT),
+        "",
+        BRACKETS,
+        "",
+        "![UAR under each condition](robustness.png)",
+    ]
+    return "\n".join(lines) + "\n"
+
+
+def title_of(results: dict[str, Any]) -> str:
+    """Corpus, split, clips and speakers."""
+    data, split = results["dataset"], results["split"]
+    whose = f" of {data['speakers']} speakers" if data["speakers"] else ""
+    return f"{data['name']}, split={split['name']} ({split['hash']}): {data['clips']:,} clips{whose}"
+
+
+def remarks_of(results: dict[str, Any]) -> list[str]:
+    """What a reader must know of the checkpoints and the clips before the scores, a sentence or some each."""
+    lines = [
+        f"{one['name']}: {one['features']} → {one['model']}, {one['checkpoint']['path']}, epoch "
+        f"{one['checkpoint']['epoch']}; hears {one['input']['seconds']:.2f} s. {one['split']['leakage']}"
+        + (f" {one['caution']}" if "caution" in one else "")
+        for one in results["checkpoints"]
+    ]
+    lines.append(f"Emotions: {', '.join(results['labels']['classes'])}")
+    if left_out := results["labels"]["left_out"]:
+        lines.append(f"Clips left out for their emotion: {', '.join(f'{n:,} {name}' for name, n in left_out.items())}")
+    if skipped := results["dataset"]["skipped"]:
+        lines.append(f"Clips left out that can't be used: {len(skipped):,}; robustness.json says which and why")
+    reasons = {(name, why) for one in results["checkpoints"] for name, why in one["left_out"].items()}
+    lines += [f"Condition left out: {name}: {why}" for name, why in sorted(reasons)]
+    lines.append(
+        f"95 % intervals by a bootstrap over {results['checkpoints'][0]['conditions'][0]['intervals']['over']}"
+    )
+    if results["dataset"]["synthetic"]:
+        lines.append(SYNTHETIC_CAUTION)
+    return lines
+
+
+def cells(results: dict[str, Any]) -> tuple[list[str], list[list[str]]]:
+    """Heads and rows: condition by condition, and in each the checkpoints where there are several."""
+    several = len(results["checkpoints"]) > 1
+    heads = [COLUMNS[0], *(["checkpoint"] if several else []), *COLUMNS[1:]]
+    rows = []
+    for condition in CONDITIONS:
+        for one in results["checkpoints"]:
+            for scored in one["conditions"]:
+                if scored["name"] == condition.name:
+                    first, *others = row_of(scored)
+                    rows.append([first, *([one["name"]] if several else []), *others])
+    return heads, rows

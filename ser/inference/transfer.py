@@ -1,0 +1,171 @@
+"""Scores of trained models on corpora that they have not seen, and what adapting to these is worth."""
+
+import json
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from ser.checkpoint import find_checkpoint
+from ser.config import compose_words
+from ser.data.cache import contents
+from ser.errors import UserError, escape
+from ser.evaluation import SCORES, Answers, compare, summary
+from ser.files import check_writable, replacing
+from ser.inference.enrolment import Enrolment, Heard, adapted_answers
+from ser.inference.scoring import describe_checkpoint, describe_clips, trial_of
+from ser.recognizer import Recognizer
+from ser.results import console, git_revision, versions
+from ser.results.page import markdown_table
+
+AS_IT_IS = "as it is"
+
+CONDITIONS: dict[str, tuple[Enrolment, bool, bool]] = {
+    AS_IT_IS: (Enrolment(0), False, False),
+    "10 other clips of each voice": (Enrolment(10), False, False),
+    "all clips of each voice": (Enrolment(None), False, False),
+    "adapted": (Enrolment(0), True, False),
+    "adapted, balanced": (Enrolment(0), True, True),
+    "adapted, all clips of each voice": (Enrolment(None), True, False),
+    "adapted, balanced, all clips of each voice": (Enrolment(None), True, True),
+}
+"""What is known → enrolment, whether the model is adapted, and whether emotions are taken to be equally frequent."""
+
+COLUMNS = ("run", "corpus", "what is known, without labels", "UAR", "95 %", "against as it is", "p")
+
+LEFT = COLUMNS[:3]
+
+
+def measure(run: Path, corpus: str, words: Sequence[str], device: str = "cpu") -> dict[str, Any]:
+    """Score one model on one corpus under all conditions that the model allows.
+
+    Args:
+        run: A run's folder, for the checkpoint that it tested, or a checkpoint.
+        corpus: As ``dataset=`` names it.
+        words: Further words of ``train.py`` for the corpus.
+        device: Where the network answers.
+
+    Raises:
+        UserError: The model or the corpus can't be used.
+    """
+    checkpoint = find_checkpoint(run)
+    recognizer = Recognizer.load(checkpoint, device)
+    cfg = compose_words([f"dataset={corpus}", *words])
+    voice = cfg["dataset"].get("voice", "speaker")
+    trial = trial_of(cfg, "all", [recognizer])
+    recordings = trial.at(recognizer.sample_rate)
+    heard = Heard.of(recognizer, trial.clips, recordings, trial.labels, voice)
+    found: dict[str, Answers] = {}
+    left_out: dict[str, str] = {}
+    for name, (enrolment, adapting, balanced) in CONDITIONS.items():
+        try:
+            if adapting:
+                found[name], _ = adapted_answers(
+                    recognizer, trial.clips, recordings, trial.labels, enrolment, voice, balanced
+                )
+            else:
+                found[name] = heard.answers(enrolment)
+        except UserError as error:
+            left_out[name] = str(error)
+            console.print(f"left out, {escape(name)}: {escape(error)}", soft_wrap=True)
+    plain = found[AS_IT_IS]
+    return {
+        "run": str(run),
+        **{key: value for key, value in describe_checkpoint(checkpoint, trial.clips).items() if key != "split"},
+        **describe_clips(cfg, "all", trial),
+        "conditions": {
+            name: {
+                **summary(answers),
+                "clips": len(answers.clips),
+                # Clips that were enrolled are not scored, so only the others can be compared in pairs.
+                "against": compare(plain.of(_places(plain, answers)), answers)["uar"] if name != AS_IT_IS else None,
+            }
+            for name, answers in found.items()
+        },
+        "left_out": left_out,
+        "versions": versions(),
+        "git": git_revision(),
+    }
+
+
+def _places(plain: Answers, answers: Answers) -> NDArray[np.int64]:
+    """Where the clips of ``answers`` stand in ``plain``."""
+    where = {name: i for i, name in enumerate(plain.clips)}
+    return np.array([where[name] for name in answers.clips], dtype=np.int64)
+
+
+def rows(results: Sequence[dict[str, Any]]) -> list[list[str]]:
+    """A line per model, corpus and condition."""
+    lines = []
+    for result in results:
+        for name, scored in result["conditions"].items():
+            against = scored["against"]
+            low, high = against["interval"] if against else (0.0, 0.0)
+            lines.append(
+                [
+                    result["run"],
+                    result["dataset"]["name"],
+                    name,
+                    f"{scored['uar']:.3f}",
+                    "{:.3f} to {:.3f}".format(*scored["intervals"]["uar"]),
+                    f"{against['difference']:+.3f} ({low:+.3f} to {high:+.3f})" if against else "",
+                    f"{against['p']:.4f}" if against else "",
+                ]
+            )
+    return lines
+
+
+def transfer(
+    runs: Sequence[Path], corpora: Sequence[str], words: Sequence[str], folder: Path, command: list[str],
+    device: str = "cpu",
+) -> list[dict[str, Any]]:  # fmt: skip
+    """Score each run on each corpus and write the folder; what it holds of the same question is not computed again.
+
+    Args:
+        runs: Run folders, or checkpoints.
+        corpora: As ``dataset=`` names them.
+        words: Further words of ``train.py`` for the corpora.
+        folder: What is left goes there.
+        command: What was typed.
+        device: Where the networks answer.
+
+    Returns:
+        What ``measure`` gives for each run and corpus.
+
+    Raises:
+        UserError: A run or a corpus can't be used, or a file in the folder is broken.
+    """
+    check_writable(folder)
+    results = []
+    for number, run in enumerate(runs):
+        for corpus in corpora:
+            kept = folder / f"{number:02}_{corpus}.json"
+            asked = [str(run), *contents([find_checkpoint(run)]), corpus, *words]
+            known = _read(kept)
+            if known.get("asked") != asked:
+                console.print(f"{escape(str(run))} on {escape(corpus)}", soft_wrap=True)
+                known = {**measure(run, corpus, words, device), "asked": asked}
+                _write(kept, known)
+            results.append(known)
+    with replacing(folder / "transfer.md") as file:
+        file.write_text(markdown_table(COLUMNS, rows(results), LEFT) + "\n", encoding="utf-8")
+    _write(folder / "transfer.json", {"command": command, "scores": list(SCORES), "results": results})
+    return results
+
+
+def _read(kept: Path) -> dict[str, Any]:
+    """What an earlier call left in a file; nothing where it left none."""
+    if not kept.is_file():
+        return {}
+    try:
+        known = json.loads(kept.read_text(encoding="utf-8"))
+    except ValueError as error:
+        raise UserError(f"{kept} is broken: {error}; delete it, and the same command makes it again") from error
+    return known if isinstance(known, dict) else {}
+
+
+def _write(path: Path, held: dict[str, Any]) -> None:
+    with replacing(path) as file:
+        file.write_text(json.dumps(held, indent=2) + "\n", encoding="utf-8")

@@ -1,0 +1,1 @@
+"""What happens around the epochs of a run: callbacks, resuming, starting, ranks, sweeps, searches, TensorBoard."""
