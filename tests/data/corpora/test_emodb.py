@@ -4,7 +4,7 @@ from pathlib import Path
 from typing import ClassVar
 
 import pytest
-from tests.corpora.tester import CorpusTester, touch
+from tests.data.corpora.tester import CorpusTester, touch
 
 from ser.data.audio import read_audio
 from ser.data.corpora.clip import Clip, CorpusError

@@ -1,7 +1,7 @@
 from pathlib import Path
 
 import pytest
-from tests.corpora.tester import touch
+from tests.data.corpora.tester import touch
 
 from ser.data.corpora.clip import Clip, CorpusError, telling
 from ser.data.corpora.folder import read

@@ -5,7 +5,7 @@ from pathlib import Path
 from typing import ClassVar
 
 import pytest
-from tests.corpora.tester import CorpusTester, touch
+from tests.data.corpora.tester import CorpusTester, touch
 
 from ser.data.corpora.clip import Clip, CorpusError
 from ser.data.corpora.ravdess import EMOTIONS, HOME, read

@@ -3,7 +3,7 @@ from contextlib import suppress
 from pathlib import Path
 
 import pytest
-from tests.corpora.tester import touch
+from tests.data.corpora.tester import touch
 
 from ser.data.corpora import clip as clip_module
 from ser.data.corpora.clip import SUFFIXES, Clip, list_files, sound_files, telling
