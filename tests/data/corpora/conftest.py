@@ -1,6 +1,7 @@
 import warnings
 
 import pytest
+
 from tests.data.corpora.tester import CorpusTester
 
 CASES = {"emotion_of": "emotions", "suffix": "suffixes", "stray": "strays", "files": "empty"}
