@@ -18,6 +18,7 @@ CODE = sorted(
     path
     for pattern in (
         "train.py", "docs/*.py", "ser/[!d]*.py", "ser/inference/*.py", "ser/training/*.py", "ser/commands/*.py",
+        "ser/results/**/*.py", "ser/evaluation/**/*.py",
     )
     for path in ROOT.glob(pattern)
 )  # fmt: skip

@@ -44,9 +44,11 @@ def main() -> None:
         adapted = adapt_run(
             options.checkpoint, paths, options.out, options.balanced, options.voices, note, options.anyway
         )
+    distance = adapted["distance"]
+    far = "" if distance is None else f", {distance:.2f} standard deviations from the training's"
     assumed = "; the emotions are taken to be about equally frequent" if adapted["balanced"] else ""
     note(
-        f"Adapted to {adapted['clips']:,} recordings, {adapted['seconds']:.0f} s, without labels{assumed}. Their "
+        f"Adapted to {adapted['clips']:,} recordings, {adapted['seconds']:.0f} s{far}, without labels{assumed}. Their "
         f"statistics weigh {adapted['normalizer']:.2f} in the features and {adapted['batch_norm']:.2f} in the batch "
         "norms. It has no score of its own: python scripts/evaluate.py with labelled recordings gives one.\n"
         f"Model folder: {options.out}"

@@ -18,11 +18,11 @@ from ser.data.corpora import Clip
 from ser.errors import UserError
 
 GROUPS = ("corpus", "sex", "age", "race", "ethnicity", "intensity", "sentence", "session", "speaker")
-"""What clips are told apart by, where the corpus knows it; age in bands of ten years."""
+"""What results are broken down by, where the corpus knows it; age in bands of ten years."""
 
 
 LARGEST_TABLE = 1 << 30
-"""Bytes of a table of answers, unpacked."""
+"""Bytes that a table of answers may have, unpacked."""
 
 
 class AnswersError(UserError):
@@ -51,7 +51,7 @@ class Answers:
 
     @property
     def predicted(self) -> NDArray[np.int64]:
-        """Class indices ``(clip,)``."""
+        """Class indices of the answers, ``(clip,)``."""
         return self.probabilities.argmax(axis=1)
 
     @property
@@ -63,11 +63,11 @@ class Answers:
 
     @property
     def speakers(self) -> list[str]:
-        """Of each clip; an empty string where it is not known."""
+        """Speaker of each clip; an empty string where it is not known."""
         return self.about.get("speaker", [""] * len(self.clips))
 
     def of(self, rows: NDArray[np.int64]) -> "Answers":
-        """Some of the clips."""
+        """The answers about some of the clips, ``rows``."""
         return Answers(
             self.labels,
             [self.clips[i] for i in rows],
@@ -114,7 +114,7 @@ def write_answers(path: Path, answers: Answers) -> None:
 
 
 def read_answers(path: Path) -> Answers:
-    """Read what ``write_answers`` wrote, or where that is not there the same under gzip, ``predictions.csv.gz``.
+    """Read what ``write_answers`` wrote; where that is not there, ``predictions.csv.gz``, the same under gzip.
 
     Raises:
         AnswersError: It is not there or not such a table.
@@ -148,7 +148,7 @@ def read_answers(path: Path) -> Answers:
 
 
 def aligned(one: Answers, other: Answers) -> Answers:
-    """``other`` in the order of ``one``."""
+    """Put ``other`` in the order of the clips of ``one``."""
     if one.labels != other.labels:
         raise AnswersError(
             f"the runs tell different emotions apart, {', '.join(one.labels)} and {', '.join(other.labels)}: "

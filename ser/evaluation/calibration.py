@@ -12,12 +12,12 @@ from torchmetrics.functional.classification import multiclass_calibration_error
 from ser.errors import UserError
 
 BINS = 15
-"""Of the expected calibration error, as in Guo et al. (2017)."""
+"""Bins of the expected calibration error, as in Guo et al. (2017)."""
 
 UNCALIBRATED = "This checkpoint was not tested by its run, so its probabilities are not calibrated."
 
 TEMPERATURES = (0.05, 20.0)
-"""Between which the best one is looked for."""
+"""Lowest and highest temperature that is tried."""
 
 
 @dataclass(frozen=True)
@@ -38,7 +38,7 @@ class Calibration:
     bias: Tensor | None = None
 
     def apply(self, logits: Tensor) -> Tensor:
-        """A network's logits ``(clip, class)`` → those whose softmax are the probabilities."""
+        """Turn a network's logits ``(clip, class)`` into those whose softmax gives the probabilities."""
         divided = logits / self.temperature
         return divided if self.bias is None else divided + self.bias.to(divided)
 
@@ -48,12 +48,12 @@ class Calibration:
         return self.confidence is not None
 
     def state_dict(self) -> dict[str, Any]:
-        """For the checkpoint."""
+        """What the checkpoint holds of it."""
         held = {"temperature": self.temperature, "confidence": self.confidence, "right": self.right}
         return held if self.bias is None else {**held, "bias": self.bias}
 
     def check(self) -> None:
-        """Check what a file has told.
+        """Check values that come from a file.
 
         Raises:
             UserError: The temperature is no number above 0, or the confidences are not of a validation.
@@ -132,12 +132,12 @@ def calibrate(logits: Tensor, targets: Tensor) -> Calibration:
 def calibration_report(
     calibration: Calibration, validation_clips: int, logits: Tensor, targets: Tensor
 ) -> dict[str, float | int]:
-    """What results tell of a calibration, on test clips.
+    """Report a calibration on test clips, as results have it.
 
     Args:
-        calibration: From ``validation_clips`` clips.
-        validation_clips: How many.
-        logits: Before it, ``(clip, class)``.
+        calibration: Chosen on ``validation_clips`` clips.
+        validation_clips: Number of those clips.
+        logits: Logits before it, ``(clip, class)``.
         targets: Class indices ``(clip,)``.
     """
     return {
@@ -150,7 +150,7 @@ def calibration_report(
 
 
 def calibration_error(probabilities: Tensor, targets: Tensor) -> float:
-    """Expected calibration error, 0 to 1: how far confidence and accuracy are apart, by ``BINS`` bins of confidence.
+    """Expected calibration error, 0 to 1: how far confidence and accuracy differ, in ``BINS`` bins of confidence.
 
     Args:
         probabilities: ``(clip, class)``.

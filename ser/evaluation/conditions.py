@@ -27,13 +27,13 @@ PINK = 1.0
 """Exponent of the noise, which has as much power in each octave."""
 
 SNR_DB = (20.0, 15.0, 10.0, 5.0, 0.0)
-"""From a quiet office to a voice that is no louder than the noise."""
+"""20 dB is a quiet office; at 0 dB the voice is no louder than the noise."""
 
 RT60_SECONDS = (0.3, 0.6, 1.0)
-"""From a furnished room to a hall. Direct and reverberant sound have the same energy, as at the critical distance."""
+"""0.3 s is a furnished room, 1 s a hall. Direct and reverberant sound have equal energy: the critical distance."""
 
 TELEPHONE_HZ = (300.0, 3400.0)
-"""ITU-T G.712."""
+"""Lowest and highest frequency of a telephone (ITU-T G.712)."""
 
 MP3_KBPS = (32, 16)
 OPUS_KBPS = (16, 8)
@@ -41,7 +41,7 @@ OPUS_KBPS = (16, 8)
 GAIN_DB = (-20.0, 20.0)
 
 CUT_SECONDS = (3.0, 2.0, 1.0, 0.5)
-"""Of a clip, about its middle; a shorter one stays whole."""
+"""What is left of a clip, about its middle; a shorter one stays as it is."""
 
 MP3_RANGES = {
     **dict.fromkeys((8_000, 11_025, 12_000), (8, 64)),
@@ -52,7 +52,7 @@ MP3_RANGES = {
 highest, 0, to the lowest, 1."""
 
 OPUS_RANGES = dict.fromkeys((8_000, 12_000, 16_000, 24_000, 48_000), (6, 256))
-"""The same for Opus, whose rate is a mean that it follows roughly."""
+"""Lowest and highest kbit/s of Opus by sample rate; it is a mean that Opus follows roughly."""
 
 MP3_DELAY = 1105
 """Samples by which MP3 comes late where a frame is too small for the tag that tells the decoder: LAME's 576, and 529 of
@@ -69,8 +69,8 @@ class Condition:
     Attributes:
         family: What is changed, ``clean`` for nothing.
         value: How much, or None where there is one way only.
-        unit: Of the value; where there is none, more about the family.
-        effect: Does it.
+        unit: Unit of the value; where there is none, more about the family.
+        effect: Function that changes the sound.
     """
 
     family: str
@@ -80,27 +80,27 @@ class Condition:
 
     @property
     def name(self) -> str:
-        """As in ``noise, 20 dB SNR``."""
+        """Family, value and unit, as in ``noise, 20 dB SNR``."""
         amount = f"{'' if self.value is None else f'{self.value:g} '}{self.unit}"
         return f"{self.family}, {amount}" if amount else self.family
 
 
 def apply(condition: Condition, recording: Recording, sample_rate: int, clip: str, seed: int = 0) -> Recording:
-    """A clip under a condition.
+    """Apply a condition to a clip.
 
     Args:
         condition: One of ``CONDITIONS``.
         recording: At ``sample_rate``.
         sample_rate: Hertz.
         clip: Its name, which with ``seed`` and the condition's family decides what is drawn.
-        seed: Of all draws.
+        seed: Seed of all draws.
 
     Returns:
         A recording with float32 samples ``(time,)``, as long as before unless the condition cuts it. They can go beyond
         full scale. Silence stays silence.
 
     Raises:
-        AudioError: A codec's rate can't be reached from ``sample_rate``; ``missing`` tells of it beforehand.
+        AudioError: A codec's rate can't be reached from ``sample_rate``; ``missing`` finds it beforehand.
         soundfile.SoundFileError: libsndfile has no such codec; likewise.
     """
     scale = np.float32(INT16_SCALE if recording.samples.dtype == np.int16 else 1)
@@ -108,12 +108,12 @@ def apply(condition: Condition, recording: Recording, sample_rate: int, clip: st
     drawn_from = hashlib.blake2b(f"{seed}/{condition.family}/{clip}".encode("utf-8", "surrogatepass"), digest_size=7)
     generator = torch.Generator().manual_seed(int.from_bytes(drawn_from.digest(), "big"))
     changed = condition.effect(torch.from_numpy(samples)[None], sample_rate, generator)
-    heard: NDArray[np.float32] = changed[0].numpy()
-    return Recording(heard, silent=recording.silent, seconds=len(heard) / sample_rate, rate=sample_rate)
+    output: NDArray[np.float32] = changed[0].numpy()
+    return Recording(output, silent=recording.silent, seconds=len(output) / sample_rate, rate=sample_rate)
 
 
 def missing(conditions: Iterable[Condition], sample_rate: int) -> dict[str, str]:
-    """Conditions that can't be applied here at ``sample_rate`` hertz, by name, and why; tried on noise."""
+    """Conditions that can't be applied here at ``sample_rate`` hertz, by name with the reason; noise is tried."""
     generator = torch.Generator().manual_seed(0)
     noise = Recording(torch.randn(round(MIN_SECONDS * sample_rate), generator=generator).mul(0.1).numpy())
     reasons = {}
@@ -162,7 +162,7 @@ def _coded(sound: Tensor, sample_rate: int, generator: torch.Generator, kind: st
     there = resampler(sample_rate, rate)(sound) if rate != sample_rate else sound
     file = io.BytesIO(encode(there[0].clamp(-1, 1).numpy(), rate, kind, kbps))
     decoded, _ = soundfile.read(file, dtype="float32")
-    if kind == "MP3" and len(decoded) > there.shape[1]:  # else the file has told the decoder of delay and length
+    if kind == "MP3" and len(decoded) > there.shape[1]:  # else the decoder has read delay and length
         decoded = decoded[MP3_DELAY:]
     back = torch.from_numpy(decoded)[None]
     back = resampler(rate, sample_rate)(back) if rate != sample_rate else back
@@ -171,19 +171,19 @@ def _coded(sound: Tensor, sample_rate: int, generator: torch.Generator, kind: st
 
 
 def encode(samples: NDArray[np.float32], sample_rate: int, kind: str, kbps: int) -> bytes:
-    """What a file would hold: ``kind`` is ``MP3``, at a constant rate, or ``Opus`` in OGG, at a mean one.
+    """Encode samples as a file would hold them: ``MP3`` at a constant rate, or ``Opus`` in OGG at a mean one.
 
     Args:
         samples: ``(time,)`` with full scale at ±1.
         sample_rate: Hertz, one that ``codec_rate`` gives.
-        kind: The codec.
+        kind: The codec, ``MP3`` or ``Opus``.
         kbps: Wanted kbit/s.
 
     Raises:
         soundfile.SoundFileError: libsndfile has no such codec.
     """
     low, high = _ranges(kind)[sample_rate]
-    # libsndfile cuts MP3's kbit/s down to a whole number, of which half a one more is sure.
+    # libsndfile cuts MP3's kbit/s down to a whole number; half a one more makes sure of it.
     level = (high - kbps - (0.5 if kind == "MP3" else 0)) / (high - low)
     options: dict[str, Any] = {"format": "OGG", "subtype": "OPUS"}
     if kind == "MP3":
@@ -219,14 +219,14 @@ CONDITIONS = (
     *(Condition("gain", gain, "dB", partial(_louder, gain_db=gain)) for gain in GAIN_DB),
     *(Condition("cut", seconds, "s", partial(_cut, seconds=seconds)) for seconds in CUT_SECONDS),
 )
-"""All of them, clean first."""
+"""All conditions, clean first."""
 
 
 def score(condition: Condition, clean: Answers, answers: Answers, cut: float) -> dict[str, Any]:
-    """What ``robustness.json`` tells of a network under a condition.
+    """Score a network under a condition, as ``robustness.json`` has it.
 
     Args:
-        condition: That of ``answers``.
+        condition: Condition of ``answers``.
         clean: What was said of the same clips as they are.
         answers: What was said of them under the condition.
         cut: Share of the clips that it made shorter, 0 to 1.
@@ -259,7 +259,7 @@ METHOD = (
     "gain: louder or softer, without a limit at full scale.",
     "cut: to the middle of a clip; a shorter one stays whole, and the share of those cut is told.",
 )
-"""What is done, a line a family."""
+"""What is done, one line per family."""
 
 COLUMNS = ("condition", "accuracy", "UAR", "95 % of UAR", "change")
 

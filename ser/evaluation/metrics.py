@@ -53,7 +53,7 @@ class UnweightedAverageRecall(MulticlassRecall):
     """
 
     def compute(self) -> Tensor:
-        """A scalar."""
+        """The mean recall, a scalar."""
         right, _, _, missed = self._final_state()
         targets = right + missed
         return (right / targets.clamp(min=1)).sum() / (targets > 0).sum().clamp(min=1)
@@ -66,7 +66,7 @@ class MatthewsCorrelation(MulticlassMatthewsCorrCoef):
     """
 
     def compute(self) -> Tensor:
-        """A scalar."""
+        """The correlation, a scalar."""
         shares = self.confmat / self.confmat.sum().clamp(min=1)
         true, predicted = shares.sum(1), shares.sum(0)
         spread = ((1 - true @ true) * (1 - predicted @ predicted)).sqrt()
@@ -111,14 +111,14 @@ def by_class(counts: Tensor, labels: Sequence[str]) -> dict[str, dict[str, float
         counts: ``confusion``, ``(true, predicted)``.
         labels: Names in the order of the classes.
     """
-    told = {}
+    figures = {}
     for i, label in enumerate(labels):
         right, clips, predicted = (int(count) for count in (counts[i, i], counts[i].sum(), counts[:, i].sum()))
-        told[label] = {
+        figures[label] = {
             "f1": 2 * right / max(clips + predicted, 1),
             "precision": right / max(predicted, 1),
             "recall": right / max(clips, 1),
             "clips": clips,
             "predicted": predicted,
         }
-    return told
+    return figures

@@ -35,8 +35,8 @@ def scores_of(counts: Counts) -> dict[str, NDArray[np.float64]]:
 
     For the thousands of matrices of a bootstrap, and for answers that count in parts; ``scored`` takes torchmetrics.
 
-    UAR is the mean recall of the classes that are true, as groups need that lack an emotion; macro F1 that of the
-    classes that are true or predicted. A matrix of zeros has scores of 0.
+    UAR is the mean recall of the classes that are true, since a group may lack an emotion; macro F1 is the mean F1 of
+    the classes that are true or predicted. A matrix of zeros has scores of 0.
     """
     right = np.diagonal(counts, axis1=-2, axis2=-1)
     true, predicted = counts.sum(-1), counts.sum(-2)
@@ -62,7 +62,7 @@ def _correlation(accuracy: NDArray[np.float64], true: Counts, predicted: Counts)
 
 
 def scored(answers: Answers) -> dict[str, Any]:
-    """All that a record says of answers: scores, classes, confusion matrix, intervals, groups and raters."""
+    """Score answers as a record has them: scores, classes, confusion matrix, intervals, groups and raters."""
     found = _measured(answers)
     counts = found.pop("confusion")
     classes = by_class(counts, answers.labels)
@@ -91,20 +91,20 @@ def evaluate(answers: Answers) -> dict[str, Any]:
 
 
 def summary(answers: Answers) -> dict[str, Any]:
-    """The scores, and ``intervals`` of them, as plain data."""
+    """The scores and their ``intervals``, as plain data."""
     counts = _confusion(answers.true, answers.predicted, len(answers.labels))
     scores = {name: float(value) for name, value in _measured(answers).items() if name != "confusion"}
     return {**scores, "intervals": intervals(counts, answers.speakers)}
 
 
 def beside(answers: Answers) -> dict[str, Any]:
-    """What results keep of the same clips under another enrolment: ``test``, scores and loss, and ``intervals``."""
+    """Score the same clips under another enrolment: ``test``, scores and loss, and ``intervals``."""
     found = summary(answers)
     return {"intervals": found.pop("intervals"), "test": {**found, "loss": cross_entropy(answers)}}
 
 
 def enrolment_of(enrolment: Mapping[str, Any]) -> str:
-    """What was known of the test voices when a record was scored: ``none``, ``all``, or a number of clips."""
+    """Say what was known of the test voices when a record was scored: ``none``, ``all``, or a number of clips."""
     return str(enrolment.get("scored", "none"))
 
 
@@ -129,13 +129,13 @@ def enrolment_line(enrolment: Mapping[str, Any]) -> str:
 def intervals(counts: Counts, speakers: Sequence[str], seed: int = 0) -> dict[str, Any]:
     """Percentile intervals of the scores by a bootstrap over speakers (Efron & Tibshirani, 1993, chapter 13).
 
-    Whole speakers are drawn with replacement, for clips of one person are not independent. Where a speaker is not
+    Whole speakers are drawn with replacement, because clips of one person are not independent. Where a speaker is not
     known, or there are fewer than ``MIN_SPEAKERS``, clips are drawn.
 
     Args:
-        counts: Of each clip, ``(clip, true, predicted)``.
-        speakers: Of each clip; an empty string where it is not known.
-        seed: Of the draws.
+        counts: Counts of each clip, ``(clip, true, predicted)``.
+        speakers: Speaker of each clip; an empty string where it is not known.
+        seed: Seed of the draws.
 
     Returns:
         ``over``, in words; ``confidence``; ``resamples``; and ``[low, high]`` of each score.
@@ -190,14 +190,14 @@ def _middle(values: NDArray[np.float64]) -> list[float]:
 
 
 def _confusion(true: NDArray[np.int64], predicted: NDArray[np.int64], classes: int) -> Counts:
-    """Of each clip, ``(clip, true, predicted)``: a single one."""
+    """A single count for each clip, ``(clip, true, predicted)``."""
     counts = np.zeros((len(true), classes, classes))
     counts[np.arange(len(true)), true, predicted] = 1
     return counts
 
 
 def _groups(answers: Answers, counts: Counts) -> dict[str, Any]:
-    """For each group that divides the clips: clips, speakers, accuracy and UAR with intervals, by value."""
+    """Score each group that divides the clips, by value: clips, speakers, accuracy and UAR with intervals."""
     groups: dict[str, Any] = {}
     for name, values in answers.about.items():
         known = sorted(set(values) - {""})
@@ -218,7 +218,7 @@ def _groups(answers: Answers, counts: Counts) -> dict[str, Any]:
 
 
 def _raters(answers: Answers) -> dict[str, Any]:
-    """What people who heard the same clips answered; the figures of the clips that a class of the run was voted for.
+    """What people who rated the same clips answered, on the clips with a vote for a class of the run.
 
     ``one_rater`` is a rater drawn at random. ``majority`` is the emotion that most raters of a clip chose; where
     several tie, each counts in part. ``network_with_majority`` takes the majority for the truth.
@@ -254,8 +254,8 @@ def compare(one: Answers, other: Answers, seed: int = 0) -> dict[str, Any]:
 
     Intervals are percentiles of a bootstrap over speakers that draws the same speakers for both. The p-value is of a
     randomisation test: were the two equally good, swapping their answers for a speaker would change nothing (Noreen,
-    1989). All swaps are tried where they are at most ``RESAMPLES``, as with ten speakers, and else so many drawn ones.
-    Both are over clips where ``intervals`` is.
+    1989). All swaps are tried where they are at most ``RESAMPLES``, as with ten speakers, otherwise as many are
+    drawn. Both are over clips where ``intervals`` is.
 
     Returns:
         ``over``, and by score ``one``, ``other``, ``difference``, ``interval`` and ``p``.
@@ -285,7 +285,7 @@ def compare(one: Answers, other: Answers, seed: int = 0) -> dict[str, Any]:
 
     def p_value(name: str) -> float:
         as_much = int((np.abs(by_chance[name]) >= abs(b[name] - a[name]) - 1e-12).sum())
-        # Of drawn swaps, the one that was found counts, too (Davison & Hinkley, 1997, 4.2).
+        # The answers as they are count as one of the drawn swaps (Davison & Hinkley, 1997, 4.2).
         return as_much / len(swaps) if every else (1 + as_much) / (1 + len(swaps))
 
     return {

@@ -19,7 +19,7 @@ from ser.features import PRETRAINED
 from ser.results.record import RunRecord
 
 MOST_ROWS = 8
-"""A group of more values, such as speakers, is told in one line."""
+"""A group of more values, such as speakers, gets one line."""
 
 LISTED = 20
 """Clips that a list names at most; ``metrics.json`` has all."""
@@ -74,14 +74,14 @@ def adapted_card(adaptations: Sequence[Mapping[str, Any]], card: str | None) -> 
 
     Args:
         adaptations: What the checkpoint says of each, ``to``, ``clips``, ``seconds`` and what was adapted.
-        card: Of the run; None where it has none.
+        card: Card of the run; None where it has none.
     """
     lines = ["# Adapted without labels", ""]
-    for told in adaptations:
-        assumed = " The emotions were taken to be about equally frequent there." if told["balanced"] else ""
+    for entry in adaptations:
+        assumed = " The emotions were taken to be about equally frequent there." if entry["balanced"] else ""
         lines.append(
-            f"- To {plain(told['to'])}: {told['clips']:,} clips, {told['seconds']:.0f} s. Their statistics weigh "
-            f"{told['normalizer']:.2f} in the features and {told['batch_norm']:.2f} in the batch norms.{assumed}"
+            f"- To {plain(entry['to'])}: {entry['clips']:,} clips, {entry['seconds']:.0f} s. Their statistics weigh "
+            f"{entry['normalizer']:.2f} in the features and {entry['batch_norm']:.2f} in the batch norms.{assumed}"
         )
     lines += ["", "Scores below are of the model before it was adapted; after it, none was measured.", "", card or ""]
     return "\n".join(lines)
@@ -92,7 +92,7 @@ def model_card(cfg: Mapping[str, Any], record: RunRecord) -> str:
 
     Args:
         cfg: The composed choices.
-        record: Of a training.
+        record: Record of a training.
     """
     groups = {name: values for name, values in record.groups.items() if len(values) <= MOST_ROWS}
     ranges = {
@@ -128,7 +128,7 @@ def data_card(cfg: Mapping[str, Any], record: RunRecord) -> str:
 
     Args:
         cfg: The composed choices.
-        record: Of a training.
+        record: Record of a training.
     """
     labels = record.confusion_matrix["labels"]
     return cards.get_template("data_card.md").render(
@@ -138,7 +138,7 @@ def data_card(cfg: Mapping[str, Any], record: RunRecord) -> str:
         split=_split(cfg),
         unlabelled=_listing({label: _count(clips) for label, clips in record.labels["left_out"].items()}, ", "),
         merged=[f"{emotion} → {label}" for emotion, label in (cfg["labels"]["merge"] or {}).items()],
-        corpora=[_corpus(name, told, labels) for name, told in record.data.items()],
+        corpora=[_corpus(name, data, labels) for name, data in record.data.items()],
         sides=SIDES,
         listed=LISTED,
     )
@@ -153,7 +153,7 @@ def _pretrained(features: Mapping[str, Any]) -> str | None:
 
 
 def _split(cfg: Mapping[str, Any]) -> str:
-    """Its name and options."""
+    """Name and options of the split."""
     options = ", ".join(f"{option}={value}" for option, value in cfg["split"].items() if option != "name")
     return f"{cfg['split']['name']} ({options})" if options else cfg["split"]["name"]
 
@@ -162,29 +162,29 @@ def _listing(values: Mapping[str, str], between: str) -> str:
     return between.join(f"{name}: {value}" for name, value in values.items())
 
 
-def _corpus(name: str, told: Mapping[str, Any], labels: Sequence[str]) -> dict[str, Any]:
-    """What the template asks of a corpus: facts, counts in words, and the rows of its table."""
-    counts = [(label, [told["clips"][side].get(label, 0) for side in SIDES]) for label in labels]
-    whole = [sum(told["clips"][side].values()) for side in SIDES]
+def _corpus(name: str, data: Mapping[str, Any], labels: Sequence[str]) -> dict[str, Any]:
+    """Gather what the template asks of a corpus: facts, counts in words, and the rows of its table."""
+    counts = [(label, [data["clips"][side].get(label, 0) for side in SIDES]) for label in labels]
+    whole = [sum(data["clips"][side].values()) for side in SIDES]
     counts.append((Markup("**all**"), whole))
     rows = [(head, [_count(n) for n in (*ns, sum(ns))]) for head, ns in counts if sum(ns)]
-    hours = [told["hours"][side] for side in SIDES]
-    speakers = [told["speakers"][side] for side in (*SIDES, "all")]
+    hours = [data["hours"][side] for side in SIDES]
+    speakers = [data["speakers"][side] for side in (*SIDES, "all")]
     rows.append((Markup("**hours**"), [f"{value:.2f}" for value in (*hours, sum(hours))]))
     if speakers[-1]:
         rows.append((Markup("**speakers**"), [_count(n) for n in speakers]))
     return {
         "name": name,
         "facts": FACTS[name],
-        "told": told,
+        "data": data,
         "clips": sum(whole),
         "table": rows,
         "sex": ", ".join(
             f"{_count(own['speakers'])} {sex} ({_count(own['clips'])} clips)"
             if own["speakers"]
             else f"{sex} in {_count(own['clips'])} clips"
-            for sex, own in told["sex"].items()
+            for sex, own in data["sex"].items()
         ),
-        "native": sum(whole) - sum(n for remark, n in told["remarks"].items() if remark.startswith("resampled")),
-        "remarks": _listing({remark: _count(clips) for remark, clips in told["remarks"].items()}, "; "),
+        "native": sum(whole) - sum(n for remark, n in data["remarks"].items() if remark.startswith("resampled")),
+        "remarks": _listing({remark: _count(clips) for remark, clips in data["remarks"].items()}, "; "),
     }

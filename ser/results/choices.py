@@ -38,7 +38,7 @@ NO_PART_OF_A_RECIPE = (
 """Choices that two runs of one recipe may make differently."""
 
 DATA = ("split.", "dataset.name", "dataset.root", "dataset.metadata")
-"""How the names of choices begin that say which clips a recipe is applied to."""
+"""Beginnings of the names of choices that say which clips a recipe is applied to."""
 
 UNSPOKEN = (
     *("seed=", "split=", "split.", "dataset.root=", "dataset.roots=", "dataset.names=", "dataset.metadata="),
@@ -46,7 +46,7 @@ UNSPOKEN = (
     *("datamodule.cache=", "datamodule.bank=", "datamodule.keep_features=", "figure_every_n_epochs=", "logger="),
     *("--out ", "--out="),
 )
-"""How words of a command begin that make no other recipe, or that a record says elsewhere."""
+"""Beginnings of words of a command that make no other recipe, or that a record has elsewhere."""
 
 
 @dataclass(frozen=True)
@@ -55,7 +55,7 @@ class Recipe:
 
     Attributes:
         words: Typed words that tell the recipe from the defaults, for labels.
-        choices: Value of each choice by its full name, ``model.name``; of what has no choices, ``words`` alone.
+        choices: Value of each choice by its full name, ``model.name``; only ``words`` where there are no choices.
     """
 
     words: tuple[str, ...]
@@ -101,8 +101,8 @@ def read_choices(folder: Path) -> dict[str, Any]:
             raise ValueError("it refers to other values by * or ${, which no run's does")
         choices = OmegaConf.to_container(OmegaConf.create(text))
     except (OSError, ValueError, RecursionError, AssertionError, YAMLError, OmegaConfBaseException) as error:
-        told = " ".join(str(error).split()) or "it holds no options"  # OmegaConf asserts that it does
-        raise UserError(f"{file} can't be read as a run's choices: {told}") from error
+        reason = " ".join(str(error).split()) or "it holds no options"  # OmegaConf asserts that it does
+        raise UserError(f"{file} can't be read as a run's choices: {reason}") from error
     if not isinstance(choices, dict) or not isinstance(choices.get("split"), dict):
         raise UserError(f"{file} can't be read as a run's choices: it has no split")
     found = {str(key): value for key, value in choices.items()}

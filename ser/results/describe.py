@@ -43,7 +43,7 @@ class Epochs(Protocol):
 
 
 def leakage_line(leakage: Leakage) -> str:
-    """What a reader must know of a split: whether speakers or recordings are on two sides of it."""
+    """Say what a reader must know of a split: whether speakers or recordings are on two sides of it."""
     if leakage.test_speakers:
         line = f"{len(leakage.heard)} of {leakage.test_speakers} test speakers were heard in training or validation."
         if leakage.unknown:
@@ -57,7 +57,7 @@ def leakage_line(leakage: Leakage) -> str:
 
 
 def voices_line(data: EmotionDataModule) -> str:
-    """What a reader must know of a run that normalises by voice: what a voice is, and what is known of those scored."""
+    """Say what a reader must know of a run that normalises by voice: its voices, and what is known of those scored."""
     voices = ", ".join(f"{len(data.voices[side]):,} {side}" for side in SIDES)
     line = f"Features are normalised by voice ({data.voice}): {voices}."
     if unknown := sum(voice_of(clip, data.voice) == clip.corpus for clip in data.clips if data.voice != "corpus"):
@@ -68,7 +68,7 @@ def voices_line(data: EmotionDataModule) -> str:
 
 
 def describe_enrolment(data: EmotionDataModule) -> dict[str, Any]:
-    """What results say of a run that normalises by voice: ``scored``, the enrolment of its test, and the voices."""
+    """Describe a run that normalises by voice: ``scored``, the enrolment of its test, and the voices."""
     assert data.prior is not None
     return {
         "scored": data.enrolment,
@@ -95,11 +95,11 @@ def collect(
 
     Args:
         cfg: The composed choices.
-        data: After the run.
-        network: After training.
-        history: Of all epochs.
+        data: Data module after the run.
+        network: Network after training.
+        history: History of all epochs.
         tested: The checkpoint that was tested.
-        best_val_macro_f1: Of the best checkpoint, 0 to 1.
+        best_val_macro_f1: Score of the best checkpoint, 0 to 1.
         precision: What training computed in, in Lightning's words; the test is in single precision.
         answers: What the network said of each test clip.
         labels_left_out: How many clips of each class ``labels`` left out.
@@ -155,7 +155,7 @@ def collect(
 
 
 def describe_dataset(name: str, clips: Sequence[Clip], skipped: Mapping[str, str]) -> dict[str, Any]:
-    """What results say of the clips of ``dataset=NAME`` in use, and why others are not, by name; for JSON."""
+    """Describe the clips of ``dataset=NAME`` in use, and why others are not, by name; for JSON."""
     return {
         "name": name,
         "synthetic": name in SYNTHETIC,
@@ -171,23 +171,23 @@ def describe_dataset(name: str, clips: Sequence[Clip], skipped: Mapping[str, str
 def _last_epoch(history: Epochs, side: str, labels: Sequence[str]) -> dict[str, Any]:
     counts = history.confusion[side]
     scores = {tag: value for tag, value in history.latest.items() if tag.startswith(f"{side}/")}
-    told = {tag.removeprefix(f"{side}/"): value for tag, value in scores.items()}
-    return {**told, "classes": by_class(counts, labels), "confusion_matrix": counts.tolist()}
+    values = {tag.removeprefix(f"{side}/"): value for tag, value in scores.items()}
+    return {**values, "classes": by_class(counts, labels), "confusion_matrix": counts.tolist()}
 
 
 def _data(data: EmotionDataModule) -> dict[str, Any]:
-    """Of each corpus: its usable clips by side and emotion, hours by side, speakers by side, sex, ages and remarks.
+    """Describe each corpus: its usable clips by side and emotion, hours and speakers by side, sex, ages and remarks.
 
     A speaker of two sides counts on both, and once among ``all``.
     """
     seconds = (data.bank.lengths / data.config.sample_rate).tolist()
     lasting = {clip.name: length for clip, length in zip(data.clips, seconds, strict=True)}
-    told = {}
+    corpora = {}
     for corpus in sorted({clip.corpus for clip in data.clips}):
         sides = {side: [clip for clip in data.side(side) if clip.corpus == corpus] for side in SIDES}
         clips = [clip for own in sides.values() for clip in own]
         ages = [clip.age for clip in clips if clip.age is not None]
-        told[corpus] = {
+        corpora[corpus] = {
             "clips": {side: dict(sorted(Counter(clip.emotion for clip in own).items())) for side, own in sides.items()},
             "hours": {side: sum(lasting[clip.name] for clip in own) / 3600 for side, own in sides.items()},
             "speakers": {side: _speakers(own) for side, own in {"all": clips, **sides}.items()},
@@ -201,7 +201,7 @@ def _data(data: EmotionDataModule) -> dict[str, Any]:
                 sorted(Counter(kind_of(remark) for c in clips for remark in data.remarks.get(c.name, ())).items())
             ),
         }
-    return told
+    return corpora
 
 
 def _speakers(clips: Sequence[Clip]) -> int:
@@ -214,14 +214,14 @@ def features_of(cfg: Mapping[str, Any]) -> str:
 
 
 def parameters_of(network: EmotionNetwork) -> int:
-    """How many numbers a network holds that training can change."""
+    """Number of parameters of a network, frozen ones included."""
     return sum(parameter.numel() for parameter in network.parameters())
 
 
 def started_as(script: str) -> list[str]:
     """The words before the options, for the record: ``ser NAME``, or ``python`` and ``script``.
 
-    Called as a command starts, when the revision of the code is looked up, too.
+    Called as a command starts; it also looks up the revision of the code.
     """
     git_revision()
     return ["ser", Path(script).stem] if sys.argv[0].startswith("ser ") else ["python", script]

@@ -22,7 +22,7 @@ MARGINS = 0.8
 """Inches above and below stacked panels, together."""
 
 GAP = 0.35
-"""Inches between them, for a title."""
+"""Inches between stacked panels, for a title."""
 
 
 _fonts: dict[str, str | None] = {}
@@ -120,11 +120,11 @@ def confusion_figure(
 
 
 def groups_figure(groups: dict[str, Any], uar: float) -> Figure:
-    """UAR of each group with its interval, a row a group; a dashed line at the whole test set's.
+    """UAR of each group with its interval, one row per group; a dashed line at that of all test clips.
 
     Args:
         groups: As ``ser.evaluation.evaluate`` gives them, at least one; speakers are drawn without their names.
-        uar: Of the whole test set, 0 to 1.
+        uar: UAR of all test clips, 0 to 1.
     """
     heights = {name: max(0.5, (0.1 if name == "speaker" else 0.24) * len(values)) for name, values in groups.items()}
     figure = Figure(figsize=(7.5, 0.7 + sum(heights.values()) + 0.35 * len(groups)), layout="constrained")
@@ -223,7 +223,7 @@ def effect_figure(
 
 
 def effects_figure(pictures: Mapping[str, NDArray[np.float32]], seconds_per_frame: float) -> Figure:
-    """A log-mel ``(mel, frame)`` in dB for each title, four a row; the first, the clip as it is, sets the colours."""
+    """A log-mel ``(mel, frame)`` in dB for each title, four per row; the first, the clip as it is, sets the colours."""
     columns = 4
     rows = -(-len(pictures) // columns)
     figure = Figure(figsize=(12, 2 * rows + 0.3), layout="constrained")
@@ -239,7 +239,7 @@ def effects_figure(pictures: Mapping[str, NDArray[np.float32]], seconds_per_fram
 
 
 def _log_mel(axes: Axes, picture: NDArray[np.float32], seconds_per_frame: float, highest: float) -> None:
-    """The 80 dB below ``highest``."""
+    """Draw the 80 dB below ``highest``."""
     _picture(axes, picture, seconds_per_frame, cmap="magma", vmin=highest - 80, vmax=highest, interpolation="nearest")
 
 
@@ -250,7 +250,7 @@ def feature_lines_figure(
 
     Args:
         lines: By title.
-        names: Of the features, in order.
+        names: Names of the features, in order.
         seconds_per_frame: From one frame to the next.
         unit: What the levels are in.
     """
@@ -266,7 +266,7 @@ def filters_figure(weights: NDArray[np.float32], title: str) -> Figure:
     """Filters of a first layer on one scale of colour about 0.
 
     Args:
-        weights: ``(filter, row, frame)``, tiled, or ``(filter, tap)``, a row a filter.
+        weights: ``(filter, row, frame)``, tiled, or ``(filter, tap)``, one row per filter.
         title: Above them.
     """
     if weights.ndim == 2:
@@ -300,7 +300,7 @@ def saliency_figure(
     Args:
         clips: Title → features and gradient of the answer's logit by them, ``(row, frame)`` each.
         seconds_per_frame: From one frame to the next.
-        lines: Draw 1D features as lines, rather than 2D ones as pictures.
+        lines: Draw 1D features as lines, rather than 2D ones as images.
     """
     figure = Figure(figsize=(10, MARGINS + 1.8 * len(clips)))
     panels = figure.subplots(len(clips), 2, sharex=True, squeeze=False)
@@ -340,7 +340,7 @@ def _stacked(titles: Sequence[str], height: float, sharey: bool = False) -> tupl
 
 
 def _head(axes: Axes, title: str) -> None:
-    """A title at a fixed place and few ticks: to draw those is most of what a small panel costs."""
+    """Set a title at a fixed place and few ticks: drawing those is most of the cost of a small panel."""
     axes.set_title(_plain(title), loc="left", fontsize="medium", y=1.0)
     axes.yaxis.set_major_locator(MaxNLocator(2))
 
@@ -353,7 +353,7 @@ def _spread(figure: Figure, rows: int, wspace: float = 0) -> None:
 
 
 def _picture(axes: Axes, values: NDArray[np.float32], seconds_per_frame: float, **scale: Any) -> AxesImage:
-    """``(row, frame)`` with the first row at the bottom, over seconds."""
+    """Draw ``(row, frame)`` over seconds, with the first row at the bottom."""
     extent = (0, values.shape[1] * seconds_per_frame, 0, values.shape[0])
     return axes.imshow(values, origin="lower", aspect="auto", extent=extent, **scale)
 
@@ -362,7 +362,7 @@ def curves_figure(history: Sequence[Mapping[str, float]]) -> Figure:
     """Loss, accuracy, macro F1 and UAR of training and validation by epoch.
 
     Args:
-        history: One dictionary an epoch: ``epoch``, and values by tag, such as ``train/loss``.
+        history: One dictionary per epoch: ``epoch``, and values by tag, such as ``train/loss``.
     """
     names = ("loss", "accuracy", "macro_f1", "uar")
     figure = Figure(figsize=(8, 5), layout="constrained")
@@ -385,7 +385,7 @@ def reliability_figure(probabilities: NDArray[np.float64], true: NDArray[np.int6
     Args:
         probabilities: ``(clip, class)``.
         true: Class indices ``(clip,)``.
-        bins: Of equal width.
+        bins: Number of bins, of equal width.
     """
     sure, right = probabilities.max(1), probabilities.argmax(1) == true
     places = np.minimum((sure * bins).astype(int), bins - 1)
@@ -420,13 +420,13 @@ def timeline_figure(
     seconds: float,
     hop: float,
 ) -> Figure:
-    """A recording's waveform over bands of what was heard in it, and below it the probabilities.
+    """A recording's waveform over bands of its emotions, and below it the probabilities.
 
     Args:
         outline: Minimum and maximum of equal pieces of the recording, ``(2, piece)``, full scale at ±1.
         bands: Start and length in seconds by label; what is no label, such as silence, is drawn in grey.
-        probabilities: Of steps, ``(step, class)``; NaN leaves a gap.
-        labels: In the order of the classes.
+        probabilities: Probabilities of steps, ``(step, class)``; NaN leaves a gap.
+        labels: Names in the order of the classes.
         seconds: Length of the recording.
         hop: Length of a step in seconds; the last may be shorter.
     """
@@ -453,18 +453,18 @@ def timeline_figure(
 
 
 def robustness_figure(curves: Mapping[str, Sequence[Mapping[str, Any]]], chance: float) -> Figure:
-    """UAR of checkpoints under conditions, a panel a family and a line a checkpoint; dotted: their clips as they are.
+    """UAR of checkpoints under conditions, one panel per family and one line per checkpoint; dotted: clean.
 
     Args:
         curves: Checkpoint → its conditions as ``ser.evaluation.conditions.score`` gives them, ``clean`` among them.
             One that is missing leaves a gap.
-        chance: UAR of an answer without hearing, 0 to 1.
+        chance: UAR of an answer by chance, 0 to 1.
     """
     families: dict[str, dict[str, float | None]] = {}
     for conditions in sorted(curves.values(), key=len, reverse=True):  # the one that has most gives the order
-        for told in conditions:
-            if told["family"] != "clean":
-                families.setdefault(told["family"], {})[told["name"]] = told["value"]
+        for condition in conditions:
+            if condition["family"] != "clean":
+                families.setdefault(condition["family"], {})[condition["name"]] = condition["value"]
     rows = _in_rows({family: 1 + len(names) for family, names in families.items()})
     figure = Figure(figsize=(9, 0.8 + 2.5 * len(rows)), layout="constrained")
     grid = figure.add_gridspec(len(rows), 1)
@@ -519,20 +519,20 @@ def enrolment_figure(curve: Sequence[Mapping[str, Any]]) -> Figure:
 
 
 def _curve(axes: Axes, names: Sequence[str], conditions: Sequence[Mapping[str, Any]], shift: float, color: Any) -> None:
-    """UAR of one checkpoint over the conditions ``names`` with its intervals, and the clean one's."""
-    told = {condition["name"]: condition for condition in conditions}
-    shown = [(place + shift, told[name]) for place, name in enumerate(names) if name in told]
+    """Draw UAR of one checkpoint over the conditions ``names`` with its intervals, and a line at the clean one's."""
+    by_name = {condition["name"]: condition for condition in conditions}
+    shown = [(place + shift, by_name[name]) for place, name in enumerate(names) if name in by_name]
     places = [place for place, _ in shown]
     values = [condition["value"] or 0 for _, condition in shown]
     width = 0 if min(values, default=0) < 0 < max(values, default=0) else 1.4  # a line would pass by 0, which is clean
     axes.plot(places, [condition["uar"] for _, condition in shown], "o-", color=color, markersize=4, linewidth=width)
     bounds = [condition["intervals"]["uar"] for _, condition in shown]
     axes.vlines(places, [low for low, _ in bounds], [high for _, high in bounds], color=color, linewidth=1, alpha=0.6)
-    axes.axhline(told["clean"]["uar"], color=color, linewidth=1.1, linestyle=":")
+    axes.axhline(by_name["clean"]["uar"], color=color, linewidth=1.1, linestyle=":")
 
 
 def _in_rows(widths: Mapping[str, int]) -> list[list[str]]:
-    """Panels in two rows, in order, about as wide as one another; in one where they are few."""
+    """Divide panels into two rows of about the same width, in order; few stay in one row."""
     names, whole = list(widths), sum(widths.values())
     if whole < 10 or len(names) < 2:
         return [names]

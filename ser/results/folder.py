@@ -36,14 +36,14 @@ def write(
 ) -> None:
     """Write ``metrics.json``, ``predictions.csv``, ``confusion_matrix.csv``, figures, ``config.yaml``; log scores.
 
-    Results of a training get ``model_card.md`` and ``data_card.md``, too; an evaluation and pooled folds made no model.
+    Results of a training also get ``model_card.md`` and ``data_card.md``; an evaluation and pooled folds made no model.
 
     Args:
         folder: The run folder.
         cfg: The composed choices.
         record: What ``metrics.json`` holds.
         answers: What the network said of each test clip.
-        loggers: Get the scores of the test, and the hyper-parameters with the final scores.
+        loggers: Loggers for the scores of the test, and the hyper-parameters with the final scores.
         sounds: Where the test clips lie, by name, for the page.
 
     Raises:
@@ -92,7 +92,7 @@ def refuse_run_folders(out: Path, folders: Iterable[Path], inputs: Iterable[Path
 
     Args:
         out: The folder for results, ``--out``.
-        folders: Of runs that are read.
+        folders: Folders of runs that are read.
         inputs: Further files that are read.
 
     Raises:
@@ -117,7 +117,7 @@ def results_of(folder: Path, cfg: dict[str, Any]) -> RunRecord | None:
 
 
 def place_for(out: Path, name: str, taken: set[Path]) -> Path:
-    """A folder in ``out`` called ``name``, or that with a number behind it where it is ``taken``, which it is then.
+    """Choose a folder ``name`` in ``out``, with a number behind it where that is ``taken``, and add it to ``taken``.
 
     What is no letter or digit becomes an underscore.
     """

@@ -8,10 +8,10 @@ from pathlib import Path
 from ser.errors import UserError
 
 PLAN = "jobs.json"
-"""In the sweep's folder: the jobs that its last command asked for."""
+"""File in the sweep's folder with the jobs that its last command asked for."""
 
 ERROR = "error.txt"
-"""In a job's folder: why it failed, in words on the first line; a traceback follows where no choice is to blame."""
+"""File in a job's folder: why it failed, on the first line; a traceback follows where no choice is to blame."""
 
 
 @dataclass(frozen=True)
@@ -29,7 +29,7 @@ class JobState:
     Attributes:
         job: As planned.
         state: ``finished``, ``failed`` or ``missing``.
-        remark: Of a failed job its error, of a missing one whether it was started; else empty.
+        remark: Error of a failed job; whether a missing one was started; else empty.
     """
 
     job: Job
@@ -67,6 +67,6 @@ def _state(folder: Path, job: Job) -> JobState:
 
 
 def differing_words(jobs: Sequence[Job]) -> list[str]:
-    """Of each job the words that not all of ``jobs`` have; of a single one all of them."""
+    """Find the words of each job that not all of ``jobs`` have; a single job has all of its words."""
     common = set.intersection(*(set(job.overrides) for job in jobs)) if len(jobs) > 1 else set()
     return [" ".join(word for word in job.overrides if word not in common) for job in jobs]

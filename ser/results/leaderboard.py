@@ -40,7 +40,7 @@ PUBLISHED = {
 """Accuracy, macro F1 and weighted F1 that the report gives, by row, in the report's order."""
 
 REPORT = "report: accuracy / macro F1 / weighted F1"
-APART = ("speakers apart: accuracy", "speakers apart: UAR")
+SPEAKER_INDEPENDENT = ("speakers apart: accuracy", "speakers apart: UAR")
 
 NAMES = {"accuracy": "accuracy", "macro_f1": "macro F1", "weighted_f1": "weighted F1", "uar": "UAR"}
 HEADS = {score: NAMES.get(score, score) for score in SCORES}
@@ -52,14 +52,14 @@ BOUNDS = {"accuracy": "95 %", "uar": "95 % of UAR"}
 COLUMNS = (
     *("run", REPORT, "accuracy", "95 %", "macro F1", "weighted F1", "UAR", "95 % of UAR"),
     *(head for score, head in HEADS.items() if score not in NAMES),
-    *(*APART, "remarks"),
+    *(*SPEAKER_INDEPENDENT, "remarks"),
 )
-"""Of a table; those that are empty in all its rows are left out."""
+"""Columns of a table; those that are empty in all its rows are left out."""
 
 RATERS = {"one_rater": "one human rater, voice alone", "majority": "majority of a clip's raters, voice alone"}
 
 JOB_COLUMNS = ("job", "words", "state", "why")
-"""Of the table of jobs without results."""
+"""Columns of the table of jobs without results."""
 
 LEFT = ("run", "remarks", *JOB_COLUMNS)
 """Columns of text; the others are numbers, and on the right."""
@@ -93,7 +93,7 @@ class Row:
         return f"{low:.3f} to {high:.3f}"
 
     def remarks(self) -> str:
-        """How many seeds, and on which of them the network gave one answer to everything."""
+        """Say how many seeds there are, and on which of them the network gave one answer to everything."""
         seeds = sorted(run.seed for run in self.runs if run.seed is not None)
         answered = [sum(line["predicted"] > 0 for line in run.classes.values()) for run in self.runs]
         constant = [run for run, count in zip(self.runs, answered, strict=True) if count == 1]
@@ -120,20 +120,20 @@ class Board:
 
     @property
     def name(self) -> str:
-        """Of the split; with the side of it that a checkpoint was evaluated on, unless that is the test side."""
+        """Name of the split, with the side that a checkpoint was evaluated on unless that is the test side."""
         return str(self.split["name"]).removesuffix(", test")
 
     @property
     def title(self) -> str:
         """Corpus, split, and who is on its test side."""
-        speakers, heard = self.split["test_speakers"], self.split["test_speakers_heard_before"]
-        known = "not known how many" if heard is None else f"{heard}"
-        heard_before = f" of {speakers} speakers, {known} of them heard in training or validation" if speakers else ""
+        speakers, seen = self.split["test_speakers"], self.split["test_speakers_heard_before"]
+        known = "not known how many" if seen is None else f"{seen}"
+        seen_before = f" of {speakers} speakers, {known} of them heard in training or validation" if speakers else ""
         fold = f", fold {self.split['fold']}" if isinstance(self.split.get("fold"), int) else ""
         pooled = f", {self.split['folds']} folds pooled" if self.split.get("fold") == "pooled" else ""
         return (
             f"{self.corpus}, split={self.name}{fold}{pooled} ({self.split['hash']}): "
-            f"{self.split['clips']['test']:,} test clips{heard_before}"
+            f"{self.split['clips']['test']:,} test clips{seen_before}"
         )
 
 
@@ -193,10 +193,10 @@ def _row(run: RunRecord) -> Row:
 
 
 def table(board: Board, boards: Sequence[Board]) -> list[dict[str, str]]:
-    """The rows of ``board`` by column; beside those of a mixed split what the recipe scores with speakers apart."""
+    """The rows of ``board`` by column; those of a mixed split also have the recipe's speaker-independent scores."""
     found = [other for other in boards if other.corpus == board.corpus and other.name == "speaker"]
-    # Of several such splits none is the one.
-    apart = found[0].rows if len(found) == 1 and board.name == "stratified" else {}
+    # Where there are several such splits, none is chosen.
+    independent = found[0].rows if len(found) == 1 and board.name == "stratified" else {}
     lines = []
     for key, row in board.rows.items():
         line = dict.fromkeys(COLUMNS, NONE) | {"run": row.label, "remarks": row.remarks()}
@@ -204,14 +204,14 @@ def table(board: Board, boards: Sequence[Board]) -> list[dict[str, str]]:
             line[REPORT] = " / ".join(f"{value:.3f}" for value in row.published)
         line |= {column: row.spread(score) for score, column in HEADS.items()}
         line |= {column: row.interval(score) for score, column in BOUNDS.items()}
-        if beside := apart.get(key):
-            line |= dict(zip(APART, (beside.spread("accuracy"), beside.spread("uar")), strict=True))
+        if beside := independent.get(key):
+            line |= dict(zip(SPEAKER_INDEPENDENT, (beside.spread("accuracy"), beside.spread("uar")), strict=True))
         lines += [line, *_by_corpus(row)]
     return [*lines, *_raters(board)]
 
 
 def _by_corpus(row: Row) -> list[dict[str, str]]:
-    """What a row scores on each of several test corpora, mean over seeds."""
+    """Lines of a row's scores on each of several test corpora, mean over seeds."""
     several = [run.groups["corpus"] for run in row.runs if "corpus" in run.groups]
     if not several:
         return []
@@ -230,7 +230,7 @@ def _by_corpus(row: Row) -> list[dict[str, str]]:
 
 
 def _raters(board: Board) -> list[dict[str, str]]:
-    """What people score on the same test clips, where a run knows."""
+    """Lines of people's scores on the same test clips, where a run knows them."""
     for run in (run for row in board.rows.values() for run in row.runs):
         if raters := run.raters:
             return [
@@ -257,17 +257,17 @@ class Jobs:
 
     @property
     def title(self) -> str:
-        """How many finished, failed and are missing."""
+        """The sweep's folder, and how many of its jobs finished, failed and are missing."""
         counts = Counter(job.state for job in self.states)
-        told = ", ".join(f"{counts[state]} {state}" for state in ("finished", "failed", "missing"))
-        return f"{self.sweep}: {len(self.states)} jobs, {told}"
+        count = ", ".join(f"{counts[state]} {state}" for state in ("finished", "failed", "missing"))
+        return f"{self.sweep}: {len(self.states)} jobs, {count}"
 
     def lines(self) -> list[list[str]]:
-        """Of each job without results: its folder, the words that tell it from the others, its state and why."""
+        """A line for each job without results: its folder, the words that distinguish it, its state and why."""
         words = differing_words([job.job for job in self.states])
         return [
-            [job.job.folder, told, job.state, job.remark]
-            for job, told in zip(self.states, words, strict=True)
+            [job.job.folder, own, job.state, job.remark]
+            for job, own in zip(self.states, words, strict=True)
             if job.state != "finished"
         ]
 
@@ -284,7 +284,7 @@ def find_jobs(paths: Sequence[Path]) -> list[Jobs]:
 
 
 Shown = tuple[str, list[str], list[list[str]]]
-"""Of a table: title, columns and lines."""
+"""A table: title, columns and lines."""
 
 
 def shown(boards: Sequence[Board], sweeps: Sequence[Jobs] = ()) -> list[Shown]:
@@ -306,9 +306,10 @@ def markdown(tables: Sequence[Shown]) -> str:
 
 
 def _cell(text: str) -> str:
-    """What a run tells of itself, as Markdown that shows it: without links, HTML or a table of its own."""
-    told = re.sub(r"\\([\[\]|])", r"\1", plain(text))  # brackets alone do nothing, and the table's writer escapes |
-    return told.replace("](", "]\\(").replace("://", "\\://")
+    """Show text of a run as it is, in Markdown: without links, HTML or a table of its own."""
+    # Brackets by themselves do nothing, and the table's writer escapes |.
+    escaped = re.sub(r"\\([\[\]|])", r"\1", plain(text))
+    return escaped.replace("](", "]\\(").replace("://", "\\://")
 
 
 def page(tables: Sequence[Shown], boards: Sequence[Board], out: Path) -> str:

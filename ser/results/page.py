@@ -26,7 +26,7 @@ WORST, BEST = 8, 6
 
 PLAYED_RATE = 16_000
 PLAYED_SECONDS = 10
-"""What is heard of a clip; a page holds its sounds."""
+"""Seconds that are played of a clip; a page holds its sounds."""
 
 pages = Environment(loader=PackageLoader("ser.results"), autoescape=True, undefined=StrictUndefined, trim_blocks=True)
 
@@ -57,7 +57,7 @@ def run_page(cfg: Mapping[str, Any], record: RunRecord, answers: Answers, sounds
         curves=drawn(curves_figure(record.history), "curves") if record.history else None,
         reliability=drawn(reliability_figure(answers.probabilities, answers.true), "reliability"),
         groups=drawn(groups_figure(record.groups, record.test["uar"]), "groups") if record.groups else None,
-        heard=_heard(answers, sounds),
+        played=_played(answers, sounds),
         config=OmegaConf.to_yaml(OmegaConf.create(dict(cfg))),
     )
 
@@ -77,7 +77,7 @@ def drawn(figure: Figure, name: str = "figure") -> Markup:
     return Markup(svg.replace("#000000", "currentColor").replace("<svg ", '<svg fill="currentColor" ', 1))
 
 
-def _heard(answers: Answers, sounds: Mapping[str, Path]) -> list[tuple[str, list[dict[str, Any]]]]:
+def _played(answers: Answers, sounds: Mapping[str, Path]) -> list[tuple[str, list[dict[str, Any]]]]:
     sure = answers.probabilities.max(1)
     right = answers.predicted == answers.true
     order = np.argsort(-sure, kind="stable")
@@ -123,7 +123,7 @@ def index_page(title: str, tables: Sequence[tuple[str, Sequence[str], Sequence[S
     """The page of a sweep, as HTML.
 
     Args:
-        title: Of the page.
+        title: Title of the page.
         tables: Title, columns and lines of each table of the leaderboard.
         runs: Name and address of each run's page.
     """

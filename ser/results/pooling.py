@@ -23,9 +23,9 @@ KEPT = (
 
 
 def recipes(runs: Sequence[RunRecord]) -> list[list[RunRecord]]:
-    """Fold runs, those together that differ in nothing but ``split.fold`` and the checkpoint that each started from.
+    """Group the fold runs that differ in nothing but ``split.fold`` and the checkpoint that each started from.
 
-    Sets of folds from different starts can't be told apart, and take a call each.
+    Sets of folds from different starts can't be distinguished, and need one call each.
 
     Raises:
         UserError: There is no fold run.
@@ -33,7 +33,7 @@ def recipes(runs: Sequence[RunRecord]) -> list[list[RunRecord]]:
     same: dict[tuple[Any, ...], list[RunRecord]] = defaultdict(list)
     for run in runs:
         if run.split["name"] in FOLDED and run.split.get("fold") != "pooled":
-            # Folds of one corpus may each have a start of their own.
+            # Each fold of a corpus may have a start of its own.
             start = run.recipe.choices.get("init_from") is not None
             same[run.recipe.without("init_from"), start, run.features, run.model, run.seeds].append(run)
     if not same:
@@ -61,11 +61,11 @@ def pool(runs: Sequence[RunRecord]) -> tuple[RunRecord, Answers]:
             f"clips: run the missing ones, too ({first.folder} is one of them)"
         )
     hashes = "".join(run.split["hash"] for run in runs)
-    # Of folds by speaker each has its own, of others all may have the same.
+    # Folds by speaker test different speakers, others may all test the same ones.
     known = [run.split["test_speakers_heard_before"] for run in runs]
-    heard = None if None in known else min(sum(known), first.dataset["speakers"])
+    seen = None if None in known else min(sum(known), first.dataset["speakers"])
     answered = all(run.answer_seconds is not None for run in runs)
-    apart = heard == 0 and all(run.split["test_speakers"] for run in runs)
+    independent = seen == 0 and all(run.split["test_speakers"] for run in runs)
     leakages = f"By fold: {' '.join(run.split['leakage'] for run in runs)}"
     return RunRecord(
         **{name: getattr(first, name) for name in KEPT},
@@ -76,8 +76,8 @@ def pool(runs: Sequence[RunRecord]) -> tuple[RunRecord, Answers]:
             "hash": hashlib.sha256(hashes.encode()).hexdigest()[:12],
             "clips": {"test": len(answers.clips)},
             "test_speakers": first.dataset["speakers"],
-            "test_speakers_heard_before": heard,
-            "leakage": "Each fold tests speakers that it has not heard." if apart else leakages,
+            "test_speakers_heard_before": seen,
+            "leakage": "Each fold tests speakers that it has not heard." if independent else leakages,
         },
         checkpoint={
             "tested": ", ".join(dict.fromkeys(run.checkpoint["tested"] for run in runs)),

@@ -17,7 +17,7 @@ from ser.files import replacing
 from ser.results.choices import LATER, Recipe, flat, read_choices
 
 SCHEMA = 1
-"""Of what a record holds; raised when earlier versions could not read it. Records of before it have no number."""
+"""Version of a record's content; raised when earlier code could not read it. The first records have none."""
 
 REQUIRED_SCORES = ("accuracy", "macro_f1", "weighted_f1", "uar")
 """Scores that every record has; others are shown where a record has them."""
@@ -29,24 +29,24 @@ PACKAGES = ("ser", "torch", "torchaudio", "lightning", "torchmetrics", "hydra-co
 
 
 LARGEST_RESULTS = 1 << 28
-"""Bytes of a ``metrics.json``."""
+"""Bytes that a ``metrics.json`` may have."""
 
 
 @dataclass(frozen=True)
 class Optional:
-    """Of a schema: what it holds, or nothing of that name, or null."""
+    """Part of a schema: a value of ``kind``, or null, or nothing of that name."""
 
     kind: Any
 
 
 @dataclass(frozen=True)
 class Each:
-    """Of a schema: a table of any names, all of one kind."""
+    """Part of a schema: a table of any names, with values of one ``kind``."""
 
     kind: Any
 
 
-Share, Within = slice(0, 1), slice(-1, 1)  # of a schema: a number between the two
+Share, Within = slice(0, 1), slice(-1, 1)  # part of a schema: a number between the two
 _COUNT = range(2**53)
 _NUMBER = (int, float)
 _SCORES = {name: Share if name in REQUIRED_SCORES else Optional(Within) for name in SCORES}
@@ -112,7 +112,7 @@ class RunRecord:
     The attributes are the keys of ``metrics.json``, which docs/evaluation.md describes. What does not apply is empty.
 
     Attributes:
-        test: Scores by name, of which ``REQUIRED_SCORES`` are there, and ``loss``.
+        test: Scores by name, at least ``REQUIRED_SCORES``, and ``loss``.
         recipe: What two runs share that differ in nothing but their seed and fold.
         file: Where the record was read from.
     """
@@ -158,7 +158,7 @@ class RunRecord:
 
     @property
     def seeds(self) -> tuple[int | None, ...]:
-        """Of each network."""
+        """Seed of each network."""
         return tuple(member["seed"] for member in self.members) or (self.seed,)
 
     @property
@@ -171,7 +171,7 @@ class RunRecord:
         """Read a ``metrics.json`` of this version or of an earlier one.
 
         Raises:
-            UserError: It is not a run's, for other programs write files of that name; or broken, or of a later version.
+            UserError: It is broken, of a later version, or another program's file of that name.
         """
         try:
             if not file.is_file() or file.stat().st_size > LARGEST_RESULTS:
@@ -221,8 +221,8 @@ class RunRecord:
         """What ``metrics.json`` holds, without what is empty."""
         always = ("row", "seed", "git", "command", "classes", "groups")
         held = {one.name: getattr(self, one.name) for one in fields(self) if one.name not in ("file", "recipe")}
-        told = {name: value for name, value in held.items() if name in always or value not in (None, {}, [])}
-        return {"schema": SCHEMA, "recipe": {**vars(self.recipe), "words": list(self.recipe.words)}, **told}
+        kept = {name: value for name, value in held.items() if name in always or value not in (None, {}, [])}
+        return {"schema": SCHEMA, "recipe": {**vars(self.recipe), "words": list(self.recipe.words)}, **kept}
 
     def write(self, file: Path) -> None:
         """Write it in one step.
@@ -243,10 +243,10 @@ def _unlike(file: Path, why: str) -> str:
 
 
 def _recipe(held: dict[str, Any], folder: Path) -> Recipe:
-    """The recipe of a record; of one without, from the run's choices where they lie beside it, or what was typed."""
-    if told := held.get("recipe"):
-        later = {} if "words" in told["choices"] else flat(LATER)
-        return Recipe(tuple(told["words"]), {**later, **told["choices"]})
+    """The recipe of a record; where it has none, that of the run's choices beside it, or of the typed words."""
+    if recipe := held.get("recipe"):
+        later = {} if "words" in recipe["choices"] else flat(LATER)
+        return Recipe(tuple(recipe["words"]), {**later, **recipe["choices"]})
     members = held.get("members") or [held]  # an ensemble's runs have it in common
     choices = read_choices(folder) if (folder / "config.yaml").is_file() else None
     return Recipe.of(members[0].get("command"), choices)
@@ -265,7 +265,7 @@ def find_runs(paths: Sequence[Path]) -> list[RunRecord]:
 
 
 def _mismatch(value: Any, kind: Any, name: str = "it") -> str | None:
-    """What of ``value`` is not as the schema ``kind`` has it, in words; None if all is."""
+    """Say which part of ``value`` is not as the schema ``kind`` has it; None if all is."""
     parts: list[tuple[Any, Any, str]] | None = None
     right = False
     match kind:
@@ -294,7 +294,7 @@ def _mismatch(value: Any, kind: Any, name: str = "it") -> str | None:
 
 
 def versions() -> dict[str, str]:
-    """Versions of Python and of what a run depends on."""
+    """Versions of Python and of the packages that a run depends on."""
     return {"python": platform.python_version(), **{package: version(package) for package in PACKAGES}}
 
 

@@ -18,7 +18,7 @@ from ser.results.describe import features_of, leakage_line, parameters_of, voice
 from ser.results.record import SYNTHETIC_CAUTION, RunRecord
 
 console = Screen()
-"""Where a run speaks."""
+"""Screen that a run writes to."""
 
 
 def tell_corpus(message: str) -> None:
@@ -27,11 +27,11 @@ def tell_corpus(message: str) -> None:
 
 
 def tell_unusable(problems: Sequence[tuple[Clip, str]]) -> None:
-    """Say on screen how many clips can't be used, of which emotions, and why the first one can't."""
+    """Say on screen how many clips can't be used, their emotions, and why the first one can't."""
     if problems:
         emotions = _counted(Counter(clip.emotion for clip, _ in problems))
-        told = escape(f"({emotions}), such as {problems[0][1]}")
-        console.print(f"[red]{len(problems):,} clips can't be used[/red] {told}", soft_wrap=True, highlight=False)
+        details = escape(f"({emotions}), such as {problems[0][1]}")
+        console.print(f"[red]{len(problems):,} clips can't be used[/red] {details}", soft_wrap=True, highlight=False)
 
 
 def announce(
