@@ -14,7 +14,14 @@ ROOT = Path(__file__).parents[1]
 PAGES = sorted([*ROOT.glob("*.md"), *(ROOT / "docs").glob("*.md")])
 """Files whose prose is checked, outside code."""
 
-CODE = sorted(path for pattern in ("train.py", "docs/*.py") for path in ROOT.glob(pattern))
+CODE = sorted(
+    path
+    for pattern in (
+        "train.py", "docs/*.py", "benchmarks/*.py", "scripts/*.py",
+        "ser/augment/**/*.py", "ser/data/**/*.py", "ser/features/**/*.py", "ser/models/**/*.py", "ser/datamodule.py",
+    )
+    for path in ROOT.glob(pattern)
+)  # fmt: skip
 """Files whose docstrings, comments and identifiers are checked; ``ser/**/*.py`` is a pattern like these."""
 
 COUNTED = (
