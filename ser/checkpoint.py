@@ -38,7 +38,7 @@ _ADAPTATION = {"to": str, "clips": int, "seconds": float, "normalizer": float, "
 
 @dataclass(frozen=True, eq=False)
 class Checkpoint:
-    """A trained network with everything that prediction needs, on the host.
+    """Holds a trained network with everything that prediction needs, on the host.
 
     Attributes:
         network: Name of the network's class.
@@ -211,7 +211,7 @@ def _write(path: Path, held: dict[str, Any]) -> None:
 
 
 def _read(path: Path) -> dict[str, Any]:
-    """What a file holds, in the present format."""
+    """Read what a file holds, in the present format."""
     if path.exists() and not path.is_file():
         raise UserError(f"{path} is not a checkpoint of a run, because it is no file")
     try:
@@ -248,7 +248,7 @@ def _read(path: Path) -> dict[str, Any]:
 
 
 def _converted(held: dict[str, Any]) -> dict[str, Any]:
-    """What format 2 holds, where everything lay at the top or in the data module's state, in the present format."""
+    """Convert format 2, where everything lay at the top or in the data module's state, to the present format."""
     held = {name: value for name, value in held.items() if name not in ("format", "max_epochs", "hparams_name")}
     own = {
         "format": FORMAT, "version": held.pop("ser_version", None), "network": held.pop("network"),

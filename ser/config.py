@@ -35,15 +35,15 @@ from ser.models import NETWORKS, EmotionNetwork
 HERE = Path(__file__).resolve().parent
 
 CONF = HERE / "conf" if (HERE / "conf").is_dir() else HERE.parent / "conf"
-"""Inside an installed package, or beside ``ser/`` in a checkout."""
+"""The folder of YAML files: inside an installed package, or beside ``ser/`` in a checkout."""
 
 GIVEN_TO_TRAINER = ("logger", "callbacks", "default_root_dir", "plugins", "use_distributed_sampler")
 GIVEN_TO_NETWORK = ("pretrained",)
 GIVEN_TO_DATAMODULE = ("augment", "strict", "seed", "device", "voice", "target", "recordings")
-"""Arguments that a run fills in itself, and so no options."""
+"""Arguments that a run fills in itself; they are no options."""
 
 PRECISIONS = ("auto", "32-true", "bf16-mixed", "16-mixed", None)
-"""Features are always computed in single precision, so a network's weights are also in it."""
+"""Values of ``trainer.precision``; features and a network's weights are always in single precision."""
 
 RENAMED = {
     **{f"augment.wave.{old}": f"augment.wave.{new}=" for old, new in waveform.RENAMED.items()},
@@ -52,7 +52,7 @@ RENAMED = {
 """Options of earlier versions, and what to type in their place."""
 
 WORDS = {int: "a whole number", float: "a number", str: "text", bool: "true or false", type(None): "null"}
-"""What the types of options are called."""
+"""Names of the types of options in messages."""
 
 TO_QUOTE = "spaces, commas, brackets, quotes, = or letters beyond a to z"
 """What Hydra's grammar may take for its own in a value."""
@@ -61,16 +61,16 @@ LOGGERS = ("tensorboard", "csv", "none")
 """Where a run's scores by epoch go beside its own files, ``logger=NAME``."""
 
 AMPLE_FRAMES = 1000
-"""Enough for every network, to try its layers on before the clips' lengths are known."""
+"""Frames that are enough to try any network's layers on, before the clips' lengths are known."""
 
 
 class ConfigError(UserError):
-    """Choices that don't go together; the message gives those that do."""
+    """Reports choices that don't go together; the message gives those that do."""
 
 
 @dataclass(frozen=True)
 class RunConfig:
-    """The choices of a run, each as what it is used as; ``check_choices`` makes one.
+    """Holds the choices of a run, each in the type that it is used in; ``check_choices`` makes one.
 
     Attributes:
         choices: All of them as plain data, as ``config.yaml`` keeps them; without ``ckpt_path``.
@@ -88,7 +88,7 @@ class RunConfig:
         augment: What happens to training clips.
         datamodule: Options of ``EmotionDataModule``.
         network: The network's class.
-        network_options: Its arguments beside the sizes of its input and output.
+        network_options: The network's arguments beside the sizes of its input and output.
         trainer: Options of Lightning's ``Trainer``.
         logger: The logger's name.
     """
@@ -147,14 +147,14 @@ def _defaults(constructor: Callable[..., Any], without: Sequence[str] = ()) -> d
 
 
 def plain(cfg: DictConfig) -> dict[str, Any]:
-    """The composed choices as plain data, with every interpolation resolved."""
+    """Return the composed choices as plain data, with every interpolation resolved."""
     container = OmegaConf.to_container(cfg, resolve=True, throw_on_missing=True)
     assert isinstance(container, dict)
     return {str(key): value for key, value in container.items()}
 
 
 def compose_words(words: Sequence[str]) -> dict[str, Any]:
-    """What ``train.py`` would make of ``words``, for the scripts that take the same, as plain data.
+    """Compose ``words`` as ``train.py`` does, for the scripts that take the same, and return plain data.
 
     Raises:
         HydraException: A word is none of ``conf/``'s.
@@ -171,7 +171,7 @@ def compose_words(words: Sequence[str]) -> dict[str, Any]:
 
 
 def hydra_word(option: str, value: object) -> str:
-    """``OPTION=VALUE`` as Hydra reads it: in quotes where it would take a part of the value for its own grammar."""
+    """Write ``OPTION=VALUE`` for Hydra, in quotes where it would take a part of the value for its own grammar."""
     text = str(value)
     try:
         if OverridesParser.create().parse_override(f"{option}={text}").value() == text:
@@ -183,7 +183,7 @@ def hydra_word(option: str, value: object) -> str:
 
 
 def typed_words(arguments: Sequence[str]) -> list[str]:
-    """The choices among the arguments of ``train.py``, without Hydra's own options and their values."""
+    """Return the choices among the arguments of ``train.py``, without Hydra's own options and their values."""
     without_value = ("-m", "--multirun", "--resolve")
     return [
         word
@@ -222,7 +222,7 @@ def refuse_unreadable(words: Sequence[str], sweep: bool = False) -> None:
 
 
 def refuse_lists(overrides: Sequence[str], cfg: DictConfig) -> None:
-    """Refuse ``dataset=[a,b]``, of which Hydra would keep one choice without a word.
+    """Refuse lists such as ``dataset=[a,b]``, because Hydra would silently keep one choice of them.
 
     Args:
         overrides: What was typed.
@@ -275,7 +275,7 @@ def check_types(cfg: dict[str, Any]) -> None:
 
 
 def _fits(value: object, hint: Any) -> bool:
-    """Whether ``value`` has the type ``hint``; of numbers, text and truths only, for others check themselves."""
+    """Return whether ``value`` has the type ``hint``; only numbers, text and truths are checked here."""
     kinds = get_args(hint) if get_origin(hint) in (Union, UnionType) else (hint,)
     if not set(kinds) <= set(WORDS):
         return True
@@ -288,7 +288,7 @@ def check_choices(cfg: dict[str, Any]) -> RunConfig:
     Raises:
         ConfigError: A value has another type than it must, the logger is none of ``LOGGERS``, or the network reads
             features of another dimension or can't be built with its numbers.
-        FeatureError: The features can't be had with these numbers.
+        FeatureError: The features can't be computed with these numbers.
         DataError: The augmentation is not for these features.
         WeightsError: ``features.weights`` is missing or broken.
         ShapeError: The network's layers don't fit the features' rows, however many frames there are.
@@ -360,7 +360,7 @@ def _check_training(cfg: dict[str, Any]) -> None:
 
 
 def network_settings(cfg: dict[str, Any]) -> dict[str, Any]:
-    """What the network's constructor takes from ``model.``, and the pretrained network that it is to tune, if any."""
+    """Return what the network's constructor takes from ``model.``, and the pretrained network to tune, if any."""
     settings = {name: value for name, value in cfg["model"].items() if name != "name"}
     if cfg["features"]["fine_tune"]:
         settings["pretrained"] = Pretrained(FeatureConfig(**cfg["features"])).architecture
@@ -368,7 +368,7 @@ def network_settings(cfg: dict[str, Any]) -> dict[str, Any]:
 
 
 class MakeFolder(Callback):
-    """A folder of results that can't be made or written to is an error in words; Hydra would end with a traceback."""
+    """Makes the folder of results, and ends in words where that fails; Hydra would end with a traceback."""
 
     def on_run_start(self, config: DictConfig, **kwargs: Any) -> None:  # noqa: ARG002
         """Make the run's folder."""

@@ -36,7 +36,7 @@ def visible(text: object, lines: bool = False) -> str:
 
 
 class UserError(ValueError):
-    """A choice that can't work or data that can't be used.
+    """Reports a choice that can't work or data that can't be used.
 
     The message gives the value, what is allowed, and what to do; ``train.py`` shows it without a traceback. Further
     arguments are lines below it.
@@ -59,18 +59,18 @@ def suit_terminal() -> None:
 
 
 class Screen(rich.console.Console):
-    """Rich's console, on which control characters are shown as escapes, and ``:smile:`` in a name stays as it is."""
+    """Shows control characters as escapes, and leaves ``:smile:`` in a name as it is, unlike Rich's console."""
 
     def __init__(self, **options: Any) -> None:
         super().__init__(emoji=False, **options)
 
     def render_str(self, text: str, **options: Any) -> Text:
-        """What is shown of ``text``; every text that is printed comes through here, cells of tables as well."""
+        """Make ``text`` visible; every text that is printed comes through here, cells of tables as well."""
         return super().render_str(visible(text, lines=True), **options)
 
 
 def table_of(title: str, heads: Sequence[str], rows: Iterable[Sequence[str]], left: Collection[str] = ()) -> Table:
-    """A table of texts that strangers may have written; columns are right-justified, except those in ``left``."""
+    """Make a table of texts from anywhere; its columns are right-justified, except those in ``left``."""
     table = Table(title=escape(title))
     for head in heads:
         table.add_column(escape(head), justify="left" if head in left else "right")
@@ -130,10 +130,10 @@ def outlast_readers(note: str = NOBODY_READS) -> None:
 
 
 def is_unread() -> bool:
-    """Whether this process has outlasted what read its output."""
+    """Return whether this process has outlasted what read its output."""
     return isinstance(sys.stdout, Lasting) and sys.stdout.unread
 
 
 def escape(text: object) -> str:
-    """``text`` as markup that shows it letter by letter, on one line."""
+    """Write ``text`` as markup that shows it letter by letter, on one line."""
     return rich.markup.escape(visible(text))

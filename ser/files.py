@@ -29,7 +29,7 @@ PROBE_BYTES = 1 << 16
 
 
 class WriteError(UserError):
-    """A file that can't be written; the message names it and the reason. Its previous content is unchanged."""
+    """Reports a file that can't be written and the reason; the file's previous content is unchanged."""
 
 
 def as_path(text: str | os.PathLike[str]) -> Path:
@@ -107,7 +107,7 @@ def replacing(path: Path) -> Iterator[Path]:
 
 
 class InUseError(UserError):
-    """A folder in which another process is working."""
+    """Reports a folder in which another process is working."""
 
 
 def new_folder(path: Path) -> Path:

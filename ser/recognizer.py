@@ -44,7 +44,7 @@ AT_ONCE = 32
 """Pieces of recordings that a voice is measured on at once."""
 
 ENROL_SECONDS = 600
-"""Of a longer recording that a voice is enrolled with, so much about the middle counts."""
+"""Seconds about its middle that count of a longer recording that a voice is enrolled with."""
 
 NO_VOICES = (
     "this checkpoint was not trained with features.normalize=speaker, so it knows nothing of voices: train one with "
@@ -58,7 +58,7 @@ Samples = np.ndarray | Tensor | Sequence[float]
 Sound = str | Path | bytes | Readable | Samples | tuple[Samples, int]
 
 Voices = Voice | Sequence[Voice | None] | None
-"""Whose recordings are: one voice for all, one per recording with None for unknown ones, or None for nobody known."""
+"""Voices of recordings: one for all, one per recording with None for unknown ones, or None for nobody known."""
 
 
 @dataclass(frozen=True)
@@ -67,7 +67,7 @@ class Answer:
 
     Attributes:
         path: The file.
-        probabilities: By label, in the checkpoint's order; empty where the file can't be read.
+        probabilities: Probabilities by label, in the checkpoint's order; empty where the file can't be read.
         error: Why it can't be read, or None.
         remarks: What is odd about it, each a short phrase, as a recording has them.
     """
@@ -84,7 +84,7 @@ class Answer:
 
     @property
     def confidence(self) -> float:
-        """Its probability; 0 where there is no answer."""
+        """The most probable label's probability; 0 where there is no answer."""
         return max(self.probabilities.values(), default=0.0)
 
 
@@ -97,7 +97,7 @@ class Recognizer:
 
     Attributes:
         labels: Emotions, in the order of the probabilities.
-        sample_rate: Of the features, in hertz.
+        sample_rate: Rate of the features in hertz.
         seconds: How much of a longer recording is read, about its middle.
         calibration: What validation said about the probabilities.
         prior: What training knows of how voices differ; None without ``features.normalize=speaker``.
@@ -161,8 +161,8 @@ class Recognizer:
             sound: A file, or what one holds as bytes or an open binary file; or samples ``(time,)``,
                 ``(channel, time)`` or, as soundfile has them, ``(time, channel)``: floats with full scale at ±1, or
                 integers of 8, 16 or 32 bits with that of their type. Also samples and their rate in a tuple.
-            sample_rate: Of the samples, in hertz.
-            voice: Of whoever speaks, from ``enrol``; None for an unknown voice.
+            sample_rate: Rate of samples in hertz.
+            voice: The speaker's voice, from ``enrol``; None for an unknown voice.
 
         Raises:
             AudioError: The sound is too short, holds NaN, is far beyond full scale, or the file can't be read.
@@ -191,7 +191,7 @@ class Recognizer:
 
         Args:
             sounds: Files, or samples as ``__call__`` takes them.
-            sample_rate: Of samples, in hertz.
+            sample_rate: Rate of samples in hertz.
             neutral: Whether all of it is neutral speech, which is corrected for by what is known of the training
                 voices.
             guess: Correct for the emotions that the network itself finds in the recordings.
@@ -292,7 +292,7 @@ class Recognizer:
             return features, self.frontend.real_frames(lengths)
 
     def decide(self, features: Tensor, real: Tensor, voices: Voices = None) -> Tensor:
-        """Return calibrated logits of what ``extract`` gave, ``(recording, class)``, on the host.
+        """Return calibrated logits of features from ``extract``, ``(recording, class)``, on the host.
 
         Raises:
             UserError: The network knows nothing of voices.
@@ -309,7 +309,7 @@ class Recognizer:
         Args:
             paths: Files.
             batch_size: How many are answered at once.
-            voices: Of whoever speaks in each file.
+            voices: The voice in each file, or in all.
         """
         known = list(voices) if isinstance(voices, Sequence) else [voices] * len(paths)
         if len(known) != len(paths):
@@ -330,7 +330,7 @@ class Recognizer:
                     yield Answer(path, {}, f"{path}: {TOO_LOUD}")
 
     def _recording(self, sound: Sound, sample_rate: int | None, samples: int) -> Recording:
-        """A sound at the recognizer's rate; of a longer file ``samples`` samples about the middle."""
+        """Read a sound at the recognizer's rate; of a longer file ``samples`` samples about the middle."""
         if isinstance(sound, str | os.PathLike):
             return read_audio(as_path(sound), self.sample_rate, samples, pipes=True)
         if isinstance(sound, bytes | bytearray | memoryview):
@@ -386,7 +386,7 @@ def prior_of(checkpoint: Checkpoint) -> VoicePrior | None:
 
     Raises:
         KeyError: It was trained with it, and does not say what it knows.
-        ValueError: Its numbers can't be so.
+        ValueError: Its numbers are out of their range.
     """
     if checkpoint.features.normalize != "speaker":
         return None
@@ -438,7 +438,7 @@ def _as_floats(samples: Any) -> np.ndarray:
 
 
 def _seem_16_bit(array: np.ndarray) -> bool:
-    """Whether 32-bit samples are within 16 bits, and not because they are 24-bit ones of near silence."""
+    """Return whether 32-bit samples are within 16 bits, and not only because they are 24-bit near silence."""
     within = array.size > 0 and int(array.min()) >= -(2**15) and int(array.max()) < 2**16
     return within and bool((array % 256).any())
 

@@ -65,7 +65,7 @@ from ser.training.callbacks import (
 from ser.training.ranks import alone_in, check_ranks, together
 from ser.training.resuming import begin, progress_of, resumable, resumed
 from ser.training.starting import Start, read_start, start_from
-from ser.training.sweeps import register_launchers, run_apart
+from ser.training.sweeps import register_launchers, run_in_process
 from ser.training.tensorboard import TensorBoard
 
 
@@ -96,7 +96,7 @@ def _main(cfg: DictConfig) -> float:
         refuse_lists(job.overrides.task, cfg)
         choices = resumed(plain(cfg), job.overrides.task)
         if job.mode == RunMode.MULTIRUN and job.runtime.choices["hydra/launcher"] == "joblib":
-            results = run_apart(folder, run, choices, folder, command)
+            results = run_in_process(folder, run, choices, folder, command)
         else:
             results = run(choices, folder, command)
     except SIGTERMException:  # Lightning's, which would end with status 0, as if all were done
@@ -135,7 +135,7 @@ def run(cfg: dict[str, Any], folder: Path, command: Sequence[str] = ()) -> dict[
         return done
     # A training that resumes has its weights in its own checkpoint.
     start = read_start(config) if checkpoint is None and config.init_from is not None else None
-    with hushed(), resumable(folder), alone_in(folder):
+    with quiet(), resumable(folder), alone_in(folder):
         begin(folder, config.choices)
         training = build(config, folder, command, checkpoint, start)
         with together(training.trainer):
@@ -146,14 +146,14 @@ def run(cfg: dict[str, Any], folder: Path, command: Sequence[str] = ()) -> dict[
 
 @dataclass(frozen=True)
 class Training:
-    """What a run consists of, once it is built.
+    """Holds what a run consists of, once it is built.
 
     Attributes:
-        config: Its choices.
+        config: The run's choices.
         folder: The run folder.
         trainer: Lightning's.
-        data: After ``setup``.
-        network: As it starts.
+        data: The data module, after ``setup``.
+        network: The network, as it starts.
         left_out: How many clips of each class ``labels`` left out.
         history: Scores by epoch.
         answers: What the network says of the test clips.
@@ -209,8 +209,8 @@ def build(
     announce(config.choices, data, network, trainer, left_out)
     if start is not None:
         new = ", ".join(sorted({*data.labels} - {*start.recognizer.labels}))
-        told = f"Starts from {start.path}" + (f", to which is new: {new}" if new else "")
-        console.print(escape(told), soft_wrap=True)
+        line = f"Starts from {start.path}" + (f", to which is new: {new}" if new else "")
+        console.print(escape(line), soft_wrap=True)
     trainer.callbacks.append(board := TensorBoard(config.choices, data))  # type: ignore[attr-defined]
     return Training(config, folder, trainer, data, network, left_out, history, answers, checkpoints, board)
 
@@ -297,7 +297,7 @@ def make_trainer(config: RunConfig, folder: Path, callbacks: Sequence[Callback])
 
 
 def make_logger(name: str, folder: Path) -> Logger | None:
-    """The logger of ``logger=NAME``, with its files in the run folder's subfolder of that name; None for ``none``.
+    """Make the logger of ``logger=NAME``, whose files go to the run folder's subfolder NAME; None for ``none``.
 
     Loggers are known by name, so that the choices of a run folder from elsewhere name nothing that is called.
     """
@@ -341,7 +341,7 @@ def load_data(config: RunConfig, device: torch.device) -> tuple[EmotionDataModul
 
 
 def answers_of(network: EmotionNetwork, data: EmotionDataModule, side: str) -> tuple[torch.Tensor, torch.Tensor]:
-    """Logits ``(clip, class)`` and class indices ``(clip,)`` of a side's clips, in single precision."""
+    """Return logits ``(clip, class)`` and class indices ``(clip,)`` of a side's clips, in single precision."""
     network = network.to(data.device).eval()
     with torch.inference_mode():
         batches = [data.make_batch(torch.as_tensor(clips)) for clips in data.loader(side)]
@@ -359,14 +359,14 @@ def _mark_as_tested(training: Training, calibration: Calibration) -> None:
 
 
 def _beside(network: EmotionNetwork, data: EmotionDataModule, calibration: Calibration) -> dict[str, Any]:
-    """Scores of the test clips with their intervals, for ``metrics.json``, under the data module's enrolment."""
+    """Score the test clips with intervals, for ``metrics.json``, under the data module's enrolment."""
     logits, _ = answers_of(network, data, "test")
     probabilities = calibration.apply(logits.double()).softmax(1)
     return beside(answers_about(data.side("test"), data.labels, probabilities.numpy()))
 
 
 def _calibrated(data: EmotionDataModule, answers: TestAnswers, calibration: Calibration) -> tuple[Answers, Any]:
-    """Test answers at the calibration's temperature, and the calibration errors for ``metrics.json``."""
+    """Return test answers at the calibration's temperature, and the calibration errors for ``metrics.json``."""
     probabilities = calibration.apply(answers.logits.double()).softmax(1)
     table = answers_about([data.clips[i] for i in answers.clips.tolist()], data.labels, probabilities.numpy())
     right = torch.from_numpy(table.true)
@@ -374,7 +374,7 @@ def _calibrated(data: EmotionDataModule, answers: TestAnswers, calibration: Cali
 
 
 def resolve_precision(asked: str | int | None, accelerator: str = "auto") -> Any:
-    """What ``trainer.precision=auto`` means here: ``bf16-mixed`` where the processor computes in it, else ``32-true``.
+    """Resolve ``trainer.precision=auto``: ``bf16-mixed`` where the processor computes in it, else ``32-true``.
 
     A 2D network trains about twice as fast in bfloat16. Every other value is Lightning's own and passes as it is.
     """
@@ -390,7 +390,7 @@ def resolve_precision(asked: str | int | None, accelerator: str = "auto") -> Any
 
 
 @contextmanager
-def hushed() -> Iterator[None]:
+def quiet() -> Iterator[None]:
     """Silence what says nothing about the run, until the context ends.
 
     Loaders carry nothing but indices, so they need no workers, and they deal out each clip once; what is logged is by

@@ -17,8 +17,8 @@ PAGES = sorted([*ROOT.glob("*.md"), *(ROOT / "docs").glob("*.md")])
 CODE = sorted(
     path
     for pattern in (
-        "train.py", "docs/*.py", "benchmarks/*.py", "scripts/*.py",
-        "ser/augment/**/*.py", "ser/data/**/*.py", "ser/features/**/*.py", "ser/models/**/*.py", "ser/datamodule.py",
+        "train.py", "docs/*.py", "benchmarks/*.py", "scripts/*.py", "ser/*.py", "ser/data/**/*.py", "ser/augment/*.py",
+        "ser/features/*.py", "ser/models/*.py", "ser/inference/*.py", "ser/training/*.py", "ser/commands/*.py",
     )
     for path in ROOT.glob(pattern)
 )  # fmt: skip

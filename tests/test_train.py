@@ -37,7 +37,7 @@ from ser.errors import UserError
 from ser.evaluation import evaluate, read_answers, scores_of
 from ser.models import Batch, EmotionNetwork
 from ser.recognizer import Recognizer
-from ser.train import hushed, run
+from ser.train import quiet, run
 from tests.helpers import composed
 
 EMOTIONS = ("anger", "happy", "sad")
@@ -567,11 +567,11 @@ def test_a_run_puts_back_what_it_silenced() -> None:
         return threading.excepthook, list(warnings.filters), [logger.level for logger in loggers]
 
     before = state()
-    with hushed():
+    with quiet():
         assert [one != other for one, other in zip(state(), before, strict=True)] == [True, True, True]
         warnings.simplefilter("ignore")  # as all processes but the first do
     assert state() == before
-    with pytest.raises(KeyboardInterrupt), hushed():
+    with pytest.raises(KeyboardInterrupt), quiet():
         raise KeyboardInterrupt
     assert state() == before
 

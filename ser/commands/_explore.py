@@ -89,7 +89,7 @@ def show(found: Survey, left_out: dict[str, int]) -> None:
 
 
 def show_split(cfg: dict[str, Any], found: Survey, twins: dict[str, str | None]) -> None:
-    """Print what the split makes of the clips, of which a side has those that can be used; or why it can't."""
+    """Print how the split divides the clips that can be used, or why it can't."""
     name = cfg["split"]["name"]
     try:
         split = split_clips(found.clips, fingerprints=twins, **cfg["split"])

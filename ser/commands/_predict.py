@@ -35,7 +35,7 @@ console = Screen()
 
 
 def predict(options: argparse.Namespace) -> int:
-    """Answer all; the exit status.
+    """Answer all, and return the exit status.
 
     Raises:
         UserError: The checkpoint can't be used, there is nothing to answer, no threshold reaches the risk, the window
@@ -89,10 +89,10 @@ def predict(options: argparse.Namespace) -> int:
 def voices_of(
     options: argparse.Namespace, recognizer: Recognizer, paths: Sequence[Path]
 ) -> Voice | list[Voice | None] | None:
-    """The voices that the options name, or None where nobody is known; says on screen what is known.
+    """Return the voices that the options name, None where nobody is known, and say on screen what is known.
 
     Raises:
-        UserError: The network knows nothing of voices, or no voice can be had.
+        UserError: The network knows nothing of voices, or no voice can be enrolled.
     """
     if options.enrol is not None:
         return enrolled_voice(options, recognizer)
@@ -113,7 +113,7 @@ def voices_of(
 
 
 def enrolled_voice(options: argparse.Namespace, recognizer: Recognizer) -> Voice:
-    """The voice of ``--enrol``.
+    """Return the voice of ``--enrol``.
 
     Raises:
         UserError: The network knows nothing of voices, or none of the recordings can be used.
@@ -133,7 +133,7 @@ def show_voices(known: str, left_out: Sequence[str]) -> None:
 
 
 def check_outputs(options: argparse.Namespace, paths: Sequence[Path]) -> None:
-    """See that no file to write is one to read, before any is opened.
+    """Check that no file to write is one to read, before any is opened.
 
     Raises:
         UserError: One is, or two are the same, or there is no folder for the picture.
@@ -152,14 +152,14 @@ def follow(
     options: argparse.Namespace, recognizer: Recognizer, paths: Sequence[Path], least: float,
     tables: Sequence[SegmentWriter],
 ) -> int:  # fmt: skip
-    """Answer one recording after the other as timelines; the exit status."""
+    """Answer one recording after the other as timelines, and return the exit status."""
     enrolled = None if options.enrol is None else enrolled_voice(options, recognizer)
     screen = Screen(stderr=True)
     columns = TextColumn("{task.description}"), BarColumn(), TextColumn("{task.fields[time]}")
     errors = 0
     for path in paths:
         if is_unread() and not tables and options.picture is None:
-            break  # nobody reads on
+            break  # nobody reads the rest
         listener = listener_of(options, recognizer, str(path), options.batch_size or 4, enrolled)
         stream = SoundStream(path, recognizer.sample_rate)
         try:
@@ -191,7 +191,7 @@ def hear(
     options: argparse.Namespace, recognizer: Recognizer, microphone: Microphone, least: float,
     tables: Sequence[SegmentWriter],
 ) -> int:  # fmt: skip
-    """Show live answers until Ctrl-C, then the timeline of what was heard; the exit status."""
+    """Show live answers until Ctrl-C, then the timeline of the sound, and return the exit status."""
     enrolled = None if options.enrol is None else enrolled_voice(options, recognizer)
     listener = listener_of(options, recognizer, "the microphone", 1, enrolled)
     listen(microphone, listener, console, least)

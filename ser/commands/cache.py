@@ -45,7 +45,7 @@ def show(found: list[Entry]) -> None:
 
 
 def _made_of(about: dict[str, Any]) -> tuple[str, str]:
-    """How many clips an entry holds, and what of them."""
+    """Say how many clips an entry holds, and which features of them."""
     match about:
         case {"clips": int(clips), "sample_rate": int(rate)}:
             features = about["names"] if isinstance(about.get("names"), list) else []

@@ -93,7 +93,7 @@ def errors_in_words() -> Iterator[None]:
 
 
 def commands() -> dict[str, str]:
-    """The first line of each command's help, by name, in the order of ``GROUPS``."""
+    """Return the first line of each command's help, by name, in the order of ``GROUPS``."""
     return {name: _summary(name) for names in GROUPS.values() for name in names}
 
 

@@ -15,7 +15,7 @@ from ser.files import refuse_overwriting, replacing
 
 
 def known_in(folder: Path) -> str:
-    """What the answers of a folder knew of the test voices, by its ``metrics.json``; ``none`` where it has none."""
+    """Say what a folder's answers knew of the test voices, by its ``metrics.json``; ``none`` where it has none."""
     from ser.evaluation import enrolment_of
     from ser.results import RunRecord
 

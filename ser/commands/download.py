@@ -19,7 +19,7 @@ def main() -> None:
     """Download, or say where to ask.
 
     Raises:
-        SystemExit: With status 1, something could not be had.
+        SystemExit: With status 1, something could not be downloaded.
     """
     parser = command_parser(__doc__, "ravdess --to data/ravdess")
     parser.add_argument("name", choices=sorted({*SOURCES, *ON_REQUEST}), metavar="NAME", help="one of %(choices)s")

@@ -5,7 +5,7 @@ those on a side of its split (split=). Only emotions that checkpoint and corpus 
 and the network chooses among the shared ones. Leaves metrics.json, predictions.csv and figures as a run does.
 
 A network that was trained with features.normalize=speaker can know other clips of each voice (--enrol), and any network
-can first be adapted to the corpus (--adapt). Both read sound alone, no label; results say what was known.
+can first be adapted to the corpus (--adapt). Both read sound and no label; results say what was known.
 """
 
 import argparse
@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 
 
 def knowledge_of(options: argparse.Namespace) -> "Knowledge":
-    """What the options allow the network to know.
+    """Return what the options allow the network to know.
 
     Raises:
         UserError: They don't go together.

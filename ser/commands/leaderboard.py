@@ -1,8 +1,8 @@
 """Tables of many runs: ``python scripts/leaderboard.py outputs/multirun/2026-01-31/12-00-00``.
 
-One table for each corpus, split and side of it, told apart by the split's hash, and by how many of its speakers were
-heard before: figures of different tables are about other test clips or another task, and so can't be compared. Runs
-that differ only in seed make one row, mean ± standard deviation over seeds. Folds come in as ``scripts/pool.py`` leaves
+There is one table for each corpus, split and side. The split's hash and the number of its speakers that training has
+seen distinguish tables: their figures are about other test clips or another task, and so can't be compared. Runs that
+differ only in seed make one row, mean ± standard deviation over seeds. Folds come in as ``scripts/pool.py`` leaves
 them. Jobs of a sweep that failed or are missing stand in a table of their own.
 """
 

@@ -6,7 +6,7 @@ are answered all the same, and the exit status is 1 then.
 A network that was trained with features.normalize=speaker answers better about voices that it knows: --voices says
 whose recordings are whose, and --enrol gives other recordings of the one who speaks; docs/voices.md explains how.
 
---timeline says which emotion is heard when in recordings of any length, --microphone which is heard right now;
+--timeline finds which emotion sounds when in recordings of any length, --microphone which one sounds right now;
 docs/timeline.md explains how.
 """
 

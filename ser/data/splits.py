@@ -68,7 +68,7 @@ class Split:
 
     Attributes:
         train: Clips to which the network and the normaliser are fitted.
-        val: Clips that choose the checkpoint.
+        val: Clips for what is chosen or calibrated: the best epoch, the temperature.
         test: Clips that are used once, at the end.
         left_out: Clips of classes that the test corpora don't share with the others.
         fingerprints: Tell which clips are the same recording.

@@ -29,7 +29,7 @@ from ser.results import read_choices, write_choices
 from ser.results.cards import adapted_card
 
 LEAST_CLIPS = 10
-"""Recordings below which nothing is adapted."""
+"""Number of recordings below which nothing is adapted."""
 
 LEAST_DISTANCE = 0.5
 """How far recordings must be from the training's for an adaptation, in standard deviations of its features.
@@ -38,7 +38,7 @@ Measured with log-mels of CREMA-D: 10 to 100 clips of its validation speakers, o
 are at 0.03 to 0.47, EMO-DB's at 0.85 to 1.24 and RAVDESS's at 1.03 to 2.61. Adapting to the first does harm."""
 
 PRIOR_CLIPS = 20.0
-"""What the batch norms' statistics of training weigh, in recordings."""
+"""Weight of the training's statistics in the batch norms, in recordings."""
 
 CROP_FRAMES = 160
 """Frames of a piece that batch norms are measured on: no padding is in it, as hardly any is in those of training."""
@@ -137,11 +137,11 @@ def adapt(
 
 
 def distance_of(recognizer: Recognizer, moments: Moments) -> float | None:
-    """How far recordings are from those of the training, by their features' mean over real frames.
+    """Measure how far recordings are from those of the training, by their features' mean over real frames.
 
     Args:
-        recognizer: As it was trained.
-        moments: Of the recordings, from ``Recognizer.measure`` or ``Moments.of``.
+        recognizer: A recognizer as it was trained.
+        moments: Sums over the recordings, from ``Recognizer.measure`` or ``Moments.of``.
 
     Returns:
         The difference from the training's mean in the training's standard deviations, mean over rows; None where the
@@ -159,8 +159,8 @@ def adapted_checkpoint(checkpoint: Checkpoint, adapted: Recognizer, about: Adapt
 
     Args:
         checkpoint: What the recognizer was loaded from before it was adapted.
-        adapted: From ``adapt``.
-        about: Also from ``adapt``.
+        adapted: The recognizer that ``adapt`` has returned.
+        about: The description that ``adapt`` has returned.
         to: What the recordings are, in words.
     """
     return replace(

@@ -39,37 +39,37 @@ CURVE = (1, 3, 5, 10, 20)
 
 @dataclass(frozen=True)
 class Enrolment:
-    """What is known of a voice beside the clip that is scored.
+    """Describes what is known of a voice beside the clip that is scored.
 
     Attributes:
         clips: How many other clips of it; None for all of them, the scored one among them.
-        neutral: Only neutral clips, and the network is told so: what most users have of a voice.
-        told: With ``neutral``, whether the network is told; without it the clips count as any others.
+        neutral: Whether these are all neutral, as most users have them of a voice.
+        declared: Whether the network knows that they are ``neutral``; otherwise they count as any others.
     """
 
     clips: int | None = 0
     neutral: bool = False
-    told: bool = True
+    declared: bool = True
 
     @property
     def name(self) -> str:
-        """As results have it: ``none``, ``all``, or a number of clips."""
+        """How results name the enrolment: ``none``, ``all``, or a number of clips."""
         return "all" if self.clips is None else "none" if self.clips == 0 else str(self.clips)
 
     @property
     def kind(self) -> str:
-        """Of which clips are drawn, in words."""
+        """The emotions that clips are drawn from, in words."""
         if self.clips == 0 or not self.neutral:
             return "any"
-        return NEUTRAL if self.told else f"{NEUTRAL}, not told"
+        return NEUTRAL if self.declared else f"{NEUTRAL}, not told"
 
 
 @dataclass(frozen=True)
-class Heard:
-    """Clips as a recognizer hears them, before any voice is known.
+class ExtractedClips:
+    """Holds clips as a recognizer reads them, before any voice is known.
 
     Attributes:
-        recognizer: Who hears them.
+        recognizer: What reads them.
         clips: What is known of each.
         labels: Emotions that count.
         voices: Whose voice each clip is.
@@ -90,13 +90,13 @@ class Heard:
     def of(
         cls, recognizer: Recognizer, clips: Sequence[Clip], recordings: Sequence[Recording], labels: list[str],
         voice: str = "speaker",
-    ) -> "Heard":  # fmt: skip
-        """Hear some clips.
+    ) -> "ExtractedClips":  # fmt: skip
+        """Extract the features of some clips.
 
         Args:
-            recognizer: Who hears them.
+            recognizer: What reads them.
             clips: What is known of each.
-            recordings: Of the clips, at the recognizer's rate.
+            recordings: Recordings of the clips, at the recognizer's rate.
             labels: Emotions that count; the recognizer knows all of them.
             voice: What counts as one voice, ``speaker``, ``session`` or ``corpus``.
         """
@@ -106,14 +106,14 @@ class Heard:
         return cls(recognizer, clips, labels, [voice_of(clip, voice) for clip in clips], features, real, moments)
 
     def draw(self, enrolment: Enrolment, seed: int) -> tuple[list[Voice | None], NDArray[np.bool_]]:
-        """A voice per clip, and which clips are scored ``(clip,)``.
+        """Draw enrolment clips; return a voice per clip, and which clips are scored ``(clip,)``.
 
         With a number of clips these are drawn from each voice, and its others are scored; a voice that has no more
         clips than that is neither enrolled nor scored. No label is read, except to draw neutral clips.
 
         Args:
             enrolment: What is known of each voice.
-            seed: Of the draw.
+            seed: Seed of the draw.
 
         Raises:
             UserError: The network knows nothing of voices.
@@ -125,7 +125,7 @@ class Heard:
         if self.recognizer.prior is None:
             raise UserError(NO_VOICES)
         rng = np.random.default_rng(seed)
-        emotions = {NEUTRAL: 1.0} if enrolment.neutral and enrolment.told else None
+        emotions = {NEUTRAL: 1.0} if enrolment.neutral and enrolment.declared else None
         for _, own in sorted(grouped(self.voices).items()):
             enrolled = [i for i in own if not enrolment.neutral or self.clips[i].emotion == NEUTRAL]
             if enrolment.clips is not None:
@@ -141,7 +141,7 @@ class Heard:
         return voices, scored
 
     def answers(self, enrolment: Enrolment, seed: int = 0) -> Answers:
-        """What the network says of the scored clips under an enrolment.
+        """Return the network's answers to the scored clips under an enrolment.
 
         Raises:
             UserError: The network knows nothing of voices, or no voice has clips enough to enrol some and score others.
@@ -171,7 +171,7 @@ class Heard:
 
 
 def halves(clips: Sequence[Clip], seed: int = 0) -> NDArray[np.bool_]:
-    """Which clips are of the first half of the speakers, drawn at random, ``(clip,)``.
+    """Draw half of the speakers at random, and return which clips are theirs, ``(clip,)``.
 
     Raises:
         UserError: A clip's speaker is not known, or there is only one.
@@ -192,69 +192,69 @@ def adapted_answers(
     enrolment: Enrolment, voice: str = "speaker", balanced: bool = False, transductive: bool = False, seed: int = 0,
     anyway: bool = False,
 ) -> tuple[Answers, list[Adaptation]]:  # fmt: skip
-    """What the network says after it was adapted without labels.
+    """Return the network's answers after it was adapted without labels, and the adaptations.
 
     Args:
-        recognizer: As it was trained.
+        recognizer: A recognizer as it was trained.
         clips: What is scored.
-        recordings: Of the clips, at the recognizer's rate.
+        recordings: Recordings of the clips, at the recognizer's rate.
         labels: Emotions that count.
         enrolment: What is known of each voice, after the adaptation.
         voice: What counts as one voice.
-        balanced: As ``adapt`` has it.
+        balanced: Whether the emotions are taken to be about equally frequent, as in ``adapt``.
         transductive: Adapt on the scored clips themselves; otherwise each half of the speakers is scored after an
             adaptation on the other half.
-        seed: Of the halves and of the draw of enrolment clips.
-        anyway: As ``adapt`` has it.
+        seed: Seed of the halves and of the draw of enrolment clips.
+        anyway: Whether to adapt also to recordings that sound like those of the training.
 
     Raises:
         UserError: There are too few clips, they sound like those of the training, or speakers are not known.
     """
     first = np.ones(len(clips), bool) if transductive else halves(clips, seed)
-    parts, told = [], []
+    parts, adaptations = [], []
     for scored in [first] if transductive else [first, ~first]:
         source = np.flatnonzero(scored if transductive else ~scored).tolist()
         voices = None if enrolment.clips == 0 else [voice_of(clips[i], voice) for i in source]
         adapted, about = adapt(recognizer, [recordings[i] for i in source], balanced, voices, labels, anyway)
-        told.append(about)
+        adaptations.append(about)
         places = np.flatnonzero(scored).tolist()
         own = [clips[i] for i in places]
-        heard = Heard.of(adapted, own, [recordings[i] for i in places], labels, voice)
-        parts.append(heard.answers(enrolment, seed))
-    return join(parts), told
+        extracted = ExtractedClips.of(adapted, own, [recordings[i] for i in places], labels, voice)
+        parts.append(extracted.answers(enrolment, seed))
+    return join(parts), adaptations
 
 
 def settings(neutral: bool) -> list[Enrolment]:
-    """What a curve is measured at; with ``neutral`` also from neutral clips alone, told and not told."""
+    """List the enrolments of a curve; with ``neutral`` also those of neutral clips, declared as such and not."""
     found = [Enrolment(0), *(Enrolment(count) for count in CURVE), Enrolment(None)]
     if neutral:
-        for told in (True, False):
-            found += [Enrolment(count, True, told) for count in CURVE if count <= 10]
+        for declared in (True, False):
+            found += [Enrolment(count, True, declared) for count in CURVE if count <= 10]
     return found
 
 
-def curve(heard: Sequence[Heard], draws: int, seed: int = 0) -> list[dict[str, Any]]:
-    """Scores by what is known of the test voices, for JSON.
+def curve(extracted: Sequence[ExtractedClips], draws: int, seed: int = 0) -> list[dict[str, Any]]:
+    """Score clips by what is known of their voices, for JSON.
 
     Args:
-        heard: Of the folds of one recipe, whose clips are pooled, or of one run.
-        draws: Of enrolment clips; scores and the ends of their intervals are means over these.
-        seed: Of the first draw.
+        extracted: The clips of one run, or of the folds of one recipe, which are pooled.
+        draws: How often enrolment clips are drawn; scores and the ends of their intervals are means over these.
+        seed: Seed of the first draw.
 
     Returns:
-        Of each number and kind of enrolment clips: ``enrolment``, ``kind``, ``draws``, ``clips`` that are scored,
+        For each number and kind of enrolment clips: ``enrolment``, ``kind``, ``draws``, ``clips`` that are scored,
         ``speakers``, the four scores, and ``intervals`` over speakers. What no voice has clips enough for is left out.
     """
     neutral = all(
         one.recognizer.prior is not None and NEUTRAL in one.recognizer.prior.labels and NEUTRAL in one.labels
-        for one in heard
+        for one in extracted
     )
     found = []
     for enrolment in settings(neutral):
         times = draws if enrolment.clips else 1
-        if not all(one.draw(enrolment, seed)[1].any() for one in heard):
+        if not all(one.draw(enrolment, seed)[1].any() for one in extracted):
             continue
-        pooled = [join([one.answers(enrolment, seed + draw) for one in heard]) for draw in range(times)]
+        pooled = [join([one.answers(enrolment, seed + draw) for one in extracted]) for draw in range(times)]
         scores = [summary(answers) for answers in pooled]
         found.append(
             {
@@ -282,8 +282,8 @@ def measure_enrolment(
         runs: Run folders, or folders that hold them.
         folder: What is left goes there.
         command: What was typed.
-        side: Of each run's split; ``val`` for choices.
-        draws: Of enrolment clips.
+        side: Side of each run's split; ``val`` for choices.
+        draws: How often enrolment clips are drawn.
         device: Where the networks answer.
 
     Raises:
@@ -298,7 +298,7 @@ def measure_enrolment(
         check_writable(folder)
     except OSError as error:
         raise UserError(f"{folder} can't be written to: {error.strerror or error}; give another --out") from error
-    heard, told = [], []
+    extracted, described = [], []
     for run in found:
         place = run.folder
         checkpoint, cfg = find_checkpoint(place), read_choices(place)
@@ -306,14 +306,14 @@ def measure_enrolment(
         trial = trial_of(cfg, side, [recognizer])
         recordings = trial.at(recognizer.sample_rate)
         voice = cfg["dataset"].get("voice", "speaker")
-        heard.append(Heard.of(recognizer, trial.clips, recordings, trial.labels, voice))
-        told.append({**describe_checkpoint(checkpoint, trial.clips), "split_hash": trial.split.hash})
+        extracted.append(ExtractedClips.of(recognizer, trial.clips, recordings, trial.labels, voice))
+        described.append({**describe_checkpoint(checkpoint, trial.clips), "split_hash": trial.split.hash})
     results = {
         "dataset": {"name": found[0].dataset["name"]},
         "side": side,
-        "runs": told,
+        "runs": described,
         "draws": draws,
-        "curve": curve(heard, draws),
+        "curve": curve(extracted, draws),
         "versions": versions(),
         "git": git_revision(),
         "command": command,
@@ -323,7 +323,7 @@ def measure_enrolment(
 
 
 def curve_rows(results: dict[str, Any]) -> list[list[str]]:
-    """The curve, a line per number and kind of enrolment clips."""
+    """Return the curve as lines of a table, one per number and kind of enrolment clips."""
     return [
         [
             point["enrolment"],

@@ -8,7 +8,7 @@ import numpy as np
 
 from ser.checkpoint import find_checkpoint
 from ser.evaluation import Answers, answers_about, scored
-from ser.inference.enrolment import Enrolment, Heard, adapted_answers
+from ser.inference.enrolment import Enrolment, ExtractedClips, adapted_answers
 from ser.inference.scoring import Trial, answer_all, answered, describe_checkpoint, describe_clips, trial_of
 from ser.recognizer import Recognizer
 from ser.results import Recipe, RunRecord, git_revision, refuse_run_folders, versions, write
@@ -16,12 +16,12 @@ from ser.results import Recipe, RunRecord, git_revision, refuse_run_folders, ver
 
 @dataclass(frozen=True)
 class Knowledge:
-    """What the network may know of the recordings beside the clip that is scored.
+    """Describes what the network may know of the recordings beside the clip that is scored.
 
     Attributes:
-        enrolment: Of each voice.
+        enrolment: What is known of each voice.
         adapt: Whether the network is adapted first.
-        transductive: On the scored clips themselves, and not on other speakers.
+        transductive: Whether it is adapted on the scored clips themselves, and not on other speakers.
         balanced: Whether the recordings are taken to hold the emotions equally often.
         anyway: Whether to adapt also to recordings that sound like those of the training.
     """
@@ -45,13 +45,13 @@ def evaluate(
     """Answer the clips, score the answers and write the folder.
 
     Args:
-        checkpoint: Of a run, or the run's folder, for the one that it tested.
-        cfg: The composed choices, of which dataset, labels and split count.
+        checkpoint: A run's checkpoint, or the run's folder, for the one that it tested.
+        cfg: The composed choices; only dataset, labels and split count.
         side: ``all``, or a side of the split.
         folder: What is left goes there.
         command: What was typed.
         device: Where the network answers.
-        knowledge: Of voices and recordings; None for nothing.
+        knowledge: What is known of voices and recordings; None for nothing.
 
     Raises:
         UserError: The checkpoint or the corpus can't be used, or they share fewer than two emotions.
@@ -71,9 +71,9 @@ def evaluate(
         trial, finite = answered(trial, [probabilities])
         answers = answers_about(trial.clips, trial.labels, probabilities[finite])
     usable = trial.clips
-    told, network = describe_clips(cfg, side, trial), describe_checkpoint(checkpoint, usable)
+    data, network = describe_clips(cfg, side, trial), describe_checkpoint(checkpoint, usable)
     record = RunRecord(
-        **{**told, **network, **about, "split": {**told["split"], **network["split"]}},
+        **{**data, **network, **about, "split": {**data["split"], **network["split"]}},
         recipe=Recipe.of(command),
         versions=versions(),
         git=git_revision(),
@@ -88,19 +88,19 @@ def evaluate(
 def _answers_with(
     recognizer: Recognizer, trial: Trial, cfg: dict[str, Any], knowledge: Knowledge
 ) -> tuple[Trial, Answers, dict[str, Any]]:
-    """The scored clips, the answers, and what results say of what was known."""
+    """Return the scored clips, the answers, and the description of the knowledge for the results."""
     recordings = trial.at(recognizer.sample_rate)
     enrolment, voice = knowledge.enrolment, cfg["dataset"].get("voice", "speaker")
     about: dict[str, Any] = {"enrolment": {"scored": enrolment.name, "kind": enrolment.kind, "voice": voice}}
     if knowledge.adapt:
-        answers, told = adapted_answers(
+        answers, adaptations = adapted_answers(
             recognizer, trial.clips, recordings, trial.labels, enrolment, voice, knowledge.balanced,
             knowledge.transductive, anyway=knowledge.anyway,
         )  # fmt: skip
         how = "the scored clips" if knowledge.transductive else "the other half of the speakers"
-        about["adaptation"] = {"on": how, "balanced": knowledge.balanced, "parts": [vars(part) for part in told]}
+        about["adaptation"] = {"on": how, "balanced": knowledge.balanced, "parts": [*map(vars, adaptations)]}
     else:
-        answers = Heard.of(recognizer, trial.clips, recordings, trial.labels, voice).answers(enrolment)
+        answers = ExtractedClips.of(recognizer, trial.clips, recordings, trial.labels, voice).answers(enrolment)
     clips = {clip.name: clip for clip in trial.clips}
     trial = replace(trial, clips=[clips[name] for name in answers.clips])
     if enrolment.clips:

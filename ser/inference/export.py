@@ -31,14 +31,14 @@ _CHATTER = (
     "The given buffer is not writable.*",
     r"The tensor attributes .*\._flat_weights.* were assigned during export",  # of recurrent layers, by themselves
 )
-"""What torch's own exporter and loader warn of, with nothing that a user could do."""
+"""Warnings of torch's own exporter and loader that a user can do nothing about."""
 
 
 class Graph(nn.Module):
-    """What a recognizer does with waveforms: pad or crop about the middle, features, normaliser, network, softmax.
+    """Does what a recognizer does with waveforms: pad or crop about the middle, features, normaliser, network, softmax.
 
     Args:
-        recognizer: Its parts are shared, not copied.
+        recognizer: A recognizer whose parts are shared, not copied.
     """
 
     def __init__(self, recognizer: Recognizer) -> None:
@@ -54,33 +54,33 @@ class Graph(nn.Module):
 
         Args:
             waveforms: ``(batch, time)`` float32 at the recognizer's rate, with full scale at ±1; what lies beyond a
-                clip's own length is not heard.
+                clip's own length is not read.
             lengths: Samples of each clip that are its own, ``(batch,)`` int64.
-            mean: Of the voice that speaks, ``(row,)`` float32, as ``VoicePrior.statistics`` gives it; None for that of
-                the training clips.
-            deviation: Its standard deviation, likewise.
+            mean: Mean of the voice that speaks, ``(row,)`` float32, as ``VoicePrior.statistics`` gives it; None for
+                that of the training clips.
+            deviation: The voice's standard deviation, ``(row,)``.
 
         Returns:
             Probabilities ``(batch, class)``.
         """
         batch, time = waveforms.shape
         starts = torch.arange(batch, device=waveforms.device) * time
-        heard, lengths = gather(waveforms.flatten(), starts, lengths.clamp(0, time), self.frontend.length)
+        clips, lengths = gather(waveforms.flatten(), starts, lengths.clamp(0, time), self.frontend.length)
         voice = None if mean is None or deviation is None else Scale(mean.unsqueeze(1), deviation.unsqueeze(1))
-        logits = self.network(self.frontend(heard, lengths, voice), self.frontend.real_frames(lengths))
+        logits = self.network(self.frontend(clips, lengths, voice), self.frontend.real_frames(lengths))
         return self.calibration.apply(logits).softmax(1)
 
 
 def export(recognizer: Recognizer, path: Path) -> float:
     """Write the graph of ``recognizer`` to ``path``, and check the file against the recognizer.
 
-    What a user of the file must know (``labels`` in order, ``sample_rate`` in hertz, ``seconds`` that are heard) lies
+    What a user of the file must know (``labels`` in order, ``sample_rate`` in hertz, ``seconds`` that are read) lies
     in the metadata of an ``.onnx`` file, each as JSON, and in ``ser.json`` of a ``.pt2`` file. A network that was
     trained with ``features.normalize=speaker`` has ``mean`` and ``deviation`` as further inputs, ``(row,)`` each, and
     what to give for an unknown voice beside them in the metadata.
 
     Args:
-        recognizer: On the CPU.
+        recognizer: What to export, on the CPU.
         path: Ends in ``.onnx`` or ``.pt2``.
 
     Returns:
@@ -143,7 +143,7 @@ def _require_onnx() -> None:
 
 
 def _inputs(recognizer: Recognizer) -> dict[str, Tensor]:
-    """By name, what the graph takes: sounds, and with it the statistics of an unknown voice if voices count."""
+    """Make inputs of the graph, by name: sounds, and the statistics of an unknown voice if voices count."""
     waveforms, lengths = _sounds(recognizer)
     inputs = {"waveforms": waveforms, "lengths": lengths}
     if recognizer.prior is not None:
@@ -153,7 +153,7 @@ def _inputs(recognizer: Recognizer) -> dict[str, Tensor]:
 
 
 def _sounds(recognizer: Recognizer) -> tuple[Tensor, Tensor]:
-    """Noisy tones, from a tenth of a second to twice what is heard, quiet and loud."""
+    """Make noisy tones, quiet and loud, from a tenth of a second to twice what is read."""
     longest = 2 * recognizer.frontend.length
     lengths = torch.linspace(recognizer.sample_rate // 10, longest, 8).long()
     generator = torch.Generator().manual_seed(0)
@@ -164,7 +164,7 @@ def _sounds(recognizer: Recognizer) -> tuple[Tensor, Tensor]:
 
 
 def _write_onnx(program: torch.export.ExportedProgram, path: Path, inputs: list[str], facts: dict[str, Any]) -> None:
-    # Told on every export: that torchvision, of which nothing is used, is not installed.
+    # Every export warns that torchvision is not installed, though nothing of it is used.
     logging.getLogger("torch.onnx._internal.exporter._registration").setLevel(logging.ERROR)
     written = torch.onnx.export(program, dynamo=True, verbose=False, input_names=inputs, output_names=["probabilities"])
     assert written is not None

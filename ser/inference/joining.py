@@ -13,7 +13,7 @@ from ser.checkpoint import find_checkpoint
 from ser.errors import UserError
 from ser.evaluation import answers_about, beside, enrolment_of, scored
 from ser.evaluation.calibration import calibrate, calibration_report
-from ser.inference.enrolment import Enrolment, Heard
+from ser.inference.enrolment import Enrolment, ExtractedClips
 from ser.inference.scoring import answer_all, answered, trial_of
 from ser.models.ensemble import join_checkpoints
 from ser.recognizer import Recognizer
@@ -21,10 +21,10 @@ from ser.results import RunRecord, git_revision, read_choices, refuse_run_folder
 
 
 def seed_sets(runs: Sequence[RunRecord]) -> tuple[list[list[RunRecord]], list[RunRecord]]:
-    """Trainings, those together that differ in nothing but their seed; and those of which there is one alone.
+    """Group trainings that differ only in their seed; return the groups, and the trainings that have no other.
 
     Raises:
-        UserError: There are none such, or a seed is there twice.
+        UserError: There is no such group, or a seed is there twice.
     """
     same: dict[tuple[str, str], list[RunRecord]] = defaultdict(list)
     for run in runs:
@@ -70,8 +70,9 @@ def ensemble(runs: Sequence[RunRecord], folder: Path, command: list[str], device
                 f"hash {trial.split.hash}, and not {first.split['hash']}"
             )
         if enrolled:
-            heard = Heard.of(recognizer, trial.clips, trial.at(recognizer.sample_rate), trial.labels, voice)
-            found = heard.answers(Enrolment(None)).probabilities
+            recordings = trial.at(recognizer.sample_rate)
+            extracted = ExtractedClips.of(recognizer, trial.clips, recordings, trial.labels, voice)
+            found = extracted.answers(Enrolment(None)).probabilities
         else:
             found = answer_all(recognizer, trial)
         trial, finite = answered(trial, [found])
@@ -97,12 +98,12 @@ def ensemble(runs: Sequence[RunRecord], folder: Path, command: list[str], device
         versions=versions(),
         git=git_revision(),
         command=command,
-        last_epoch={},  # which are of one training
+        last_epoch={},  # as there are many trainings
         history=[],
         **scored(answers),
     )
     if enrolled:
-        none = heard.answers(Enrolment(0)).of(np.flatnonzero(finite))  # heard last: the test side
+        none = extracted.answers(Enrolment(0)).of(np.flatnonzero(finite))  # of the last side, test
         record = replace(record, enrolment={**first.enrolment, "beside": {"none": beside(none)}})
     write(folder, cfg, record, answers, sounds={clip.name: clip.path for clip in trial.clips})
     return record

@@ -25,7 +25,7 @@ WAITING_SECONDS = 10
 
 
 class Microphone:
-    """The default input device, as blocks of a tenth of a second at the wanted rate.
+    """Reads the default input device, in blocks of a tenth of a second at the wanted rate.
 
     A device that can't give that rate is read at its own and resampled.
 
@@ -108,7 +108,7 @@ def listen(microphone: Microphone, listener: Listener, console: Console, least: 
 
     Args:
         microphone: Where sound comes from.
-        listener: Who hears it.
+        listener: What answers it.
         console: Where answers are shown.
         least: No emotion is shown if the largest probability is below it.
     """

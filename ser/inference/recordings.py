@@ -11,7 +11,7 @@ from ser.files import as_path
 
 
 def find(words: Sequence[str], listed: Iterable[str] = ()) -> list[Path]:
-    """Files, the sound files of folders, what globs match, and for ``-`` what ``listed`` has, one path per line.
+    """Find files, sound files of folders, what globs match, and for ``-`` the paths in ``listed``, one per line.
 
     Paths are understood as ``ser.files.as_path`` has it.
 
@@ -39,7 +39,7 @@ def find(words: Sequence[str], listed: Iterable[str] = ()) -> list[Path]:
 
 
 def inside_of(folder: Path) -> list[Path]:
-    """The files of a folder that end as sound does, those that can't be read among them; others are counted."""
+    """List a folder's files that end as sound does, also those that can't be read; others are counted."""
     with telling(lambda message: Screen().print(escape(message), soft_wrap=True, highlight=False)):
         found = list_files(folder)
         warn_left_out(folder, found.others, "are no sound files by their endings")
@@ -47,7 +47,7 @@ def inside_of(folder: Path) -> list[Path]:
 
 
 def matches(pattern: str) -> list[str]:
-    """What a glob matches, sorted; the names that it begins with stand for themselves where they are there."""
+    """List what a glob matches, sorted; the names that it begins with stand for themselves where they exist."""
     known, rest = Path(), list(Path(pattern).parts)
     while rest and os.path.lexists(known / rest[0]):
         known /= rest.pop(0)

@@ -46,13 +46,13 @@ def measure(
     """Score the checkpoints under all conditions and write the folder.
 
     Args:
-        checkpoints: Of runs, or folders of runs for those that they tested; one or more.
-        cfg: The composed choices, of which dataset, labels and split count.
+        checkpoints: Checkpoints of runs, or run folders for those that they tested; one or more.
+        cfg: The composed choices; only dataset, labels and split count.
         side: ``all``, or a side of the split.
         folder: What is left goes there.
         command: What was typed.
         device: Where the networks answer.
-        seed: Of noises and rooms.
+        seed: Seed of noises and rooms.
 
     Raises:
         UserError: A checkpoint or the corpus can't be used, the checkpoints do not share what the clips show, or the
@@ -108,13 +108,13 @@ Found = dict[str, NDArray[np.float64]]
 def answers_under(
     trial: Trial, recognizers: Sequence[Recognizer], left_out: Mapping[int, Mapping[str, str]], seed: int
 ) -> tuple[list[Found], dict[int, dict[str, NDArray[np.bool_]]]]:
-    """What each recognizer says of the clips, and by rate and condition which of them were cut, ``(clip,)``.
+    """Return each recognizer's answers, and by rate and condition which clips were cut, ``(clip,)``.
 
     Args:
         trial: The clips.
         recognizers: At the trial's rates.
         left_out: Conditions that can't be applied, by rate.
-        seed: Of noises and rooms.
+        seed: Seed of noises and rooms.
     """
     steps = [
         (rate, condition, start)
@@ -164,14 +164,14 @@ def short_names(checkpoints: Sequence[Path]) -> list[str]:
 
 
 def _common_length(paths: Sequence[Sequence[str]]) -> int:
-    """How many parts the paths begin with in common."""
+    """Count the parts that the paths begin with in common."""
     return sum(1 for _ in takewhile(lambda parts: len(set(parts)) == 1, zip(*paths, strict=False)))
 
 
 def surely_unseen(checkpoint: Path, about: Mapping[str, Any], trial: Trial, side: str) -> bool:
-    """Whether the clips were surely not seen in the checkpoint's training.
+    """Return whether the clips were surely not seen in the checkpoint's training.
 
-    They were not if none of the speakers was; nor if they are the test side of its own run, and that did not
+    They were not if none of the speakers was, nor if they are the test side of its own run and that run did not
     start from another one.
     """
     speakers = about["split"]
@@ -202,7 +202,7 @@ def write(folder: Path, results: dict[str, Any]) -> None:
 
 
 def page(results: dict[str, Any]) -> str:
-    """The page in Markdown: what was scored and how, the table, the figure."""
+    """Write the page in Markdown: what was scored and how, the table, the figure."""
     heads, rows = cells(results)
     lines = [
         f"# Robustness: {title_of(results)}",
@@ -224,14 +224,14 @@ def page(results: dict[str, Any]) -> str:
 
 
 def title_of(results: dict[str, Any]) -> str:
-    """Corpus, split, clips and speakers."""
+    """Name corpus, split, clips and speakers."""
     data, split = results["dataset"], results["split"]
     whose = f" of {data['speakers']} speakers" if data["speakers"] else ""
     return f"{data['name']}, split={split['name']} ({split['hash']}): {data['clips']:,} clips{whose}"
 
 
 def remarks_of(results: dict[str, Any]) -> list[str]:
-    """What a reader must know of the checkpoints and the clips before the scores, a sentence or some each."""
+    """List what a reader must know of the checkpoints and the clips before the scores, in sentences."""
     lines = [
         f"{one['name']}: {one['features']} → {one['model']}, {one['checkpoint']['path']}, epoch "
         f"{one['checkpoint']['epoch']}; hears {one['input']['seconds']:.2f} s. {one['split']['leakage']}"
@@ -254,7 +254,7 @@ def remarks_of(results: dict[str, Any]) -> list[str]:
 
 
 def cells(results: dict[str, Any]) -> tuple[list[str], list[list[str]]]:
-    """Heads and rows: condition by condition, and in each the checkpoints where there are several."""
+    """Return heads and rows, condition by condition, and in each the checkpoints where there are several."""
     several = len(results["checkpoints"]) > 1
     heads = [COLUMNS[0], *(["checkpoint"] if several else []), *COLUMNS[1:]]
     rows = []

@@ -1,4 +1,4 @@
-"""Tables of answers as files, written a row at a time."""
+"""Tables of answers as files, written row by row."""
 
 import csv
 import io
@@ -20,13 +20,13 @@ DIGITS = {"start": 3, "end": 3}
 class RowWriter:
     """Writes a CSV or a JSON Lines file: some values, one probability per label, and why there are none.
 
-    Each row is on its way to the disk before the next, and whole: where the disk is full, no part of a row is left.
+    Each row is on its way to the disk before the next, and complete: where the disk is full, no part of a row is left.
 
     Args:
         path: To write to; what is there is lost.
         kind: ``csv`` or ``jsonl``.
         values: Names of the first columns.
-        labels: Of the columns of probabilities, without their ``p_``.
+        labels: Names of the columns of probabilities, without their ``p_``.
 
     Raises:
         OSError: It can't be opened.
@@ -54,12 +54,12 @@ class RowWriter:
         """Write one row.
 
         Args:
-            values: By name; None is an empty cell.
-            probabilities: By label; none of them or all.
+            values: Values by name; None is an empty cell.
+            probabilities: Probabilities by label; none of them or all.
             error: Why there are none, or None.
 
         Raises:
-            WriteError: The disk is full or gone; the rows before this one are whole.
+            WriteError: The disk is full or gone; the rows before this one are complete.
         """
         if self.kind == "csv":
             numbers = [f"{probabilities[label]:.6f}" if probabilities else "" for label in self.labels]
@@ -89,7 +89,7 @@ class RowWriter:
 
 
 def confident_emotion(answer: Answer, least: float) -> str | None:
-    """The emotion of an answer, or None where there is none or its probability is below ``least``."""
+    """Return the emotion of an answer; None where there is none or its probability is below ``least``."""
     return answer.emotion if answer.probabilities and answer.confidence >= least else None
 
 

@@ -47,7 +47,7 @@ class Trial:
     left_out: dict[str, int]
 
     def at(self, sample_rate: int) -> list[Recording]:
-        """The recordings of ``clips`` at a rate in hertz, in their order."""
+        """Return the recordings of ``clips`` at a rate in hertz, in their order."""
         return [self.recordings[sample_rate][clip.name] for clip in self.clips]
 
 
@@ -135,7 +135,7 @@ def _shared(clips: Sequence[Clip], recognizers: Sequence[Recognizer]) -> list[st
 
 
 def answer(recognizer: Recognizer, recordings: Sequence[Recording], labels: Sequence[str]) -> NDArray[np.float64]:
-    """Return probabilities ``(recording, label)`` where the network chooses among ``labels``, all of which it knows.
+    """Return probabilities ``(recording, label)`` where the network chooses among ``labels`` that it knows.
 
     They sum to 1; NaN where a network gives no finite answer.
     """
@@ -173,7 +173,7 @@ def answered(trial: Trial, answers: Sequence[NDArray[np.float64]]) -> tuple[Tria
 
 
 def describe_clips(cfg: dict[str, Any], side: str, trial: Trial) -> dict[str, Any]:
-    """What results say of a trial: ``dataset``, ``split`` and ``labels``, for JSON."""
+    """Describe a trial for the results: ``dataset``, ``split`` and ``labels``, for JSON."""
     return {
         "dataset": describe_dataset(cfg["dataset"]["name"], trial.clips, trial.skipped),
         "split": {
@@ -186,7 +186,7 @@ def describe_clips(cfg: dict[str, Any], side: str, trial: Trial) -> dict[str, An
 
 
 def describe_checkpoint(path: Path, clips: Sequence[Clip]) -> dict[str, Any]:
-    """What results say of a checkpoint: ``features``, ``model``, ``checkpoint``, and ``split``.
+    """Describe a checkpoint for the results: ``features``, ``model``, ``checkpoint``, and ``split``.
 
     The last says how many speakers of ``clips`` it has seen in training or validation: ``test_speakers``,
     ``test_speakers_heard_before``, None where it is not known, and ``leakage``, in words.
@@ -213,7 +213,7 @@ def describe_checkpoint(path: Path, clips: Sequence[Clip]) -> dict[str, Any]:
 
 
 def adapted_before(adaptations: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
-    """What results say of a checkpoint that was adapted without labels before: ``adaptation``, or nothing."""
+    """Describe earlier adaptations without labels for the results: ``adaptation``, or nothing."""
     if not adaptations:
         return {}
     to = ", then ".join(str(one["to"]) for one in adaptations)

@@ -1,4 +1,4 @@
-"""Whose recordings are whose, as a user says it, and the voices that follow."""
+"""The speaker of each recording, as a user gives it, and the voices that follow."""
 
 import csv
 from collections.abc import Sequence
@@ -15,10 +15,10 @@ PATH, SPEAKER = "path", "speaker"
 
 @dataclass(frozen=True)
 class Enrolled:
-    """The voices of some recordings.
+    """Holds the voices of some recordings.
 
     Attributes:
-        voices: Of each recording; None where nobody is known.
+        voices: The voice of each recording; None where nobody is known.
         names: Whose voices were enrolled.
         left_out: Why a recording says nothing of its voice, a message each.
     """
@@ -29,7 +29,7 @@ class Enrolled:
 
 
 def speakers_of(paths: Sequence[Path], said: str) -> list[str | None]:
-    """Who speaks in each recording.
+    """Find who speaks in each recording.
 
     Args:
         paths: Recordings.
@@ -37,7 +37,7 @@ def speakers_of(paths: Sequence[Path], said: str) -> list[str | None]:
             microphone; or a CSV file with the columns ``path`` and ``speaker``.
 
     Returns:
-        Of each recording a name, or None where the CSV has none.
+        A name per recording, or None where the CSV has none.
 
     Raises:
         UserError: The CSV can't be read, or names none of the recordings.
@@ -54,7 +54,7 @@ def speakers_of(paths: Sequence[Path], said: str) -> list[str | None]:
 
 
 def _table(file: Path) -> dict[Path, str]:
-    """Recording → speaker, by a CSV; paths are relative to it."""
+    """Read recording → speaker from a CSV; paths are relative to it."""
     try:
         with file.open(newline="", encoding="utf-8-sig") as lines:
             rows = list(csv.DictReader(lines))
@@ -75,7 +75,7 @@ def enrol_each(recognizer: Recognizer, paths: Sequence[Path], speakers: Sequence
     """Enrol each speaker with all recordings of theirs; what can't be used for that is left out and listed.
 
     Args:
-        recognizer: Of a network that knows voices.
+        recognizer: A recognizer whose network knows voices.
         paths: Recordings.
         speakers: Who speaks in each; None for unknown.
 

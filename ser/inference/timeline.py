@@ -1,7 +1,7 @@
-"""A recording of any length, a block at a time → which emotion is heard when.
+"""A recording of any length, a block at a time → which emotion sounds when.
 
-``SoundStream`` or a microphone gives blocks of samples, a ``Listener`` hears them in windows that overlap, and what it
-heard becomes a ``Timeline`` and its ``Segment``s. ``docs/timeline.md`` has the formulas.
+``SoundStream`` or a microphone gives blocks of samples, a ``Listener`` answers them in windows that overlap, and its
+answers become a ``Timeline`` and its ``Segment``s. ``docs/timeline.md`` has the formulas.
 """
 
 import math
@@ -19,19 +19,19 @@ from ser.features import Moments, Voice
 from ser.recognizer import TOO_LOUD, Recognizer
 
 OWN = "own"
-"""The voice of a recording that is heard."""
+"""The choice of the recording's own voice."""
 
 SILENCE = "silence"
-"""What a segment is called in which nobody speaks."""
+"""Name of a segment in which nobody speaks."""
 
 FRAMES = 10
-"""Frames per second of which the level is taken; windows and hops are whole numbers of them."""
+"""Frames per second, each with a level; windows and hops are whole numbers of them."""
 
 PIECES = 100
-"""Pieces per second of which power, minimum and maximum are kept."""
+"""Pieces per second, each with power, minimum and maximum."""
 
 WINDOW_SECONDS = 3.0
-"""About an utterance: CREMA-D's clips last 1.3 to 5 s, half of them 2.5 s or more."""
+"""Seconds of a window, about an utterance: CREMA-D's clips last 1.3 to 5 s, half of them 2.5 s or more."""
 
 HOP_SECONDS = 1.0
 
@@ -52,13 +52,13 @@ SPEECH_SHARE = 0.2
 
 
 class Meter:
-    """Power and outline of a recording, gathered a block at a time.
+    """Gathers power and outline of a recording, a block at a time.
 
     Args:
-        sample_rate: In hertz.
+        sample_rate: Rate of the samples in hertz.
 
     Attributes:
-        samples: How many came.
+        samples: How many were pushed.
     """
 
     def __init__(self, sample_rate: int) -> None:
@@ -82,14 +82,14 @@ class Meter:
             self._rest, self._count = self._rest[edges[-1] :], count
 
     def pieces(self) -> NDArray[np.float64]:
-        """Mean square, minimum and maximum of each piece so far, ``(3, piece)``; the last may be shorter."""
+        """Return mean square, minimum and maximum of each piece so far, ``(3, piece)``; the last may be shorter."""
         pieces = self._pieces[:, : self._count]
         if not len(self._rest):
             return pieces
         return np.concatenate([pieces, _measured(self._rest, np.zeros(1, np.int64))], axis=1)
 
     def levels(self) -> NDArray[np.float64]:
-        """Level of each frame so far in dB re full scale, ``(frame,)``; the last may be shorter."""
+        """Return the level of each frame so far in dB re full scale, ``(frame,)``; the last may be shorter."""
         power = self.pieces()[0]
         starts = np.arange(0, len(power), PIECES // FRAMES)
         if not len(starts):
@@ -111,29 +111,29 @@ def _measured(samples: NDArray[np.float32], starts: NDArray[np.int64]) -> NDArra
 
 
 def silence_level(levels: NDArray[np.float64], silence_db: float = SILENCE_DB) -> float:
-    """The level in dB up to which frames of a recording are silent.
+    """Return the level in dB up to which frames of a recording are silent.
 
     Args:
-        levels: Of its frames so far, in dB re full scale, ``(frame,)``.
+        levels: Levels of its frames so far, in dB re full scale, ``(frame,)``.
         silence_db: How far below the loud level a frame is silent, whatever the noise.
     """
-    heard = levels[levels > QUIETEST_DB]
-    if not len(heard):
+    audible = levels[levels > QUIETEST_DB]
+    if not len(audible):
         return QUIETEST_DB
-    noise, loud = np.percentile(heard, [10, 95])
+    noise, loud = np.percentile(audible, [10, 95])
     return float(max(loud - silence_db, min(noise + NOISE_DB, loud - LEAST_RANGE_DB), QUIETEST_DB))
 
 
 def smooth(
     windows: NDArray[np.float64], shares: NDArray[np.float64], steps: int, steps_per_window: int
 ) -> NDArray[np.float64]:
-    """Mean over the windows that cover a step, each weighted by how much of it is loud.
+    """Average the windows that cover a step, each weighted by how much of it is loud.
 
     Args:
         windows: Probabilities ``(window, class)``; window ``i`` covers the steps from ``i`` on.
-        shares: Of each window's frames that are loud, 0 to 1, ``(window,)``.
-        steps: How many there are.
-        steps_per_window: That a window covers.
+        shares: The share of each window's frames that is loud, 0 to 1, ``(window,)``.
+        steps: How many steps there are.
+        steps_per_window: How many steps a window covers.
 
     Returns:
         ``(step, class)``; NaN where no window that covers a step has anything loud.
@@ -150,11 +150,11 @@ def smooth(
 
 @dataclass(frozen=True)
 class Segment:
-    """A stretch of one emotion, or of silence.
+    """Describes a stretch of one emotion, or of silence.
 
     Attributes:
-        start: In seconds.
-        end: In seconds.
+        start: Beginning in seconds.
+        end: End in seconds.
         emotion: Label, ``silence``, or None where the answer is less sure than was asked for.
         probabilities: Mean over the segment's steps, by label; empty in silence.
     """
@@ -166,13 +166,13 @@ class Segment:
 
     @property
     def probability(self) -> float | None:
-        """Of the most probable label; None in silence."""
+        """The most probable label's mean probability; None in silence."""
         return max(self.probabilities.values(), default=None)
 
 
 @dataclass(frozen=True)
 class Timeline:
-    """What was heard in a recording.
+    """Holds the answers along a recording.
 
     Attributes:
         labels: Emotions, in the order of the probabilities.
@@ -216,25 +216,25 @@ class Timeline:
 
 
 class Listener:
-    """Hears a recording a block at a time and keeps what it found, 9 MB for each hour, not the sound.
+    """Answers a recording a block at a time and keeps what it found, 9 MB for each hour, not the sound.
 
     A network that was trained with ``features.normalize=speaker`` takes the recording for its own voice: statistics of
-    the steps with speech, as far as they were heard, are what each window is normalised by. They begin with the
-    training's own. To give a file the statistics of all of it from its start on, hear it twice: once with
-    ``answering=False``, then with ``voice=first.voice()``.
+    the steps with speech so far are what each window is normalised by. They begin with the training's own. To give a
+    file the statistics of all of it from its start on, push it twice: once with ``answering=False``, then with
+    ``voice=first.voice()``.
 
     Args:
-        recognizer: Who answers.
-        name: Of the recording, for messages.
-        window: Seconds of a window, a multiple of 0.1; at most what the recognizer hears. By default
-            ``WINDOW_SECONDS``, or what it hears if that is less.
+        recognizer: What answers.
+        name: Name of the recording in messages.
+        window: Seconds of a window, a multiple of 0.1; at most what the recognizer reads. By default
+            ``WINDOW_SECONDS``, or what it reads if that is less.
         hop: Seconds from one window to the next, a multiple of 0.1, at most ``window``. By default ``HOP_SECONDS``, or
             the window if that is less.
         silence_db: How far below the recording's loud level a frame is silent, whatever the noise.
         batch_size: Windows that are answered at once.
-        voice: ``OWN`` for the recording's own, as far as it was heard; a voice that was enrolled; or None for an
+        voice: ``OWN`` for the recording's own so far; a voice that was enrolled; or None for an
             unknown one, as every network without ``features.normalize=speaker`` has it.
-        answering: Whether windows are answered, or only heard for ``voice()``.
+        answering: Whether windows are answered, or only measured for ``voice()``.
 
     Raises:
         UserError: A number is out of its range.
@@ -280,16 +280,16 @@ class Listener:
 
     @property
     def seconds(self) -> float:
-        """Heard so far."""
+        """Seconds that were pushed so far."""
         return self.meter.samples / self.recognizer.sample_rate
 
     @property
     def answered(self) -> int:
-        """Windows answered so far."""
+        """Number of windows answered so far."""
         return len(self._answers)
 
     def push(self, samples: NDArray[np.float32]) -> None:
-        """Hear the next samples ``(time,)``, at the recognizer's rate, full scale at ±1.
+        """Take the next samples ``(time,)``, at the recognizer's rate, full scale at ±1.
 
         Raises:
             AudioError: The samples are so far beyond full scale that there is no answer.
@@ -304,7 +304,7 @@ class Listener:
             self._answer()
 
     def voice(self) -> Voice | None:
-        """The recording's own voice so far, over the steps that have speech; None where there is none yet."""
+        """Return the recording's own voice so far, over the steps that have speech; None where there is none yet."""
         levels = self.meter.levels()
         if not self._steps or not len(levels):
             return None
@@ -319,7 +319,7 @@ class Listener:
         return Voice.of(Moments.join([self._steps[i] for i in speech]))
 
     def latest(self, least: float = 0.0) -> Segment:
-        """The last window's answer; silence if its last hop is, by the levels so far. There must be one.
+        """Return the last window's answer; silence if its last hop is, by the levels so far. There must be one.
 
         Args:
             least: No emotion is given if the largest probability is below it.
@@ -340,8 +340,8 @@ class Listener:
         Raises:
             AudioError: As in ``push``.
         """
-        heard_to_the_end = self._cut and len(self._buffer) <= self._sample(self.window) - self._sample(self.hop)
-        if len(self._buffer) and not heard_to_the_end:
+        covered = self._cut and len(self._buffer) <= self._sample(self.window) - self._sample(self.hop)
+        if len(self._buffer) and not covered:
             self._waiting.append(self._buffer)
         self._answer()
         if not self.answering:
@@ -360,7 +360,7 @@ class Listener:
         return Timeline(self.recognizer.labels, self.seconds, self.hop / FRAMES, probabilities, self.meter.pieces()[1:])
 
     def _sample(self, frames: int) -> int:
-        """Samples from the start of the next window to ``frames`` after it; their number need not be whole."""
+        """Count samples from the start of the next window to ``frames`` after it; a frame's may be no whole number."""
         rate, start = self.recognizer.sample_rate, self._cut * self.hop
         return (start + frames) * rate // FRAMES - start * rate // FRAMES
 
@@ -380,7 +380,7 @@ class Listener:
         self._waiting = []
 
     def _answer_own(self, recordings: Sequence[Recording]) -> torch.Tensor:
-        """Windows by the recording's own voice as far as it was heard, these windows with it, ``(window, class)``."""
+        """Answer windows by the recording's own voice so far, these windows included, ``(window, class)``."""
         features, real = self.recognizer.extract(recordings)
         hop = self.hop * self.recognizer.sample_rate // FRAMES
         for row, recording in enumerate(recordings):
@@ -396,12 +396,12 @@ class Listener:
         return self.recognizer.decide(features, real, self.voice()).softmax(1)
 
     def _frames(self, samples: int) -> int:
-        """Frames of features that so many samples have; 0 of none."""
+        """Count the frames of features that so many samples have; 0 for none."""
         return int(self.recognizer.frontend.real_frames(torch.tensor(samples))) if samples else 0
 
 
 def in_frames(name: str, seconds: float) -> int:
-    """Seconds as a whole number of frames.
+    """Return seconds as a whole number of frames.
 
     Raises:
         UserError: They are none, or not a multiple of 0.1.
@@ -413,7 +413,7 @@ def in_frames(name: str, seconds: float) -> int:
 
 
 def bands(segments: Sequence[Segment]) -> dict[str, list[tuple[float, float]]]:
-    """Start and length in seconds of each emotion's segments, and of silence; those without an answer are left out."""
+    """Return start and length in seconds of each emotion's segments, and of silence, without unanswered ones."""
     found: dict[str, list[tuple[float, float]]] = {}
     for segment in segments:
         if segment.emotion is not None:
@@ -422,7 +422,7 @@ def bands(segments: Sequence[Segment]) -> dict[str, list[tuple[float, float]]]:
 
 
 def own_voice(listener: Listener, stream: SoundStream) -> Voice | None:
-    """The voice of a file's speech, which a ``listener`` of its own hears for that; the answers come after.
+    """Return the voice of a file's speech; its ``listener`` only measures, and answers nothing.
 
     Raises:
         AudioError: The file can't be read.

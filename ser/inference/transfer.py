@@ -14,7 +14,7 @@ from ser.data.cache import contents
 from ser.errors import UserError, escape
 from ser.evaluation import SCORES, Answers, compare, summary
 from ser.files import check_writable, replacing
-from ser.inference.enrolment import Enrolment, Heard, adapted_answers
+from ser.inference.enrolment import Enrolment, ExtractedClips, adapted_answers
 from ser.inference.scoring import describe_checkpoint, describe_clips, trial_of
 from ser.recognizer import Recognizer
 from ser.results import console, git_revision, versions
@@ -56,7 +56,7 @@ def measure(run: Path, corpus: str, words: Sequence[str], device: str = "cpu") -
     voice = cfg["dataset"].get("voice", "speaker")
     trial = trial_of(cfg, "all", [recognizer])
     recordings = trial.at(recognizer.sample_rate)
-    heard = Heard.of(recognizer, trial.clips, recordings, trial.labels, voice)
+    extracted = ExtractedClips.of(recognizer, trial.clips, recordings, trial.labels, voice)
     found: dict[str, Answers] = {}
     left_out: dict[str, str] = {}
     for name, (enrolment, adapting, balanced) in CONDITIONS.items():
@@ -66,7 +66,7 @@ def measure(run: Path, corpus: str, words: Sequence[str], device: str = "cpu") -
                     recognizer, trial.clips, recordings, trial.labels, enrolment, voice, balanced
                 )
             else:
-                found[name] = heard.answers(enrolment)
+                found[name] = extracted.answers(enrolment)
         except UserError as error:
             left_out[name] = str(error)
             console.print(f"left out, {escape(name)}: {escape(error)}", soft_wrap=True)
@@ -91,13 +91,13 @@ def measure(run: Path, corpus: str, words: Sequence[str], device: str = "cpu") -
 
 
 def _places(plain: Answers, answers: Answers) -> NDArray[np.int64]:
-    """Where the clips of ``answers`` stand in ``plain``."""
+    """Return where the clips of ``answers`` stand in ``plain``."""
     where = {name: i for i, name in enumerate(plain.clips)}
     return np.array([where[name] for name in answers.clips], dtype=np.int64)
 
 
 def rows(results: Sequence[dict[str, Any]]) -> list[list[str]]:
-    """A line per model, corpus and condition."""
+    """Return the lines of the table, one per model, corpus and condition."""
     lines = []
     for result in results:
         for name, scored in result["conditions"].items():
@@ -156,7 +156,7 @@ def transfer(
 
 
 def _read(kept: Path) -> dict[str, Any]:
-    """What an earlier call left in a file; nothing where it left none."""
+    """Read what an earlier call left in a file; nothing where it left none."""
     if not kept.is_file():
         return {}
     try:

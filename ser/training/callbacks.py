@@ -1,4 +1,4 @@
-"""What happens during a run beside training."""
+"""Callbacks: what happens during a run beside training."""
 
 import time
 from collections.abc import Sequence
@@ -24,7 +24,7 @@ Programming 3, 6.4)."""
 
 
 class EpochSeed(Callback):
-    """Seed torch anew for each epoch, so that a resumed run draws what the unbroken one would have drawn.
+    """Seeds torch again in each epoch, so that a resumed run draws what the unbroken one would have drawn.
 
     Where several processes train one network, each draws its own, and rank 0 draws what a single process would
     draw.
@@ -65,7 +65,7 @@ class AverageWeights(WeightAveraging):
 
 
 class EpochCheckpoint(ModelCheckpoint):
-    """One checkpoint in the run folder, written at the end of epochs.
+    """Writes one checkpoint in the run folder at the end of epochs.
 
     ``best`` is written before ``last``. A run that is killed between the two resumes from the older ``last``,
     finds the same epoch to be the best once more, and writes the same ``best``.
@@ -104,7 +104,7 @@ class Patience(EarlyStopping):
         super().load_state_dict({**state_dict, "patience": self.patience})
 
     def on_fit_start(self, trainer: Trainer, pl_module: LightningModule) -> None:  # noqa: ARG002
-        """Stop training where that was decided before the run was killed, of which Lightning keeps no note."""
+        """Stop training where that was decided before the run was killed, because Lightning does not note it."""
         trainer.should_stop = trainer.should_stop or self.wait_count >= self.patience
 
     def on_fit_end(self, trainer: Trainer, pl_module: LightningModule) -> None:  # noqa: ARG002
@@ -177,7 +177,7 @@ class History(Callback):
         }
 
     def on_load_checkpoint(self, trainer: Trainer, pl_module: LightningModule, checkpoint: dict[str, Any]) -> None:  # noqa: ARG002
-        """Resume from a checkpoint. The table of Lightning's CSV logger, which begins anew, gets the earlier epochs."""
+        """Resume from a checkpoint. The table of Lightning's CSV logger begins empty and gets the earlier epochs."""
         if trainer.state.fn != TrainerFn.FITTING:
             return
         history = own_parts(checkpoint)["history"]
@@ -228,7 +228,7 @@ class TestAnswers(Callback):
         self.clips = torch.empty(0, dtype=torch.long)
 
     def on_test_epoch_start(self, trainer: Trainer, pl_module: LightningModule) -> None:  # noqa: ARG002
-        """Start from nothing."""
+        """Forget the answers of an earlier test."""
         self._answers.clear()
 
     def on_test_batch_end(self, trainer: Trainer, pl_module: Any, outputs: Any, *rest: Any, **named: Any) -> None:  # noqa: ARG002

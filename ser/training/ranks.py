@@ -40,7 +40,7 @@ ONE_DEVICE = (
 
 
 class LostRankError(UserError):
-    """Another process of the run has ended, and this one can't continue without it."""
+    """Reports that another process of the run has ended, without which this one can't continue."""
 
 
 def processes_started() -> int:
@@ -56,13 +56,13 @@ def _rank() -> int:
 
 
 class OneFolder(Callback):
-    """One run folder for all processes of a run, and for no other run at the same time.
+    """Gives all processes of a run one folder, and no other run the same one at the same time.
 
     Hydra would make one per process, named by the second in which it began. Where another run began in the same second,
     the name gets a number behind it.
 
-    Lightning tells the processes that it starts the folder of the first. Under torchrun rank 0 tells the others, and
-    under srun the folder is ``outputs/slurm/JOB.STEP``. Only rank 0 writes Hydra's own files.
+    Lightning gives the processes that it starts the folder of the first. Under torchrun rank 0 gives it to the others,
+    and under srun the folder is ``outputs/slurm/JOB.STEP``. Only rank 0 writes Hydra's own files.
     """
 
     def on_run_start(self, config: DictConfig, **kwargs: Any) -> None:  # noqa: ARG002
@@ -81,7 +81,7 @@ class OneFolder(Callback):
                 config.hydra.job_logging.root.handlers = ["console"]
 
     def on_multirun_start(self, config: DictConfig, **kwargs: Any) -> None:  # noqa: ARG002
-        """Refuse a sweep in several processes, each of which would run all jobs; name its folder."""
+        """Refuse a sweep in several processes, because each would run all jobs; name its folder."""
         if processes_started() > 1:
             sys.exit(f"error: {ONE_DEVICE}" if _rank() == 0 else 1)
         if _is_named_by_time(config.hydra.sweep):
@@ -141,8 +141,8 @@ def check_ranks(trainer: Trainer, batch_size: int) -> None:
     """Check that the processes of a run are those that were started, and let only rank 0 print.
 
     Args:
-        trainer: Of the run.
-        batch_size: Clips a step, of all processes together.
+        trainer: The run's trainer.
+        batch_size: Clips per step, of all processes together.
 
     Raises:
         UserError: Another number was started, the batch can't be dealt out to them, it is a job of a sweep, or an
@@ -179,10 +179,10 @@ def check_ranks(trainer: Trainer, batch_size: int) -> None:
 
 @contextmanager
 def together(trainer: Trainer) -> Iterator[None]:
-    """While the processes of a run work together: when one fails, no other continues or waits for it.
+    """Let the processes of a run work together: when one fails, no other continues or waits for it.
 
     Rank 0 ends those that it has started. Where another process was lost, the error says so. Afterwards each process
-    is on its own, and what rank 0 then computes, such as scores, is of what it has.
+    is on its own, and rank 0 computes scores and the like from what it has.
 
     Raises:
         LostRankError: Another process has ended.
@@ -206,5 +206,5 @@ def together(trainer: Trainer) -> Iterator[None]:
 
 
 def _is_loss(error: BaseException) -> bool:
-    """Whether ``error`` is about the connection to another process; gloo's have no type of their own."""
+    """Return whether ``error`` is about the connection to another process; gloo's have no type of their own."""
     return isinstance(error, torch.distributed.DistError) or (isinstance(error, RuntimeError) and "gloo" in str(error))

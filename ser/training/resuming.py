@@ -70,7 +70,7 @@ def begin(folder: Path, choices: dict[str, Any]) -> None:
 
 @contextmanager
 def resumable(folder: Path) -> Iterator[None]:
-    """While a run is at work in ``folder``: where it stops, say how it resumes.
+    """Say how a run resumes where it stops while it is at work in ``folder``.
 
     Raises:
         UserError: A file of the folder can't be written.
@@ -159,7 +159,7 @@ def resumed(cfg: dict[str, Any], words: list[str]) -> dict[str, Any]:
 
 
 def changed(cfg: dict[str, Any], own: dict[str, Any]) -> dict[str, str]:
-    """What differs between the choices ``cfg`` and the run's ``own``, by option, in words; ``ckpt_path`` aside.
+    """List what differs between the choices ``cfg`` and the run's ``own``, by option, in words; not ``ckpt_path``.
 
     Raises:
         ConfigError: Options differ that training depends on, so that the results would be of neither command.

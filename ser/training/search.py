@@ -30,10 +30,10 @@ except ImportError as error:
     raise UserError(f"a search needs Optuna ({error}): {EXTRA}") from error
 
 FIXED = ("dataset", "split", "labels", "seed", "ckpt_path", "hydra")
-"""Not searched for: scores of other clips can't be compared, and the best of several seeds is luck."""
+"""Options that are not searched for: scores of other clips can't be compared, and the best of several seeds is luck."""
 
 Run = Callable[[dict[str, Any], Path, Sequence[str]], dict[str, Any]]
-"""Trains with choices, in a folder, by a command, and returns the results."""
+"""A function that trains with choices, in a folder, by a command, and returns the results."""
 
 console = Screen()
 
@@ -46,7 +46,7 @@ def search(words: Sequence[str], run: Run, trials: int, storage: Path | None = N
         run: Trains, ``ser.train.run``.
         trials: Ended ones wanted, failed ones and those of earlier calls among them.
         storage: Optuna's journal file; the trials' folders get its name without the suffix.
-        space: The file of what is searched for.
+        space: The file that names what is searched for.
 
     Raises:
         UserError: The words can't work, the storage is of another search or in use, or all trials failed.
@@ -91,7 +91,7 @@ def search(words: Sequence[str], run: Run, trials: int, storage: Path | None = N
 
 
 def read_space(file: Path, given: Sequence[Override]) -> dict[str, BaseDistribution]:
-    """What is searched for, by name: of ``file``, and of the words ``given``, which stand above it.
+    """Read what is searched for, by name, from ``file`` and from the words ``given``, which stand above it.
 
     Raises:
         UserError: The file is not there or broken, or something in it can't be searched for.
@@ -125,7 +125,7 @@ def read_space(file: Path, given: Sequence[Override]) -> dict[str, BaseDistribut
 
 
 def distribution(override: Override) -> BaseDistribution:
-    """Hydra's words for what may be swept over → Optuna's: ``tag(log, interval(1e-4, 1e-2))`` → log-uniform.
+    """Convert Hydra's sweeps to Optuna's distributions: ``tag(log, interval(1e-4, 1e-2))`` → log-uniform.
 
     Raises:
         UserError: It is none of interval, choice and range.
@@ -150,7 +150,7 @@ def distribution(override: Override) -> BaseDistribution:
 
 
 def open_study(storage: Path, fixed: Sequence[str], space: Mapping[str, BaseDistribution]) -> optuna.Study:
-    """The study of the journal file ``storage``, a new one where there is none.
+    """Open the study of the journal file ``storage``, a new one where there is none.
 
     Raises:
         UserError: The file is none of Optuna's, or of a search with other words.
@@ -170,12 +170,12 @@ def open_study(storage: Path, fixed: Sequence[str], space: Mapping[str, BaseDist
 
 
 def journal(storage: Path) -> JournalStorage:
-    """Optuna's storage in the file ``storage``: lines that are added, and no database."""
+    """Open Optuna's storage in the file ``storage``: lines that are added, and no database."""
     return JournalStorage(JournalFileBackend(str(storage)))
 
 
 def next_trial(study: optuna.Study, space: Mapping[str, BaseDistribution]) -> FrozenTrial:
-    """The trial that was cut off, or a new one.
+    """Return the trial that was cut off, or a new one.
 
     The sampler is seeded by the trial's number, so that a search that was stopped proposes what it would have proposed.
     """
@@ -189,7 +189,7 @@ def next_trial(study: optuna.Study, space: Mapping[str, BaseDistribution]) -> Fr
 
 
 def try_out(trial: FrozenTrial, run: Run, folder: Path, fixed: Sequence[str]) -> float | None:
-    """Run a trial; its macro F1 on validation, or None where it failed; ``error.txt`` in its folder says why."""
+    """Run a trial and return its macro F1 on validation; None where it failed, and its ``error.txt`` says why."""
     own = folder / str(trial.number)
     own.mkdir(exist_ok=True)
     words = [*fixed, *options_of(trial)]
@@ -209,7 +209,7 @@ def try_out(trial: FrozenTrial, run: Run, folder: Path, fixed: Sequence[str]) ->
 
 
 def options_of(trial: FrozenTrial) -> list[str]:
-    """A trial's options as words for ``train.py``."""
+    """Write a trial's options as words for ``train.py``."""
     return [f"{name}={value}" for name, value in trial.params.items()]
 
 

@@ -16,7 +16,7 @@ from ser.recognizer import Recognizer
 
 @dataclass(frozen=True)
 class Start:
-    """What a checkpoint gives to a run that starts from it.
+    """Holds what a checkpoint gives to a run that starts from it.
 
     Attributes:
         path: The checkpoint.

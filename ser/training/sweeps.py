@@ -42,7 +42,7 @@ from ser.files import HELD_FOR_US, lock_of, replacing
 from ser.results.jobs import ERROR, PLAN, Job, differing_words, job_states
 
 OUTPUT = "output.txt"
-"""In the folder of a job that ran in a process of its own: what it would have shown on screen."""
+"""File with the screen output of a job that ran in a process of its own, in the job's folder."""
 
 LAUNCHERS = {
     "hydra_plugins.hydra_joblib_launcher": {"joblib": "joblib_launcher.JoblibLauncher"},
@@ -77,7 +77,7 @@ def note_error(folder: Path, error: BaseException) -> None:
 
 
 def plan_jobs(config: DictConfig) -> list[Job]:
-    """The jobs that Hydra's own sweeper will make of a command.
+    """List the jobs that Hydra's own sweeper will make of a command.
 
     Args:
         config: The composed choices of the sweep, with Hydra's part.
@@ -100,8 +100,8 @@ def plan_jobs(config: DictConfig) -> list[Job]:
 class Sweep(Callback):
     """Plans a sweep's jobs, reports how far they are, and keeps one that fails from ending the others.
 
-    An exception that leaves a job is written into its folder, and the job counts as ended with the score NaN, for Hydra
-    would start no further batch of jobs, and end without a word on the others. At the end those that failed are listed,
+    An exception that leaves a job is written into its folder, and the job counts as ended with the score NaN, because
+    Hydra would start no further batch of jobs, and say nothing of the others. At the end those that failed are listed,
     and the exit status is 1.
 
     Hydra hands the callback itself to the jobs of other processes; there only its ``on_job_…`` are called.
@@ -171,12 +171,12 @@ class Sweep(Callback):
         self._tell()
         self._close()
         if failures := self._failures():
-            sys.exit(f"{failures}\nerror: {self._how_to_go_on()}")
+            sys.exit(f"{failures}\nerror: {self._how_to_resume()}")
 
     def _stopped(self) -> None:
-        """Called as the process ends before the sweep: Ctrl-C, or an error of the launcher's."""
+        """List failed jobs as the process ends before the sweep, by Ctrl-C or an error of the launcher's."""
         self._close()
-        print(f"{self._failures()}\nThe sweep was stopped. {self._how_to_go_on()}".strip(), file=sys.stderr)
+        print(f"{self._failures()}\nThe sweep was stopped. {self._how_to_resume()}".strip(), file=sys.stderr)
 
     def _close(self) -> None:
         self.over = True
@@ -185,7 +185,7 @@ class Sweep(Callback):
             del os.environ["OMP_NUM_THREADS"]
 
     def _ended(self) -> tuple[int, int]:
-        """How many jobs have ended, and how many of these failed."""
+        """Count the jobs that have ended, and those of them that failed."""
         states = [job.state for job in job_states(self.folder, self.jobs)]
         return len(states) - states.count("missing"), states.count("failed")
 
@@ -197,7 +197,7 @@ class Sweep(Callback):
         ]
         return "\n".join(["Failed:", *lines]) if lines else ""
 
-    def _how_to_go_on(self) -> str:
+    def _how_to_resume(self) -> str:
         ended, failed = self._ended()
         counted = f"{ended} of {len(self.jobs)} jobs ended" + (f", {failed} of them failed" if failed else "")
         word = shlex.quote(hydra_word("hydra.sweep.dir", self.folder))
@@ -218,7 +218,7 @@ class Sweep(Callback):
 
 
 def progress(ended: int, planned: int, failed: int, lately: int, seconds: float) -> str:
-    """One line on a sweep or a search: ``7 of 18 jobs done, 1 failed, about 12 min left``.
+    """Write a line about a sweep or a search: ``7 of 18 jobs done, 1 failed, about 12 min left``.
 
     Args:
         ended: Jobs that have ended, failed ones among them.
@@ -259,7 +259,7 @@ def _is_installed(plugin: str) -> bool:
 
 
 def _jobs_at_once(config: DictConfig, planned: int) -> int | None:
-    """How many jobs share this machine's cores; 0 where they run on others, None where they run in this process."""
+    """Count the jobs that share this machine's cores; 0 if they run on others, None if in this process."""
     planned = min(planned, config.hydra.sweeper.max_batch_size or planned)
     match _launcher(config):
         case "JoblibLauncher":
@@ -288,7 +288,7 @@ def _share_cores(at_once: int) -> bool:
     return True
 
 
-def run_apart(folder: Path, task: Callable[Args, Returned], *args: Args.args, **kwargs: Args.kwargs) -> Returned:
+def run_in_process(folder: Path, task: Callable[Args, Returned], *args: Args.args, **kwargs: Args.kwargs) -> Returned:
     """Call ``task`` in a process of its own, whose death is an error like any other; its output goes to ``output.txt``.
 
     For jobs of joblib's: it gives up all of them when one of its own processes dies, as it does where memory is short.
@@ -298,7 +298,7 @@ def run_apart(folder: Path, task: Callable[Args, Returned], *args: Args.args, **
     """
     if multiprocessing.parent_process() is not None:  # with one job at once, joblib stays in the command's own
         end_with(os.getppid())
-    with ProcessPoolExecutor(1, initializer=_begin_apart, initargs=(os.getpid(), folder)) as alone:
+    with ProcessPoolExecutor(1, initializer=_begin_process, initargs=(os.getpid(), folder)) as alone:
         try:
             return alone.submit(task, *args, **kwargs).result()
         except BrokenProcessPool as error:
@@ -309,7 +309,7 @@ def run_apart(folder: Path, task: Callable[Args, Returned], *args: Args.args, **
             ) from error
 
 
-def _begin_apart(parent: int, folder: Path) -> None:
+def _begin_process(parent: int, folder: Path) -> None:
     end_with(parent)
     HELD_FOR_US.add(folder.resolve())
     with (folder / OUTPUT).open("ab") as file:
@@ -318,7 +318,7 @@ def _begin_apart(parent: int, folder: Path) -> None:
 
 
 def end_with(parent: int) -> None:
-    """End this process soon after ``parent``, its parent, has ended in whatever way, so that no orphan trains on."""
+    """End this process soon after its ``parent`` has ended in whatever way, so that no orphan keeps training."""
 
     def watch() -> None:
         while os.getppid() == parent:

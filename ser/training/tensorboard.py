@@ -165,7 +165,7 @@ class TensorBoard(Callback):
         self._tested.append(batch.clips.cpu())
 
     def on_test_epoch_end(self, trainer: Trainer, pl_module: LightningModule) -> None:  # noqa: ARG002
-        """Put together what the last layer read, of all processes."""
+        """Put together what the last layer read in all processes."""
         if self._hook is not None:
             self._hook.remove()
             self._hook = None
@@ -176,7 +176,7 @@ class TensorBoard(Callback):
         """Write what the test found: confusion, worst mistakes, what moved some answers, embeddings.
 
         Args:
-            network: After the test, on the data module's device.
+            network: The network after the test, on the data module's device.
             answers: What it said of each test clip, in the order of the test.
         """
         writer = _writer(network.trainer)
@@ -191,10 +191,10 @@ class TensorBoard(Callback):
         surest_first = np.argsort(-answers.probabilities.max(1), kind="stable")
         wrong = (answers.predicted != answers.true)[surest_first]
         for place, row in enumerate(surest_first[wrong][:WORST].tolist(), 1):
-            caption = f"test/mistake_{place}: {_told(answers, row)}, {answers.clips[row]}"
+            caption = f"test/mistake_{place}: {_verdict(answers, row)}, {answers.clips[row]}"
             self._add_sound(writer, f"test/mistake_{place}", clips[row], caption, epoch)
         if explained := _to_explain(answers, surest_first):
-            titles = [f"{_told(answers, row)}, {answers.clips[row]}" for row in explained]
+            titles = [f"{_verdict(answers, row)}, {answers.clips[row]}" for row in explained]
             self._explain(writer, network.eval(), [clips[row] for row in explained], titles, epoch)
         self._project(writer, answers, epoch)
 
@@ -206,11 +206,11 @@ class TensorBoard(Callback):
         lines.append(["**all**", *(f"**{counts[side].total()}**" for side in SIDES)])
         people = [{(clip.corpus, clip.speaker) for clip in data.side(side) if clip.speaker} for side in SIDES]
         lines.append(["speakers", *(str(len(known) or "not known") for known in people)])
-        told = [f"split={split} ({data.split.hash})", _table(["emotion", *SIDES], lines)]
-        told.append(leakage_line(data.leakage()))
+        paragraphs = [f"split={split} ({data.split.hash})", _table(["emotion", *SIDES], lines)]
+        paragraphs.append(leakage_line(data.leakage()))
         if data.skipped:
-            told.append(f"{len(data.skipped)} clips can't be used and were left out; metrics.json lists them.")
-        return "\n\n".join(told)
+            paragraphs.append(f"{len(data.skipped)} clips can't be used and were left out; metrics.json lists them.")
+        return "\n\n".join(paragraphs)
 
     def _show_clips(self, writer: SummaryWriter) -> None:
         """Write the number of clips of each emotion, and the sound, waveform and features of one of each."""
@@ -394,7 +394,7 @@ def _add_figure(writer: SummaryWriter, tag: str, figure: Any, step: int = 0) -> 
     writer.add_figure(tag, figure, step)
 
 
-def _told(answers: Answers, row: int) -> str:
+def _verdict(answers: Answers, row: int) -> str:
     """Return a clip's answer, its probability, and whether it was right."""
     true, predicted = answers.labels[answers.true[row]], answers.labels[answers.predicted[row]]
     said = f"{true}, rightly" if true == predicted else f"{true} taken for {predicted}"
@@ -415,7 +415,7 @@ def _to_explain(answers: Answers, surest_first: NDArray[np.int64]) -> list[int]:
 
 
 def _ranking(answers: Answers) -> str:
-    """The classes from most to least confusing, in a table."""
+    """Return a table of the classes from most to least confusing."""
     labels, counts = answers.labels, answers.confusion
     classes = by_class(torch.from_numpy(counts), labels)
     lines = []

@@ -30,7 +30,7 @@ from ser.datamodule import DataError, EmotionDataModule
 from ser.errors import UserError
 from ser.features import FeatureConfig, Moments, Voice, VoiceError
 from ser.inference.adapt import LEAST_CLIPS, adapt, adapted_checkpoint, distance_of
-from ser.inference.enrolment import Enrolment, Heard, adapted_answers, halves
+from ser.inference.enrolment import Enrolment, ExtractedClips, adapted_answers, halves
 from ser.inference.joining import ensemble
 from ser.inference.speakers import speakers_of
 from ser.inference.timeline import Listener
@@ -116,9 +116,9 @@ def recordings_of(recognizer: Recognizer, clips: list[Clip]) -> list[Recording]:
 
 
 @pytest.fixture(scope="module")
-def heard(recognizer: Recognizer, trained: Trained) -> Heard:
+def heard(recognizer: Recognizer, trained: Trained) -> ExtractedClips:
     clips = trained.split.test
-    return Heard.of(recognizer, clips, recordings_of(recognizer, clips), recognizer.labels)
+    return ExtractedClips.of(recognizer, clips, recordings_of(recognizer, clips), recognizer.labels)
 
 
 def module(people: Path, **options: Any) -> EmotionDataModule:
@@ -203,7 +203,7 @@ def test_a_run_tells_its_enrolment_and_what_none_gives(trained: Trained) -> None
         assert "nrolment" in (trained.folder / page).read_text(), page
 
 
-def test_a_checkpoint_answers_as_its_run_did(trained: Trained, recognizer: Recognizer, heard: Heard) -> None:
+def test_a_checkpoint_answers_as_its_run_did(trained: Trained, recognizer: Recognizer, heard: ExtractedClips) -> None:
     found = heard.answers(Enrolment(None))
     known = {row.split(",")[0]: row for row in (trained.folder / "predictions.csv").read_text().splitlines()[1:]}
     for name, row in zip(found.clips, found.probabilities, strict=True):
@@ -278,7 +278,7 @@ def test_voices_of_other_features_and_networks_without_voices_are_refused(
             call()
 
 
-def test_enrolment_scores_other_clips_and_reads_no_label(heard: Heard) -> None:
+def test_enrolment_scores_other_clips_and_reads_no_label(heard: ExtractedClips) -> None:
     voices, scored = heard.draw(Enrolment(2), seed=1)
     people = {clip.speaker for clip in heard.clips}
     assert (~scored).sum() == 2 * len(people)

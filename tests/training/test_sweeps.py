@@ -21,7 +21,7 @@ import ser.training.sweeps
 from ser.config import CONF, register_schemas
 from ser.errors import UserError
 from ser.results.jobs import ERROR, PLAN, Job, differing_words, job_states, read_plan
-from ser.training.sweeps import OUTPUT, Sweep, note_error, progress, register_launchers, run_apart
+from ser.training.sweeps import OUTPUT, Sweep, note_error, progress, register_launchers, run_in_process
 
 ROOT = Path(__file__).parents[2]
 
@@ -169,13 +169,13 @@ def test_other_launchers_share_the_cores_and_survive_a_failing_job(launcher: str
 
 
 def test_a_task_apart_returns_raises_and_may_be_killed(tmp_path: Path) -> None:
-    assert run_apart(tmp_path, os.path.join, "a", "b") == str(Path("a/b"))
+    assert run_in_process(tmp_path, os.path.join, "a", "b") == str(Path("a/b"))
     with pytest.raises(FileNotFoundError):
-        run_apart(tmp_path, os.listdir, tmp_path / "none")
+        run_in_process(tmp_path, os.listdir, tmp_path / "none")
     with pytest.raises(UserError, match=r"was killed \(SIGABRT\); where memory is short, hydra\.launcher\.n_jobs="):
-        run_apart(tmp_path, os.abort)
-    assert run_apart(tmp_path, os.getpid) != os.getpid()
-    run_apart(tmp_path, os.system, "echo heard")
+        run_in_process(tmp_path, os.abort)
+    assert run_in_process(tmp_path, os.getpid) != os.getpid()
+    run_in_process(tmp_path, os.system, "echo heard")
     assert (tmp_path / OUTPUT).read_text().endswith("heard\n")
 
 

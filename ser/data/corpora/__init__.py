@@ -108,7 +108,7 @@ def read_corpora(dataset: Mapping[str, Any]) -> list[Clip]:
         ('anger_00.wav', 'anger', 'p00')
     """
     if dataset["name"] != SEVERAL:
-        return _read(dataset["name"], dataset["root"], dataset.get("metadata"))
+        return _read(dataset["name"], dataset["root"], dataset)
     names: Sequence[str] = dataset["names"]
     roots, metadata = dataset["roots"] or {}, dataset["metadata"] or {}
     if isinstance(names, str) or not names or len(set(names)) < 2 or len(set(names)) < len(names):
@@ -117,19 +117,25 @@ def read_corpora(dataset: Mapping[str, Any]) -> list[Clip]:
         if unknown := sorted(set(given) - set(names)):
             raise CorpusError(f"dataset.{option} names {', '.join(unknown)}, which dataset.names={names} does not")
     return [
-        _marked(clip) for name in names for clip in _read(name, roots.get(name), metadata.get(name), "dataset.roots=")
+        _marked(clip)
+        for name in names
+        for clip in _read(name, roots.get(name), {"metadata": metadata.get(name)}, "dataset.roots=")
     ]
 
 
-def _read(name: str, root: str | None, metadata: str | None, option: str = "dataset.root=") -> list[Clip]:
+def _read(name: str, root: str | None, options: Mapping[str, Any], option: str = "dataset.root=") -> list[Clip]:
+    """Clips of a corpus, read with those of ``options`` that its reader takes."""
     place = find_root(name, root, option)
-    if metadata is None:
-        clips = READERS[name](place)
-    elif "metadata" in signature(READERS[name]).parameters:
-        clips = READERS[name](place, metadata=Path(metadata).expanduser())
-    else:
-        raise CorpusError(f"dataset.metadata={metadata}: only crema_d has tables beside its clips, not {name}")
-    for clip in clips:
+    taken = {key: options.get(key) for key in signature(READERS[name]).parameters if options.get(key) is not None}
+    taken.pop("root", None)
+    if metadata := options.get("metadata"):
+        if "metadata" not in taken:
+            having = [other for other, read in READERS.items() if "metadata" in signature(read).parameters]
+            raise CorpusError(
+                f"dataset.metadata={metadata}: only {', '.join(having)} has tables beside its clips, not {name}"
+            )
+        taken["metadata"] = Path(metadata).expanduser()
+    for clip in (clips := READERS[name](place, **taken)):
         try:
             f"{clip.path}{clip.emotion}".encode()
         except UnicodeEncodeError:

@@ -1,7 +1,8 @@
 import warnings
 
 import pytest
-from tests.corpora.tester import CorpusTester
+
+from tests.data.corpora.tester import CorpusTester
 
 CASES = {"emotion_of": "emotions", "suffix": "suffixes", "stray": "strays", "files": "empty"}
 """Argument of a test → attribute of a ``CorpusTester`` that has its cases."""

@@ -4,10 +4,10 @@ from pathlib import Path
 from typing import ClassVar
 
 import pytest
-from tests.corpora.tester import CorpusTester, touch
 
 from ser.data.corpora.clip import SUFFIXES, Clip, CorpusError
 from ser.data.corpora.crema_d import ACTORS, EMOTIONS, REPOSITORY, VOTES, read
+from tests.data.corpora.tester import CorpusTester, touch
 
 pytestmark = pytest.mark.usefixtures("strict")
 

@@ -4,11 +4,11 @@ from pathlib import Path
 from typing import ClassVar
 
 import pytest
-from tests.corpora.tester import CorpusTester, touch
 
 from ser.data.audio import read_audio
 from ser.data.corpora.clip import Clip, CorpusError
 from ser.data.corpora.emodb import HOME, read
+from tests.data.corpora.tester import CorpusTester, touch
 
 pytestmark = pytest.mark.usefixtures("strict")
 

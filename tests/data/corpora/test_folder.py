@@ -1,10 +1,10 @@
 from pathlib import Path
 
 import pytest
-from tests.corpora.tester import touch
 
 from ser.data.corpora.clip import Clip, CorpusError, telling
 from ser.data.corpora.folder import read
+from tests.data.corpora.tester import touch
 
 
 def test_a_sub_folder_is_an_emotion(tmp_path: Path) -> None:

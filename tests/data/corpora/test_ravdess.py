@@ -5,10 +5,10 @@ from pathlib import Path
 from typing import ClassVar
 
 import pytest
-from tests.corpora.tester import CorpusTester, touch
 
 from ser.data.corpora.clip import Clip, CorpusError
 from ser.data.corpora.ravdess import EMOTIONS, HOME, read
+from tests.data.corpora.tester import CorpusTester, touch
 
 pytestmark = pytest.mark.usefixtures("strict")
 

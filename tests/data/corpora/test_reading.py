@@ -3,11 +3,11 @@ from contextlib import suppress
 from pathlib import Path
 
 import pytest
-from tests.corpora.tester import touch
 
 from ser.data.corpora import clip as clip_module
 from ser.data.corpora.clip import SUFFIXES, Clip, list_files, sound_files, telling
 from ser.data.corpora.reading import read_by_name
+from tests.data.corpora.tester import touch
 
 
 def found_in(root: Path) -> tuple[list[str], list[str]]:

@@ -3,10 +3,10 @@ from pathlib import Path
 from typing import ClassVar
 
 import pytest
-from tests.corpora.tester import CorpusTester, touch
 
 from ser.data.corpora.clip import Clip, CorpusError
 from ser.data.corpora.savee import HOME, read
+from tests.data.corpora.tester import CorpusTester, touch
 
 pytestmark = pytest.mark.usefixtures("strict")
 
