@@ -27,7 +27,7 @@ CPU = torch.device("cpu")
 
 
 def lengths_of(count: int) -> Tensor:
-    """Samples of clips as long as CREMA-D's, 2.5 s on average, ``(clip,)``; the first is its longest."""
+    """Draw samples of clips as long as CREMA-D's, 2.5 s on average, ``(clip,)``; the first is its longest."""
     seconds = (2.54 + 0.5 * torch.randn(count, generator=torch.Generator().manual_seed(0))).clamp(1.3, LONGEST / RATE)
     lengths = (seconds * RATE).long()
     lengths[0] = LONGEST
@@ -51,7 +51,7 @@ def recordings(count: int) -> WaveformBank:
 
 
 def clips_of(names: Iterable[str]) -> list[Clip]:
-    """Clips of these names that show ``LABELS`` in turn."""
+    """Make clips of these names that show ``LABELS`` in turn."""
     return [Clip(name, Path(name), LABELS[i % len(LABELS)]) for i, name in enumerate(names)]
 
 
@@ -64,7 +64,7 @@ def wait_for(device: torch.device) -> None:
 
 
 def seconds_of(work: Callable[[], object], device: torch.device = CPU) -> float:
-    """Time ``work``, its end on the device included; where it returns seconds that it took itself, these."""
+    """Return the seconds of ``work``, its end on the device included, or the seconds that it returns itself."""
     wait_for(device)
     start = time.perf_counter()
     own = work()
@@ -76,19 +76,19 @@ class Stopwatch(Callback):
     """Times every training epoch, its validation included.
 
     Attributes:
-        taken: Seconds of each.
+        taken: Seconds of each epoch.
     """
 
     def __init__(self) -> None:
         self.taken: list[float] = []
 
     def on_train_epoch_start(self, trainer: Trainer, pl_module: LightningModule) -> None:  # noqa: ARG002
-        """Start."""
+        """Start the clock of this epoch."""
         wait_for(pl_module.device)
         self.began = time.perf_counter()
 
     def on_train_epoch_end(self, trainer: Trainer, pl_module: LightningModule) -> None:  # noqa: ARG002
-        """Stop."""
+        """Stop the clock and keep the seconds."""
         wait_for(pl_module.device)
         self.taken.append(time.perf_counter() - self.began)
 

@@ -33,10 +33,10 @@ FEATURES = FeatureConfig(names=["logmel"], hop_length=160, n_fft=512, n_mels=64)
 SECONDS_PER_FRAME = FEATURES.hop_length / RATE
 
 SEED = 330
-"""Of noise, rooms and what is drawn; one whose first draws are large enough to be seen."""
+"""Seed of noise, rooms and all else that is drawn; its first draws are large enough to be seen."""
 
 DRAWS = 3
-"""Of each effect of ``augment.spec``."""
+"""Draws that are shown of each effect of ``augment.spec``."""
 
 DPI = 75
 
@@ -78,7 +78,7 @@ EXAMPLES: dict[str, tuple[str, Callable[[Sounds], Sounds]]] = {
     "polarity": ("augment.wave.polarity", lambda s: (-s[0], s[1])),
     "gain, -6 dB": ("augment.wave.gain", lambda s: (effects.change_gain(s[0], _one(-6)), s[1])),
 }  # fmt: skip
-"""By title the option that turns it on, and one strength of it."""
+"""Title → the option that turns an effect on, and the effect at one strength."""
 
 SPEC_EXAMPLES: dict[str, Mapping[str, Any]] = {
     "piece of 1 s": {"crop_frames": 100},
@@ -90,21 +90,21 @@ SPEC_EXAMPLES: dict[str, Mapping[str, Any]] = {
     "two time masks": {"time_masks": 2},
     "mixup": {"mixup": 1.0, "mixup_alpha": 2.0},
 }
-"""By title options of ``SpecAugment``; mixup more even than by default, so that it is seen."""
+"""Title → options of ``SpecAugment``; mixup is more even than by default, so that it is seen."""
 
 
 def read(path: Path, samples: int | None = None) -> Sounds:
-    """The first seconds of a clip, or so many samples about its middle, with zeros behind it where it is shorter.
+    """Read the first seconds of a clip, or ``samples`` around its middle, zero-padded where it is shorter.
 
     Raises:
-        AudioError: It can't be used.
+        AudioError: The clip can't be used.
     """
     bank = WaveformBank.of([read_audio(path, RATE).samples[: PLAYED_SECONDS * RATE]])
     return bank.gather(torch.tensor([0]), samples or int(bank.lengths[0]))
 
 
 def log_mel(sound: Sounds) -> NDArray[np.float32]:
-    """``(mel, frame)`` in dB."""
+    """Return the log-mel of a clip, ``(mel, frame)`` in dB."""
     waveforms, lengths = sound
     features = Frontend(FEATURES, waveforms.shape[1]).extract(waveforms, lengths)
     picture: NDArray[np.float32] = features[0].numpy()
@@ -112,7 +112,7 @@ def log_mel(sound: Sounds) -> NDArray[np.float32]:
 
 
 def drawn(sound: Sounds, other: Sounds) -> dict[str, dict[str, NDArray[np.float32]]]:
-    """What ``augment.spec`` makes of a clip, and of both for mixup: log-mels ``(mel, frame)`` in dB by title and draw.
+    """Apply ``augment.spec`` to a clip, and mixup to both: log-mels ``(mel, frame)`` in dB by title and draw.
 
     Features are normalised on the two clips, changed, and brought back to dB, so that what is masked or comes in has
     the mean of its row.
@@ -141,7 +141,7 @@ def drawn(sound: Sounds, other: Sounds) -> dict[str, dict[str, NDArray[np.float3
 
 
 def overview(sound: Sounds, other: Sounds) -> Figure:
-    """Log-mel of a clip as it is and after each effect but polarity, which it does not hear; a panel each."""
+    """Draw the log-mel of a clip as it is and after each effect except polarity, which does not change it."""
     pictures = {"as it is": log_mel(sound)}
     pictures |= {title: log_mel(change(sound)) for title, (_, change) in EXAMPLES.items() if title != "polarity"}
     pictures |= {title: next(iter(draws.values())) for title, draws in drawn(sound, other).items()}
@@ -161,7 +161,7 @@ def _flac(sound: Sounds) -> str:
 
 
 def page(name: str, sound: Sounds, other: Sounds) -> str:
-    """The page of a clip, as HTML."""
+    """Return the page of a clip, as HTML."""
     parts = []
     before = log_mel(sound)
     for title, (option, change) in EXAMPLES.items():

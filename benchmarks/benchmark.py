@@ -47,16 +47,16 @@ console = Screen()
 
 @dataclass(frozen=True)
 class Row:
-    """What a part gave.
+    """The result of a part.
 
     Attributes:
-        part: Its name.
+        part: Name of the part.
         against: The contender.
         ratio: Median over the rounds of the contender's time by this project's.
-        low: The least of them.
-        high: The largest.
-        must: What the ratio must reach.
-        stretch: What it should.
+        low: Least ratio of the rounds.
+        high: Largest ratio.
+        must: Ratio that is required.
+        stretch: Ratio that is aimed at.
     """
 
     part: str
@@ -82,7 +82,7 @@ def compare(
 
 
 def features_report(rounds: int) -> Iterator[Row]:
-    """The report's five features."""
+    """Time the report's five features."""
     waveforms, lengths = noise(64)
     frontends = [Frontend(FeatureConfig(names=["mel"]), LONGEST), Frontend(REPORT_1D, LONGEST)]
 
@@ -106,7 +106,7 @@ def features_report(rounds: int) -> Iterator[Row]:
 
 
 def librosa_features(sound: NDArray[np.float32]) -> list[NDArray[np.float32]]:
-    """The five as the report calls librosa: without a rate for ``mfcc`` and ``spectral_rolloff``."""
+    """Compute the five features as the report calls librosa: without a rate for ``mfcc`` and ``spectral_rolloff``."""
     import librosa  # noqa: PLC0415
 
     return [
@@ -119,7 +119,7 @@ def librosa_features(sound: NDArray[np.float32]) -> list[NDArray[np.float32]]:
 
 
 def features_mel(rounds: int) -> Iterator[Row]:
-    """Log-mel of a batch, against torchaudio's mel without the logarithm."""
+    """Time the log-mel of a batch, against torchaudio's mel without the logarithm."""
     waveforms, lengths = noise(128)
     frontend = Frontend(FeatureConfig(names=["mel"]), LONGEST)
     transform = MelSpectrogram(16_000, n_fft=2048, hop_length=512, n_mels=128)
@@ -144,17 +144,17 @@ class Kept:
         self.targets = torch.randint(len(LABELS), (count,), generator=generator)
 
     def batch(self, clips: list[int]) -> Batch:
-        """Gathered by index."""
+        """Gather clips by index."""
         picked = torch.as_tensor(clips)
         return Batch(self.inputs[picked], self.targets[picked], picked)
 
     def loader(self, shuffle: bool) -> DataLoader[Batch]:
-        """Over all of them, by 128."""
+        """Load all clips, in batches of 128."""
         return DataLoader(range(len(self.targets)), 128, shuffle=shuffle, collate_fn=self.batch)  # type: ignore[arg-type]
 
 
 def lightning_epoch(network: EmotionNetwork, kept: Kept, held: Kept | None, precision: Any) -> Callable[[], float]:
-    """Seconds of an epoch, after one to warm up, through the whole Lightning stack."""
+    """Return what gives the seconds of an epoch, after one to warm up, through all of Lightning."""
 
     def epoch() -> float:
         watch = Stopwatch()
@@ -170,13 +170,13 @@ def lightning_epoch(network: EmotionNetwork, kept: Kept, held: Kept | None, prec
 
 
 def build(model: str, shape: tuple[int, ...]) -> EmotionNetwork:
-    """A network of the report's recipe."""
+    """Make a network of the report's recipe."""
     cfg = compose_words([f"model={model}", "model.schedule=constant", "model.label_smoothing=0"])
     return NETWORKS[model](shape, len(LABELS), **network_settings(cfg))
 
 
 def train_paper2d(rounds: int) -> Iterator[Row]:
-    """Training, from kept features."""
+    """Time training from kept features."""
     shape = (1, 128, 157)
     kept = Kept(shape, 512)
     single = lightning_epoch(build("paper2d", shape), kept, None, "32-true")
@@ -192,7 +192,7 @@ def train_paper2d(rounds: int) -> Iterator[Row]:
 
 
 def keras_epoch(kept: Kept) -> Callable[[], object]:
-    """An epoch of the same layers in Keras."""
+    """Return what trains an epoch of the layers of ``paper2d`` in Keras."""
     os.environ.setdefault("KERAS_BACKEND", "tensorflow")
     os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
     import keras  # noqa: PLC0415
@@ -218,7 +218,7 @@ def keras_epoch(kept: Kept) -> Callable[[], object]:
 
 
 def eager_network() -> nn.Sequential:
-    """The same layers as one writes them in torch without a thought of speed."""
+    """Make the layers of ``paper2d`` as one writes them in torch without a thought of speed."""
     return nn.Sequential(
         nn.Conv2d(1, 16, (12, 6)), nn.ReLU(), nn.MaxPool2d(2),
         nn.Conv2d(16, 24, (8, 12)), nn.ReLU(), nn.MaxPool2d(2),
@@ -228,7 +228,7 @@ def eager_network() -> nn.Sequential:
 
 
 def plain_epoch(network: nn.Module, kept: Kept, held: Kept | None) -> Callable[[], None]:
-    """An epoch of a loop written by hand: shuffled batches by index, Adam, cross-entropy; accuracy on ``held``."""
+    """Return an epoch of a hand-written loop: shuffled batches by index, Adam, cross-entropy; accuracy on ``held``."""
     optimizer = torch.optim.Adam(network.parameters(), 1e-3)
 
     def epoch() -> None:
@@ -247,7 +247,7 @@ def plain_epoch(network: nn.Module, kept: Kept, held: Kept | None) -> Callable[[
 
 
 def epoch_cnn1d(rounds: int) -> Iterator[Row]:
-    """An epoch of ``energy_zcr → cnn1d`` on as many clips as CREMA-D has, with validation and all metrics."""
+    """Time an epoch of ``energy_zcr → cnn1d`` on as many clips as CREMA-D has, with validation and all metrics."""
     shape = (1, 314)
     kept, held = Kept(shape, 4948), Kept(shape, 261)
     ours = lightning_epoch(build("cnn1d", shape), kept, held, "32-true")
@@ -256,7 +256,7 @@ def epoch_cnn1d(rounds: int) -> Iterator[Row]:
 
 
 def latency_clip(rounds: int) -> Iterator[Row]:
-    """One clip, WAV to answer, model loaded: the allowed 10 ms by the median of what it takes."""
+    """Time one clip from WAV to answer, with the model loaded: the allowed 10 ms by the median."""
     frontend = Frontend(FeatureConfig(names=["mel"]), LONGEST)
     recognizer = Recognizer(build("paper2d", frontend.input_shape), frontend, LABELS, 16_000)
     waveforms, lengths = noise(2)
@@ -271,7 +271,7 @@ def latency_clip(rounds: int) -> Iterator[Row]:
 
 
 def run_energy_zcr(rounds: int) -> Iterator[Row]:
-    """A whole run of the report's best row, from starting Python to the scores, and the most memory that it takes."""
+    """Measure a run of the report's best row, from starting Python to the scores, and its peak memory."""
     root = find_root("crema_d").resolve()
     with tempfile.TemporaryDirectory() as folder:
         start = "import ser.train; ser.train.main()"
@@ -298,7 +298,7 @@ def run_energy_zcr(rounds: int) -> Iterator[Row]:
 
 
 def _process(words: Sequence[str]) -> tuple[float, float]:
-    """Seconds and peak memory of ``python WORDS``."""
+    """Return seconds and peak memory of ``python WORDS``."""
     start = time.perf_counter()
     child = subprocess.Popen([sys.executable, *words], stdout=subprocess.DEVNULL)
     _, status, usage = os.wait4(child.pid, 0)
@@ -308,7 +308,7 @@ def _process(words: Sequence[str]) -> tuple[float, float]:
 
 
 def as_the_report(root: Path) -> None:
-    """What the report does for its best row: librosa clip by clip, scikit-learn's split, Keras, scores."""
+    """Do what the report does for its best row: librosa clip by clip, scikit-learn's split, Keras, scores."""
     os.environ.setdefault("KERAS_BACKEND", "tensorflow")
     import keras  # noqa: PLC0415
     import librosa  # noqa: PLC0415
@@ -359,11 +359,11 @@ PARTS: dict[str, tuple[Callable[[int], Iterator[Row]], tuple[str, ...]]] = {
     "latency_clip": (latency_clip, ()),
     "run_energy_zcr": (run_energy_zcr, ("librosa", "keras", "tensorflow")),
 }
-"""By name: what measures it, and the libraries without which it is left out."""
+"""Part → the function that measures it, and the libraries without which it is left out."""
 
 
 def installed(*names: str) -> bool:
-    """Whether all of these can be imported."""
+    """Return whether all of these can be imported."""
     return all(importlib.util.find_spec(name) for name in names)
 
 

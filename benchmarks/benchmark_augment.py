@@ -43,7 +43,7 @@ RECIPES = {
     "seresnet": ["experiment=seresnet"],
     "cnn1d": ["model=cnn1d", "features=energy_zcr", f"datamodule.batch_size={BATCH}"],
 }
-"""What is trained, by network."""
+"""Network → the words of train.py that train it."""
 
 CHAIN = compose_words(["augment=wave"])["augment"]["wave"]
 
@@ -65,7 +65,7 @@ WAYS = {
     "anew": ["augment=none", "datamodule.keep_features=false"],
     **{choice: [f"augment={choice}"] for choice in ("spec", "wave", "full")},
 }
-"""Words of whole training steps; the first is what the others are measured by."""
+"""Words of complete training steps; the others are measured by the first."""
 
 Work = Callable[[], object]
 
@@ -77,9 +77,9 @@ class Cost:
     """What an effect costs when every clip has it, or the chain when its own probabilities are drawn.
 
     Attributes:
-        effect: Its name.
-        milliseconds: A clip, median of the rounds.
-        shares: Of a training step with ``augment=none``, by network.
+        effect: Name of the effect.
+        milliseconds: Milliseconds per clip, median of the rounds.
+        shares: Share of a training step with ``augment=none``, by network.
         ratios: Time of each contender by this project's.
     """
 
@@ -97,7 +97,7 @@ def write_rooms(folder: Path) -> None:
 
 
 def audiomentations(chances: Mapping[str, float], rooms: Path) -> list[Any]:
-    """Its transforms that do the same, each with its probability."""
+    """Make the transforms of audiomentations that equal the effects, each with its probability."""
     import audiomentations as library  # noqa: PLC0415
 
     def band(p: float) -> Any:
@@ -122,7 +122,7 @@ def audiomentations(chances: Mapping[str, float], rooms: Path) -> list[Any]:
 
 
 def torch_audiomentations(chances: Mapping[str, float], rooms: Path) -> list[Any]:
-    """Its transforms that do the same; it has no speed, stretch and clipping."""
+    """Make the transforms of torch-audiomentations; it has no speed, stretch and clipping."""
     import torch_audiomentations as library  # noqa: PLC0415
 
     options: dict[str, Any] = {"sample_rate": RATE, "output_type": "dict"}
@@ -140,7 +140,7 @@ def torch_audiomentations(chances: Mapping[str, float], rooms: Path) -> list[Any
 
 
 def one_by_one(transforms: list[Any], waveforms: Tensor, lengths: Tensor) -> Work:
-    """One library on each clip without padding, as a data set would call it."""
+    """Return what calls a library on each clip without padding, as a data set would."""
     sounds = [row[:size].numpy() for row, size in zip(waveforms.cpu(), lengths.tolist(), strict=True)]
 
     def work() -> None:
@@ -153,7 +153,7 @@ def one_by_one(transforms: list[Any], waveforms: Tensor, lengths: Tensor) -> Wor
 
 
 def at_once(transforms: list[Any], waveforms: Tensor) -> Work:
-    """torch-audiomentations on the padded batch."""
+    """Return what calls torch-audiomentations on the padded batch."""
 
     def work() -> None:
         changed = waveforms[:, None]
@@ -166,7 +166,7 @@ def at_once(transforms: list[Any], waveforms: Tensor) -> Work:
 def contenders(
     chances: Mapping[str, float], rooms: Path, waveforms: Tensor, lengths: Tensor, left_out: dict[str, str]
 ) -> dict[str, Work]:
-    """Those that are installed, have all the effects, and can do them; why others can't goes to ``left_out``."""
+    """Return libraries that are installed and have all the effects; why others can't goes to ``left_out``."""
     found: dict[str, Work] = {}
     for name, make in (("audiomentations", audiomentations), ("torch_audiomentations", torch_audiomentations)):
         if importlib.util.find_spec(name) is None:
@@ -186,7 +186,7 @@ def contenders(
 
 
 def feature_works(device: torch.device) -> dict[str, Work]:
-    """What ``SPEC`` does to log-mels of the clips."""
+    """Return what applies each effect of ``SPEC`` to log-mels of the clips."""
     waveforms, lengths = noise(BATCH)
     frontend = Frontend(FeatureConfig(**compose_words(["features=logmel"])["features"]), LONGEST).to(device)
     lengths = lengths.to(device)
@@ -202,7 +202,7 @@ def feature_works(device: torch.device) -> dict[str, Work]:
 
 
 def step_of(words: list[str], device: torch.device) -> Work:
-    """One step on one batch: features, augmentation, network, gradients, optimizer."""
+    """Return one step on one batch: features, augmentation, network, gradients, optimizer."""
     cfg = compose_words(words)
     waveforms, lengths = noise(BATCH)
     sounds = [row[:size].numpy() for row, size in zip(waveforms, lengths.tolist(), strict=True)]
@@ -227,7 +227,7 @@ def step_of(words: list[str], device: torch.device) -> Work:
 
 
 def measure(device: torch.device, rounds: int) -> tuple[list[Cost], dict[str, Any], dict[str, str]]:
-    """Costs of the effects and the chain, those of training steps, and what was left out and why."""
+    """Measure effects, the chain and training steps, and return what was left out and why."""
     waveforms, lengths = (tensor.to(device) for tensor in noise(BATCH))
     works: dict[tuple[str, str], Work] = {}
     left_out: dict[str, str] = {}

@@ -32,7 +32,7 @@ from ser.train import resolve_precision
 from ser.training.callbacks import EpochSeed
 
 RECIPES = {"paper2d": ["features=mel", "augment=light"], "cnn1d": ["features=energy_zcr", "augment=none"]}
-"""What is trained, by network. Augmentation is for features with rows."""
+"""Network → the words of train.py that train it. Augmentation is for features with rows."""
 
 EPOCHS = 3
 
@@ -41,13 +41,13 @@ console = Screen()
 
 @dataclass(frozen=True)
 class Speed:
-    """What one way of doing it gave.
+    """The speed of one way.
 
     Attributes:
         part: What was done.
-        way: How.
+        way: How it was done.
         clips_per_second: Median of the rounds.
-        note: What else there is to tell.
+        note: Any remark.
     """
 
     part: str
@@ -57,7 +57,7 @@ class Speed:
 
 
 def features(clips: int, device: torch.device, rounds: int) -> Iterator[Speed]:
-    """Features of a batch that is on the device already."""
+    """Measure features of a batch that is already on the device."""
     rng = torch.Generator().manual_seed(0)
     waveforms = (0.1 * torch.randn(min(clips, 1024), LONGEST, generator=rng)).to(device)
     lengths = torch.full((len(waveforms),), LONGEST, device=device)
@@ -75,7 +75,7 @@ def features(clips: int, device: torch.device, rounds: int) -> Iterator[Speed]:
 
 
 def training(clips: int, device: torch.device, rounds: int) -> Iterator[Speed]:
-    """Epochs of each recipe, and of a bare loop over the same batches."""
+    """Measure epochs of each recipe, and of a bare loop over the same batches."""
     sounds = recordings(clips)
     listed = clips_of(sounds.found)
     held = max(len(LABELS), clips // 20)
@@ -107,7 +107,7 @@ def training(clips: int, device: torch.device, rounds: int) -> Iterator[Speed]:
 def through_lightning(
     network: EmotionNetwork, data: EmotionDataModule, precision: Any, compiled: bool, rounds: int
 ) -> float:
-    """Training clips per second, by the median epoch after the first."""
+    """Return training clips per second, by the median epoch after the first."""
     if compiled:
         network.compile()
     watch = Stopwatch()
@@ -122,7 +122,7 @@ def through_lightning(
 
 
 def bare_loop(network: EmotionNetwork, data: EmotionDataModule, precision: str, compiled: bool, rounds: int) -> float:
-    """The same by a loop over the batches of the data module, without Lightning, loaders and metrics."""
+    """Return clips per second of a loop over the data module's batches, without Lightning and metrics."""
     network = network.to(data.device).train()
     if compiled:
         network.compile()
@@ -139,9 +139,9 @@ def bare_loop(network: EmotionNetwork, data: EmotionDataModule, precision: str, 
 
 
 def idle(clips: int, device: torch.device) -> str:
-    """From a profile of training ``paper2d`` on the fly: the share of the time in which the device had nothing to do.
+    """Profile training ``paper2d`` on the fly, and return the share of the time in which the device was idle.
 
-    Time in which several kernels ran at once counts once.
+    Time in which several kernels ran counts once.
     """
     sounds = recordings(clips)
     listed = clips_of(sounds.found)
@@ -162,7 +162,7 @@ def idle(clips: int, device: torch.device) -> str:
 
 
 def waiting(spans: list[tuple[float, float]]) -> float:
-    """The share of the time from the first start to the last end that no span covers; spans sorted by their start."""
+    """Return the share of the time from first start to last end that no span covers; spans sorted by start."""
     end, covered = spans[0][0], 0.0
     for start, stop in spans:
         covered += max(0.0, stop - max(start, end))

@@ -33,7 +33,7 @@ from ser.features import FeatureConfig
 from ser.models import NETWORKS
 
 SECONDS = 2.5
-"""Of a clip, about what CREMA-D's last."""
+"""Length of a clip, about that of CREMA-D's."""
 
 MORE_CLIPS = (1, 2, 4, 8)
 LONGER_CLIPS = (1, 2, 4)
@@ -49,14 +49,14 @@ console = Screen()
 
 @dataclass(frozen=True)
 class Cost:
-    """Of a corpus.
+    """The cost of a corpus.
 
     Attributes:
-        clips: How many.
-        seconds: Of each clip.
-        prepare: Processor seconds to decode them and to compute and keep their features.
+        clips: Number of clips.
+        seconds: Length of each clip.
+        prepare: Processor seconds to decode the clips and to compute and keep their features.
         step: Processor seconds of a training step of ``BATCH`` clips.
-        memory: Bytes at most, above what the process had before.
+        memory: Most bytes above those that the process had before.
     """
 
     clips: int
@@ -66,7 +66,7 @@ class Cost:
     memory: float
 
     def relative(self, first: "Cost") -> tuple[float, float, float]:
-        """``prepare``, ``step`` and ``memory`` per second of sound, by those of ``first``."""
+        """Return ``prepare``, ``step`` and ``memory`` per second of sound, by those of ``first``."""
         sound, sound_before = self.clips * self.seconds, first.clips * first.seconds
         longer = self.seconds / first.seconds
         return (
@@ -77,7 +77,7 @@ class Cost:
 
 
 def measure(folder: Path, clips: int, seconds: float) -> Cost:
-    """In this process, with the files of ``folder``."""
+    """Measure in this process, with the files of ``folder``."""
     paths = sorted(folder.glob("*.wav"))
     emotions = ("happy", "sad")
     listed = [Clip(f"{i:06}", paths[i % len(paths)], emotions[i // len(paths) % 2]) for i in range(clips)]
@@ -103,7 +103,7 @@ def measure(folder: Path, clips: int, seconds: float) -> Cost:
 
 
 def grow(base: int) -> tuple[list[Cost], list[Cost]]:
-    """Costs of ``base`` clips times ``MORE_CLIPS``, and of ``base`` clips times ``LONGER_CLIPS`` in length.
+    """Return costs of ``base`` clips times ``MORE_CLIPS``, and of ``base`` clips times ``LONGER_CLIPS`` in length.
 
     Raises:
         UserError: A process ended before its time, such as for want of memory.
@@ -127,7 +127,7 @@ def _in_a_process(clips: int, seconds: float) -> Cost:
 
 
 def figure_of(more: Sequence[Cost], longer: Sequence[Cost]) -> Figure:
-    """Cost per second of sound by how much more of it there is; 1 is flat."""
+    """Draw the cost per second of sound by how much more of it there is; 1 is flat."""
     figure = Figure(figsize=(9, 3.5), layout="constrained")
     panels = figure.subplots(1, 2, sharey=True)
     for panel, costs, times, name in (

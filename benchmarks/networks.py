@@ -5,7 +5,7 @@ puts parameters, the time of a whole training and of an answer beside the UAR th
 time of a training is that of its steps: features that are kept, validation and the test are not in it. What is said of
 openSMILE with an SVM is from its results there (opensmile_svm.py), and its time is the mean of the folds, from
 decoding to the test; with datamodule.cache= the first fold made the functionals of all. Networks of pretrained features
-are left out, for their weights are not at hand.
+are left out, because their weights are not at hand.
 """
 
 import json
@@ -41,8 +41,8 @@ SVM = "ComParE_2016_svm"
 """Folder of openSMILE's results."""
 
 TRAINING_CLIPS = 5077
-"""Of CREMA-D's first fold by speakers, ``dataset=crema_d split=kfold split.fold=0``; the others have 5,001 to 5,071.
-The steps pick their clips from another split, which says nothing about how many a training hears."""
+"""Clips of CREMA-D's first fold by speakers, ``dataset=crema_d split=kfold split.fold=0``; others have 5,001 to 5,071.
+The steps pick their clips from another split, which says nothing about how many a training sees."""
 
 WARM_UP = 3
 """Steps and answers that are not timed."""
@@ -55,8 +55,8 @@ class Measured:
     """What a row costs.
 
     Attributes:
-        parameters: That are trained, or that an SVM keeps.
-        training: Seconds of a whole training.
+        parameters: Parameters that are trained, or that an SVM keeps.
+        training: Seconds of a complete training.
         answers: Seconds from a sound file to an answer.
     """
 
@@ -69,7 +69,7 @@ class Training:
     """A network in the middle of its training.
 
     Args:
-        words: Of train.py.
+        words: Words of train.py.
     """
 
     def __init__(self, words: Sequence[str]) -> None:
@@ -85,20 +85,20 @@ class Training:
         self.clips = torch.arange(len(self.data.side("train")))
 
     def step(self) -> None:
-        """One batch, as training does it but for its logs, the learning rate's schedule and the average of weights."""
+        """Train on one batch, without logs, the learning rate's schedule and the average of weights."""
         self.network.train()
         picked = self.clips[torch.randint(len(self.clips), (self.cfg["datamodule"]["batch_size"],))]
         training_step(self.network, self.data.make_batch(picked, training=True), self.optimizer, self.half)
 
     def answer(self) -> Callable[[], object]:
-        """What answers one clip, from its file."""
+        """Return what answers one clip, from its file."""
         recognizer = Recognizer(
             self.network.eval(), self.data.frontend, self.data.labels, self.cfg["features"]["sample_rate"]
         )
         return lambda: recognizer(self.path)
 
     def steps(self, clips: int) -> int:
-        """How many a whole training on so many clips has."""
+        """Return the number of steps of a complete training on ``clips`` clips."""
         return int(self.cfg["trainer"]["max_epochs"]) * math.ceil(clips / self.cfg["datamodule"]["batch_size"])
 
 
@@ -107,11 +107,11 @@ def measure(corpus: Sequence[str], clips: int, rounds: int) -> dict[str, Measure
 
     Args:
         corpus: Words of train.py that name it.
-        clips: That a whole training would hear.
+        clips: Training clips of a complete training.
         rounds: Steps and answers that are timed.
 
     Returns:
-        By row of ``ROWS``.
+        The costs by row of ``ROWS``.
 
     Raises:
         UserError: The corpus can't be used.
@@ -141,7 +141,7 @@ def measure(corpus: Sequence[str], clips: int, rounds: int) -> dict[str, Measure
 
 
 def results(folder: Path, name: str) -> list[RunRecord]:
-    """Those of a row, one a seed: of pooled folds where they are there, of one split otherwise; none if neither is.
+    """Return a row's results, one per seed: of pooled folds if there are any, else of one split, else none.
 
     Raises:
         UserError: A file is broken, or of a single fold.
@@ -157,7 +157,7 @@ def results(folder: Path, name: str) -> list[RunRecord]:
 
 
 def uar(runs: Sequence[RunRecord]) -> str:
-    """Mean over the seeds of a row, with the split and how many seeds there are."""
+    """Return the mean UAR over the seeds of a row, with the split and how many seeds there are."""
     if not runs:
         return "–"
     seeds = f", {len(runs)} seed{'s' if len(runs) > 1 else ''}" if runs[0].seed is not None else ""
@@ -165,10 +165,10 @@ def uar(runs: Sequence[RunRecord]) -> str:
 
 
 def of_svm(runs: Sequence[RunRecord]) -> Measured:
-    """What the results of openSMILE with an SVM tell of its cost.
+    """Return the cost of openSMILE with an SVM by its results.
 
     Raises:
-        UserError: There are several, or they are not of this version.
+        UserError: There are several results, or they are not of this version.
     """
     if len(runs) > 1:
         raise UserError(f"{runs[1].file} is a second result of {SVM}, which has no seed: keep one")
@@ -181,10 +181,10 @@ def of_svm(runs: Sequence[RunRecord]) -> Measured:
 
 
 def lines(measured: dict[str, Measured], found: dict[str, list[RunRecord]]) -> Iterator[list[str]]:
-    """Of the table.
+    """Yield the lines of the table.
 
     Args:
-        measured: By row, ``SVM`` among them.
+        measured: Costs by row, ``SVM`` among them.
         found: Results of each row.
     """
     for name, row in measured.items():
@@ -223,9 +223,9 @@ def main() -> None:
         measured = measure(options.words, options.train, options.rounds) | svm
         if options.json:
             refuse_overwriting([("--json", options.json)], [run.file for runs in found.values() for run in runs])
-            told = {name: vars(row) for name, row in measured.items()}
+            costs = {name: vars(row) for name, row in measured.items()}
             with replacing(options.json) as file:
-                file.write_text(json.dumps(told, indent=1) + "\n", encoding="utf-8")
+                file.write_text(json.dumps(costs, indent=1) + "\n", encoding="utf-8")
     words = Column("words of train.py", overflow="fold")
     shown = Table(words, "parameters", "training, min", "UAR, speakers apart", "answer, ms")
     for line in lines(measured, found):

@@ -60,14 +60,14 @@ STRENGTHS = (0.3, 1.0, 3.0, 10.0, 30.0)
 """Values of C that are tried."""
 
 CHUNK = 64
-"""Clips that a process takes at once."""
+"""Clips that a process reads at once."""
 
 TIMED = 20
 """Clips that are answered one by one, for the time that it takes."""
 
 
 def functionals(name: str, recordings: Sequence[Recording]) -> NDArray[np.float32]:
-    """Of each recording at ``SAMPLE_RATE``, ``(clip, functional)``; NaN where openSMILE finds none, as in silence."""
+    """Compute functionals at ``SAMPLE_RATE``, ``(clip, functional)``; NaN where there are none, as in silence."""
     parts = [recordings[start : start + CHUNK] for start in range(0, len(recordings), CHUNK)]
     jobs = Parallel(n_jobs=cpu_count())(
         delayed(_functionals)(name, [recording.samples for recording in part]) for part in parts
@@ -87,7 +87,7 @@ def _functionals(name: str, clips: Sequence[NDArray[Any]]) -> NDArray[np.float32
 
 
 def machine(strength: float) -> Pipeline:
-    """Functionals, standardised on the training clips, → an SVM with a radial basis function, C = ``strength``.
+    """Make an SVM with a radial basis function, C = ``strength``, on functionals standardised on the training clips.
 
     Gamma is 1 by the number of functionals. The kernel is scikit-learn's function, which multiplies matrices, and not
     ``"rbf"``, for which libsvm goes from pair to pair: on 2,000 clips of ComParE_2016 it takes 20 times as long.
@@ -100,7 +100,7 @@ def machine(strength: float) -> Pipeline:
 def fit(
     inputs: NDArray[np.float32], targets: NDArray[np.int64], sides: dict[str, NDArray[np.int64]]
 ) -> tuple[Pipeline, float, float]:
-    """The machine with the best UAR on validation, its C, and that UAR."""
+    """Return the machine with the best UAR on validation, its C, and that UAR."""
     tried = []
     for strength in STRENGTHS:
         fitted = machine(strength).fit(inputs[sides["train"]], targets[sides["train"]])
@@ -114,10 +114,10 @@ def run(name: str, cfg: dict[str, Any], folder: Path, command: list[str]) -> Run
     """Read, split, fit, test and write the folder.
 
     Args:
-        name: Of ``FUNCTIONALS``.
-        cfg: The composed choices, of which dataset, labels, split and the cache count.
-        folder: What is left goes there.
-        command: What was typed.
+        name: One of ``FUNCTIONALS``.
+        cfg: The composed choices; only dataset, labels, split and the cache count.
+        folder: Folder of the results.
+        command: The words that were typed.
 
     Raises:
         UserError: The corpus can't be used.
@@ -169,7 +169,7 @@ def run(name: str, cfg: dict[str, Any], folder: Path, command: list[str]) -> Run
             "hash": split.hash,
             "clips": {side: len(own) for side, own in usable.items()},
             "test_speakers": leakage.test_speakers,
-            "test_speakers_heard_before": leakage.heard_before,
+            "test_speakers_heard_before": leakage.seen_before,
             "leakage": leakage_line(leakage),
         },
         labels={"classes": labels, "left_out": left_out},
@@ -196,13 +196,13 @@ def run(name: str, cfg: dict[str, Any], folder: Path, command: list[str]) -> Run
 
 
 def _margins(fitted: Pipeline, inputs: NDArray[np.float32]) -> NDArray[np.float64]:
-    """The SVM's decision value of each class, ``(clip, class)``."""
+    """Return the SVM's decision value of each class, ``(clip, class)``."""
     values = np.asarray(fitted.decision_function(inputs), dtype=np.float64)
     return np.stack([-values, values], 1) if values.ndim == 1 else values
 
 
 def _answer_seconds(name: str, fitted: Pipeline, paths: Sequence[Path]) -> float:
-    """Median time from a sound file to its answer."""
+    """Measure the median time from a sound file to its answer."""
     taken = []
     for path in paths:
         began = time.perf_counter()

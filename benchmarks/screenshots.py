@@ -55,13 +55,13 @@ const all = (selector, root = document) => [...root.querySelectorAll("*")].flatM
     node => [...(node.matches(selector) ? [node] : []), ...(inner(node) ? all(selector, inner(node)) : [])]);
 const seen = selector => all(selector).filter(node => node.getClientRects().length);
 """
-"""``seen(selector)``: elements that are drawn, in shadow roots and frames, too, of which TensorBoard has many."""
+"""``seen(selector)`` finds elements that are drawn, also in the many shadow roots and frames of TensorBoard."""
 
 
 SIZE = (1400, 900)
 
 SETTLES = 3
-"""Seconds until lines, pictures and points that came last are drawn."""
+"""Seconds until the last lines, pictures and points are drawn."""
 
 
 class Tab(NamedTuple):
@@ -70,7 +70,7 @@ class Tab(NamedTuple):
     Attributes:
         filled: True in the page once the tab is filled, in JavaScript.
         shown: Regular expression of the tags to show, where there are tags.
-        then: JavaScript that shows more of it, once it is filled.
+        then: JavaScript that shows more of the tab, once it is filled.
     """
 
     filled: str
@@ -99,7 +99,7 @@ TABS = {
     ),
     "hparams": Tab("seen('vaadin-grid-cell-content').length > 2"),
 }
-"""By the name that TensorBoard's address has for it."""
+"""Every tab by its name in TensorBoard's address."""
 
 
 class Browser:
@@ -107,7 +107,7 @@ class Browser:
 
     Args:
         to_browser: File descriptor that commands are written to.
-        from_browser: … and answers are read from.
+        from_browser: File descriptor that answers are read from.
     """
 
     def __init__(self, to_browser: int, from_browser: int) -> None:
@@ -150,12 +150,12 @@ class Browser:
         return message
 
     def evaluate(self, expression: str) -> Any:
-        """The value of a JavaScript expression in the page."""
+        """Return the value of a JavaScript expression in the page."""
         code = f"(() => {{{DEEP} return {expression};}})()"
         return self("Runtime.evaluate", expression=code, returnByValue=True)["result"].get("value")
 
     def picture(self) -> bytes:
-        """What is seen, as PNG."""
+        """Return a picture of the page, as PNG."""
         return base64.b64decode(self("Page.captureScreenshot", format="png")["data"])
 
 
@@ -195,10 +195,10 @@ def browser(program: str, width: int, height: int) -> Iterator[Browser]:
 
 @contextmanager
 def tensorboard(logdir: Path, patience: float) -> Iterator[str]:
-    """Serve ``logdir`` on a free port of 127.0.0.1, and end that; the address.
+    """Serve ``logdir`` on a free port of 127.0.0.1 and yield the address.
 
     Raises:
-        UserError: It does not answer, or finds no run.
+        UserError: TensorBoard does not answer, or finds no run.
     """
     with socket.socket() as free:
         free.bind(("127.0.0.1", 0))
@@ -220,10 +220,10 @@ def tensorboard(logdir: Path, patience: float) -> Iterator[str]:
 
 
 def find_browser(given: str | None) -> str:
-    """The program to start.
+    """Return the browser to start.
 
     Raises:
-        UserError: There is none.
+        UserError: There is no browser.
     """
     for name in (given,) if given else BROWSERS:
         if found := shutil.which(name):
@@ -243,10 +243,10 @@ def photograph(
 
     Args:
         logdir: A run folder, or a folder of several.
-        out: Made where it is not there.
-        tabs: Out of ``TABS``.
+        out: Folder of the pictures, which is made if it is missing.
+        tabs: Names in ``TABS``.
         program: Chromium or Chrome.
-        size: Of the pictures, width and height in pixels.
+        size: Width and height of the pictures in pixels.
         shown: Regular expression of the tags to show; None for those of ``TABS``.
         patience: Seconds to wait for a tab.
 
@@ -278,7 +278,7 @@ def photograph(
 
 
 def _place(tab: str, shown: str | None) -> str:
-    """What follows TensorBoard's address."""
+    """Return what follows TensorBoard's address."""
     if TABS[tab].shown is None:
         return f"#{tab}"
     tags = quote(shown or TABS[tab].shown or "", safe="")

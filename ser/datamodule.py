@@ -56,13 +56,13 @@ class EmotionDataModule(LightningDataModule):
     Args:
         split: The clips of each side.
         features: The feature set.
-        augment: What happens to training waveforms, and to normalised training features.
-        batch_size: Clips a step, of all devices together.
-        max_seconds: Pad or crop every clip to this; a longer one is cropped at random in training, about its middle
+        augment: Augmentation of training waveforms, and of normalised training features.
+        batch_size: Clips per step, of all devices together.
+        max_seconds: Pad or crop every clip to this; a longer one is cropped at random in training, around its middle
             otherwise. None pads to the longest clip.
         bank: Where waveforms and kept features lie: ``device``, with the network; ``memory``, with the host; or
             ``mmap``, in files of the cache that are read as they are needed, for corpora larger than memory.
-        device: That the network trains on, and so where features are computed.
+        device: Device that trains the network and computes features.
         voice: With ``features.normalize=speaker``, which clips are of one voice: those of a ``speaker``, of a recording
             ``session``, or of a ``corpus``. Clips of unknown speakers or sessions are one voice per corpus.
         enrolment: With ``features.normalize=speaker``, what is known of a voice in validation and test: ``all`` its
@@ -71,10 +71,9 @@ class EmotionDataModule(LightningDataModule):
             statistics of all training clips, so that the network can also read clips of unknown voices.
         target: What training clips are trained towards: their ``emotion``, or the shares of the raters' ``votes``.
             Scores are always about the emotion.
-        recordings: What ``decode_clips`` gave at the features' rate, with the same cache; None to decode in ``setup``.
-            It lets go of what is not its own.
-        cache: A folder where decoded waveforms and kept features stay from run to run (``ser.data.cache``); None for
-            none.
+        recordings: Result of ``decode_clips`` at the features' rate, with the same cache; None to decode in ``setup``.
+            Only the clips of the split are kept.
+        cache: Folder that keeps decoded waveforms and features from run to run (``ser.data.cache``), or None.
         keep_features: Compute features that don't change from epoch to epoch once, and keep them.
         strict: Make a clip that can't be used an error, rather than leave it out and list it.
         seed: Orders the training clips.
@@ -164,7 +163,7 @@ class EmotionDataModule(LightningDataModule):
         try:
             self._set_up()
         except BaseException:
-            self.clips = []  # another call begins anew
+            self.clips = []  # another call starts again
             raise
 
     def _set_up(self) -> None:
@@ -216,36 +215,36 @@ class EmotionDataModule(LightningDataModule):
 
     @property
     def input_shape(self) -> tuple[int, ...]:
-        """Shape of what the network reads of one clip, after ``setup``."""
+        """Shape of the network's input per clip, after ``setup``."""
         return self.frontend.input_shape
 
     def side(self, name: str) -> list[Clip]:
-        """Usable clips of ``train``, ``val`` or ``test``."""
+        """Return the usable clips of ``train``, ``val`` or ``test``."""
         return [self.clips[i] for i in self._positions[name]]
 
     def train_dataloader(self) -> DataLoader[int]:
-        """This process's share, shuffled anew each epoch."""
+        """Return this process's share of the training clips, shuffled again each epoch."""
         return self.loader("train", *self._place())
 
     def val_dataloader(self) -> DataLoader[int]:
-        """This process's share, in order of name."""
+        """Return this process's share of the validation clips, in order of name."""
         return self.loader("val", *self._place())
 
     def test_dataloader(self) -> DataLoader[int]:
-        """This process's share, in order of name."""
+        """Return this process's share of the test clips, in order of name."""
         return self.loader("test", *self._place())
 
     def check_deal(self, ranks: int) -> None:
         """Check, before they are started, that the clips can be dealt out to so many processes.
 
         Raises:
-            UserError: They can't.
+            UserError: The clips can't be dealt out.
         """
         for side in SIDES:
             self.loader(side, 0, ranks)
 
     def loader(self, side: str, rank: int = 0, ranks: int = 1) -> DataLoader[int]:
-        """The share of a side that process ``rank`` of ``ranks`` gets; all of it if there is but one.
+        """Return the share of a side that process ``rank`` of ``ranks`` gets.
 
         Raises:
             UserError: The clips can't be dealt out to so many.
@@ -261,12 +260,12 @@ class EmotionDataModule(LightningDataModule):
         )
 
     def on_after_batch_transfer(self, batch: Tensor, dataloader_idx: int) -> Batch:  # noqa: ARG002
-        """Indices of clips ``(batch,)`` → network input, on the device that the indices are on."""
+        """Make network input of clips' indices ``(batch,)``, on the device that the indices are on."""
         training = bool(self.trainer and self.trainer.training)
         return self.make_batch(batch, training)
 
     def make_batch(self, clips: Tensor, training: bool = False) -> Batch:
-        """Network input of some clips; cropped at random and augmented if ``training``."""
+        """Make network input of clips' indices ``(batch,)``; cropped at random and augmented if ``training``."""
         features, real = self._extract(clips.to(self.home), training)
         normalizer = self.frontend.normalizer
         voices = self._voices(clips.to(self.device), training)
@@ -284,7 +283,7 @@ class EmotionDataModule(LightningDataModule):
         return Batch(self.frontend.arrange(features), self.targets[clips], clips, soft, real)
 
     def _voices(self, clips: Tensor, training: bool) -> Scale | None:
-        """What clips are normalised by; None for the training's statistics."""
+        """Return what clips are normalised by; None for the training's statistics."""
         if self.prior is None or (not training and self.enrolment == "none"):
             return None
         places = self._voice_of[clips]
@@ -296,7 +295,7 @@ class EmotionDataModule(LightningDataModule):
         return Scale(mean, std)
 
     def waveforms(self, clips: Tensor, training: bool = False) -> tuple[Tensor, Tensor]:
-        """Padded waveforms of some clips ``(batch, sample)``, and their lengths ``(batch,)``, on the network's device.
+        """Return padded waveforms of clips ``(batch, sample)`` and their lengths ``(batch,)``, on the network's device.
 
         Cropped at random and augmented if ``training``; ``clips`` lie where the bank is.
         """
@@ -307,40 +306,40 @@ class EmotionDataModule(LightningDataModule):
         return waveforms, lengths
 
     def augmented_by(self, augment: Augment) -> "EmotionDataModule":
-        """A copy with other augmentation of the same clips and features, after ``setup``."""
+        """Return a copy with other augmentation of the same clips and features, after ``setup``."""
         other = copy(self)
         other.augment = augment
         return other
 
     def enrolled(self, enrolment: str) -> "EmotionDataModule":
-        """A copy with another enrolment of the same clips and features, after ``setup``."""
+        """Return a copy with another enrolment of the same clips and features, after ``setup``."""
         other = copy(self)
         other.enrolment = enrolment
         return other
 
     def add_seen(self, people: Collection[str]) -> list[str]:
-        """Note whom the network has seen in another training, as ``person`` names them; ``""`` for people unknown.
+        """Note whom the network has seen in another training, as ``person`` names them; ``""`` for unknown people.
 
         Returns:
-            Those of them who speak in test clips, sorted.
+            Speakers of test clips among them, sorted.
         """
         self._seen_elsewhere |= set(people)
         return sorted({str(person(clip)) for clip in self._seen_before()})
 
     def _seen_before(self) -> list[Clip]:
-        """The test clips whose speakers, however they are spelt, were seen in another training."""
+        """Return test clips whose speakers, in any spelling, were seen in another training."""
         keys = set(map(spelling_key, self._seen_elsewhere))
         return [clip for clip in self.side("test") if (who := person(clip)) and spelling_key(who) in keys]
 
     def leakage(self) -> Leakage:
-        """What is on two sides of the split, and of the test speakers also those who were seen in another training."""
+        """Return what is on two sides of the split; its ``seen`` includes speakers of another training."""
         found = self.split.leakage()
         elsewhere = {str(clip.speaker) for clip in self._seen_before()}
         unknown = found.unknown or "" in self._seen_elsewhere
-        return replace(found, heard=sorted({*found.heard, *elsewhere}), unknown=unknown)
+        return replace(found, seen=sorted({*found.seen, *elsewhere}), unknown=unknown)
 
     def state_dict(self) -> dict[str, Any]:
-        """What prediction needs beside the network: plain data and tensors, kept in the checkpoint."""
+        """Return what prediction needs beside the network: plain data and tensors, kept in the checkpoint."""
         seen = {person(clip) or "" for side in ("train", "val") for clip in self.side(side)}
         return {
             "labels": self.labels,
@@ -356,7 +355,7 @@ class EmotionDataModule(LightningDataModule):
         """Check that a checkpoint was trained on the same emotions, features and padding.
 
         Raises:
-            DataError: It was not; the message says on what.
+            DataError: It was trained on others; the message says which.
         """
         here, state_dict = self.state_dict(), {**state_dict, "features": converted(state_dict["features"])}
         for key in ("labels", "features", "length"):
@@ -367,7 +366,7 @@ class EmotionDataModule(LightningDataModule):
                 raise DataError("the checkpoint's features were normalised on other training clips than this run's")
 
     def _decode(self) -> list[str | None]:
-        """Fill the bank; returns the digest of each clip's file, where a cache is in use."""
+        """Fill the bank, and return the digest of each clip's file, where a cache is in use."""
         self.skipped.clear()
         ordered: Sequence[tuple[str, Clip]] = [(side, clip) for side in SIDES for clip in getattr(self.split, side)]
         decoded, self._recordings = self._recordings, None
@@ -403,11 +402,11 @@ class EmotionDataModule(LightningDataModule):
         return [recording.content for recording in recordings]
 
     def _place(self) -> tuple[int, int]:
-        """Which process this is, and of how many."""
+        """Return the rank of this process, and the number of processes."""
         return (self.trainer.global_rank, self.trainer.world_size) if self.trainer else (0, 1)
 
     def _votes(self) -> Tensor:
-        """Share of the votes that each class got, ``(clip, class)``; the emotion itself where no class got one.
+        """Return each class's share of the votes, ``(clip, class)``; the emotion itself where no class got one.
 
         Raises:
             DataError: A training clip comes without its raters' votes.
@@ -443,12 +442,12 @@ class EmotionDataModule(LightningDataModule):
         return torch.tensor(positions, device=self.home)
 
     def _extract(self, clips: Tensor, training: bool = False) -> tuple[Tensor, Tensor]:
-        """Unscaled features of clips ``(batch, row, frame)``, and how many of a clip's frames are real ``(batch,)``.
+        """Return unscaled features of clips ``(batch, row, frame)``, and how many frames are real ``(batch,)``.
 
-        On the network's device; kept ones where they will do.
+        They are on the network's device, and kept ones are used where possible.
         """
-        anew = training and (self._random_crop or self.augment.wave.active)
-        if self._features is not None and not anew:
+        fresh = training and (self._random_crop or self.augment.wave.active)
+        if self._features is not None and not fresh:
             lengths = self.bank.lengths[clips].clamp_max(self.frontend.length)
             features = self._features[self._kept[clips]].to(self.device)
             return features, self.frontend.real_frames(lengths).to(self.device)
@@ -456,7 +455,7 @@ class EmotionDataModule(LightningDataModule):
         return self.frontend.extract(waveforms, lengths), self.frontend.real_frames(lengths)
 
     def _keep(self, contents: Sequence[str | None]) -> Tensor:
-        """Unscaled features of all clips, cropped about their middle; ``(clip, row, frame)``, where the bank is.
+        """Return unscaled features of all clips, cropped around the middle, ``(clip, row, frame)``, where the bank is.
 
         They are in the order of the clips' names, so that all folds of a corpus share a cache's entry.
         """
@@ -474,7 +473,7 @@ class EmotionDataModule(LightningDataModule):
                 "recordings= were decoded without the cache, which can't tell them from others: decode_clips"
             )
         about = {
-            # The digest tells the weights, wherever they lie.
+            # The digest identifies the weights, wherever they lie.
             **{name: value for name, value in vars(self.config).items() if name not in ("normalize", "weights")},
             "length": self.frontend.length,
             "device": self.device.type,
@@ -493,7 +492,7 @@ class EmotionDataModule(LightningDataModule):
 
 
 def voice_of(clip: Clip, voice: str) -> str:
-    """Whose voice a clip is, as ``dataset.voice=`` counts them; one name per corpus for clips that don't say."""
+    """Return the name of a clip's voice, as ``dataset.voice=`` counts them; one per corpus if the clip has none."""
     if voice == "speaker":
         return person(clip) or clip.corpus
     if voice == "session" and clip.session is not None:
@@ -502,7 +501,7 @@ def voice_of(clip: Clip, voice: str) -> str:
 
 
 def check_voices(features: FeatureConfig, voice: str, enrolment: str, voice_dropout: float) -> None:
-    """Refuse options of voices that are none, or that nothing would come of.
+    """Refuse options of voices that don't exist or have no effect.
 
     Raises:
         DataError: An option has no such value, or the features are not normalised by voice.
@@ -521,7 +520,7 @@ def check_voices(features: FeatureConfig, voice: str, enrolment: str, voice_drop
 
 
 def check_augment(spec: SpecAugment, features: FeatureConfig) -> None:
-    """Refuse what would change features otherwise than it says.
+    """Refuse augmentation that these features don't allow.
 
     Raises:
         DataError: The features are not normalised, or not of the kind that an option is for.

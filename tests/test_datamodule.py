@@ -833,7 +833,7 @@ def test_people_heard_elsewhere_are_known_in_any_spelling(corpus: Corpus) -> Non
     sides = {side: [replace(clip, speaker=f"{side} 1") for clip in getattr(split, side)] for side in SIDES}
     data = prepared(replace(split, **sides), energy())
     assert data.add_seen(["manifest/TEST\u00a01", "manifest/somebody"]) == ["manifest/test 1"]
-    assert data.leakage().heard == ["test 1"]
+    assert data.leakage().seen == ["test 1"]
 
 
 def test_a_class_without_a_usable_clip_is_refused(corpus: Corpus) -> None:

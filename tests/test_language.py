@@ -17,8 +17,7 @@ PAGES = sorted([*ROOT.glob("*.md"), *(ROOT / "docs").glob("*.md")])
 CODE = sorted(
     path
     for pattern in (
-        "train.py", "docs/*.py", "ser/[!d]*.py", "ser/inference/*.py", "ser/training/*.py", "ser/commands/*.py",
-        "ser/results/**/*.py", "ser/evaluation/**/*.py",
+        "train.py", "docs/*.py", "benchmarks/*.py", "scripts/*.py", "ser/**/*.py",
     )
     for path in ROOT.glob(pattern)
 )  # fmt: skip

@@ -42,7 +42,7 @@ class Augment(nn.Module):
         return self.wave.active or self.spec.active
 
     def each(self) -> dict[str, "Augment"]:
-        """Every effect that is on, by its option, without the others and for every clip; to be shown.
+        """Return every effect that is on, by its option, by itself and for every clip; for pictures.
 
         Raises:
             UserError: A file of recorded noise or rooms can't be used.

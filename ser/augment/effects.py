@@ -2,7 +2,7 @@
 
 Waveforms are ``(batch, sample)`` with full scale at ±1, 0 from each clip's end on; ``lengths`` ``(batch,)`` says where
 that is. Padding stays exactly 0, and a clip's result does not depend on the other clips. How much is done is a tensor
-``(batch,)``, one number a clip, drawn by the caller.
+``(batch,)``, one number per clip, drawn by the caller.
 """
 
 import math
@@ -22,7 +22,7 @@ STEPS = 100
 
 AUDIBLE = 1 / 800
 """Coloured noise has no power below this share of the sample rate: 20 Hz at 16 kHz, where hearing begins. Most of brown
-noise would lie below it, and its SNR would tell little of what is heard."""
+noise would lie below it, and its SNR would say little about audible noise."""
 
 ORDER = 8
 """Order of the Butterworth filters of ``band_pass``: 48 dB per octave."""
@@ -40,8 +40,8 @@ def coloured_noise(exponent: Tensor, samples: int, generator: torch.Generator | 
 
     Args:
         exponent: ``(batch,)``; 0 is white, 1 pink, 2 brown.
-        samples: Of each row.
-        generator: On the device of ``exponent``; None for torch's global one.
+        samples: Samples of each row.
+        generator: Generator on the device of ``exponent``; None for torch's global one.
 
     Returns:
         ``(batch, samples)`` on the device of ``exponent``, a row drawn for each clip.
@@ -66,7 +66,7 @@ def add_noise(waveforms: Tensor, lengths: Tensor, noise: Tensor, snr_db: Tensor)
     """
     inside = _inside(waveforms, lengths)
     noise = noise * inside
-    # Noise with a peak of 1, since the energy of the quietest can't be told from 0.
+    # Noise with a peak of 1, since the energy of the quietest rounds to 0.
     peak = noise.abs().amax(1, keepdim=True)
     noisy = A.add_noise(waveforms, noise / peak.clamp_min(torch.finfo(noise.dtype).tiny), snr_db)
     return torch.where(peak > 0, noisy, waveforms)
@@ -85,7 +85,7 @@ def impulse_responses(
         sample_rate: Hertz.
         drr_db: Energy of the direct path by that of all that follows, ``(batch,)``; 0 dB, as at the critical distance,
             where it is None.
-        generator: On the device of ``rt60``; None for torch's global one.
+        generator: Generator on the device of ``rt60``; None for torch's global one.
 
     Returns:
         ``(batch, time)``, as long as the longest RT60, on the device of ``rt60``; 1 at the first sample.
@@ -102,7 +102,7 @@ def impulse_responses(
 
 
 def reverberate(waveforms: Tensor, lengths: Tensor, responses: Tensor) -> Tensor:
-    """Put clips into rooms; ``torchaudio.functional.fftconvolve``.
+    """Put clips into rooms, with ``torchaudio.functional.fftconvolve``.
 
     The direct path, a response's largest sample, stays in place: what comes before it is left out. Reverberation
     beyond a clip's end is cut, and the clip's power is what it was.
@@ -144,7 +144,7 @@ def band_pass(waveforms: Tensor, lengths: Tensor, sample_rate: int, low_hz: Tens
 
 
 def change_gain(waveforms: Tensor, gain_db: Tensor) -> Tensor:
-    """Louder or softer, without a limit at full scale.
+    """Make clips louder or softer, without a limit at full scale.
 
     Args:
         waveforms: ``(batch, sample)``.
@@ -180,7 +180,7 @@ def shift_time(waveforms: Tensor, lengths: Tensor, shifts: Tensor) -> Tensor:
 
 
 def change_speed(waveforms: Tensor, lengths: Tensor, factors: Tensor) -> tuple[Tensor, Tensor]:
-    """Play faster or slower, pitch and all; ``torchaudio.functional.resample``, once for all clips of one speed.
+    """Change tempo and pitch together, by ``torchaudio.functional.resample`` once for all clips of one speed.
 
     Args:
         waveforms: ``(batch, sample)``.
@@ -200,7 +200,7 @@ def change_speed(waveforms: Tensor, lengths: Tensor, factors: Tensor) -> tuple[T
 
 
 def stretch_time(waveforms: Tensor, lengths: Tensor, sample_rate: int, rates: Tensor) -> tuple[Tensor, Tensor]:
-    """Play faster or slower at the same pitch; ``torchaudio.functional.phase_vocoder``, once for all clips of one rate.
+    """Change the tempo and keep the pitch, by ``torchaudio.functional.phase_vocoder`` once for all clips of one rate.
 
     The vocoder lowers the level by up to a decibel; the clip's mean power is brought back to what it was.
 
@@ -224,7 +224,7 @@ def stretch_time(waveforms: Tensor, lengths: Tensor, sample_rate: int, rates: Te
 
 
 def shift_pitch(waveforms: Tensor, lengths: Tensor, sample_rate: int, semitones: Tensor) -> Tensor:
-    """Higher or lower, as long as before: a stretch that a resampling undoes, once for all clips of one shift.
+    """Change the pitch and keep the length: a stretch that a resampling undoes, once for all clips of one shift.
 
     ``torchaudio.functional.pitch_shift`` does the same with a rate that is not rounded, for which it makes a kernel of
     up to gigabytes. Formants move with the pitch. The clip's power is what it was.
@@ -248,17 +248,17 @@ def shift_pitch(waveforms: Tensor, lengths: Tensor, sample_rate: int, semitones:
 
 
 def _inside(waveforms: Tensor, lengths: Tensor) -> Tensor:
-    """Which samples come before a clip's end, ``(batch, sample)``."""
+    """Return whether samples come before their clip's end, ``(batch, sample)``."""
     return torch.arange(waveforms.shape[1], device=waveforms.device) < lengths[:, None]
 
 
 def _padded(sound: Tensor, waveforms: Tensor) -> Tensor:
-    """``sound`` with as many samples as ``waveforms``."""
+    """Pad or crop ``sound`` to as many samples as ``waveforms``."""
     return F.pad(sound, (0, waveforms.shape[1] - sound.shape[1]))
 
 
 def _as_loud(changed: Tensor, ends: Tensor, waveforms: Tensor, lengths: Tensor) -> Tensor:
-    """``changed`` ``(batch, sample)``, silent after ``ends``, with the mean power that ``waveforms`` have."""
+    """Scale ``changed`` ``(batch, sample)``, silent after ``ends``, to the mean power of ``waveforms``."""
     changed = changed * _inside(changed, ends)
     power = waveforms.square().sum(1) / lengths
     power_now = (changed.square().sum(1) / ends).clamp_min(torch.finfo(changed.dtype).tiny)
@@ -266,23 +266,23 @@ def _as_loud(changed: Tensor, ends: Tensor, waveforms: Tensor, lengths: Tensor) 
 
 
 def _rounded(factors: Tensor) -> Tensor:
-    """Factors in steps of 1 / ``STEPS``, ``(batch,)``, at least 1."""
+    """Return factors in steps of 1 / ``STEPS``, ``(batch,)``, at least 1."""
     return (factors * STEPS).round().long().clamp_min(1)
 
 
 def _divided(lengths: Tensor, percents: Tensor) -> Tensor:
-    """Samples that are left at a speed, rounded up, as ``torchaudio.functional.resample`` does."""
+    """Return the samples that are left at a speed, rounded up, as ``torchaudio.functional.resample`` does."""
     return (lengths * STEPS + percents - 1).div(percents, rounding_mode="floor")
 
 
 def _alike(values: Tensor) -> Iterator[tuple[int, Tensor]]:
-    """Each value ``(batch,)`` has, and the rows of it."""
+    """Yield each value of ``(batch,)``, and its rows."""
     for value in values.unique().tolist():
         yield value, torch.nonzero(values == value).squeeze(1)
 
 
 def _stretched(waveforms: Tensor, rate: float, samples: int, sample_rate: int) -> Tensor:
-    """``(batch, samples)``, ``rate`` times as fast at the same pitch."""
+    """Return ``(batch, samples)``, ``rate`` times as fast at the same pitch."""
     size = 2 ** round(math.log2(FRAME_SECONDS * sample_rate))
     hop = size // 4
     window = torch.hann_window(size, device=waveforms.device)

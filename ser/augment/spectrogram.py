@@ -1,4 +1,4 @@
-"""Augmentation of normalised features, on the device, in training only; drawn anew for each clip and each epoch."""
+"""Augmentation of normalised features, on the device, in training only; drawn again for each clip and each epoch."""
 
 import torch
 import torch.nn.functional as F
@@ -24,7 +24,7 @@ class SpecAugment(nn.Module):
     each clip.
 
     Args:
-        crop_frames: Train on a random piece of so many frames; None for whole clips. A shorter clip stays whole.
+        crop_frames: Train on a random piece of so many frames; None for complete clips. A shorter clip is not cropped.
         shift_share: Largest shift, earlier or later, as a share of the frames.
         time_warp: Play faster or slower by up to this share, pitch kept; 0.1 for 0.9 to 1.1 times the speed.
         frequency_warp: Stretch the rows by up to this share, as another length of vocal tract would stretch the mel
@@ -35,7 +35,7 @@ class SpecAugment(nn.Module):
         frequency_share: Each is narrower than this share of the rows; a 1D feature has too few to lose one.
         time_masks: How many masks over frames.
         time_share: Each is narrower than this share of the frames.
-        mixup: Probability that a clip is mixed with another of its batch, targets likewise (Zhang et al., 2018,
+        mixup: Probability that a clip is mixed with another of its batch, and so are targets (Zhang et al., 2018,
             arXiv 1710.09412); the share of the clip itself is the larger one.
         mixup_alpha: Both numbers of the beta distribution that the share is drawn from.
     """
@@ -89,7 +89,7 @@ class SpecAugment(nn.Module):
         self.active = bool(self.moves or shift_share or level_db or self.masks or mixup)
 
     def forward(self, features: Tensor, real: Tensor, per_decibel: Tensor) -> Tensor:
-        """Change normalised features, all but the mixing; unchanged outside training.
+        """Change normalised features, except for mixup; unchanged outside training.
 
         Args:
             features: ``(batch, row, frame)``, 0 after each clip's end.
@@ -107,7 +107,7 @@ class SpecAugment(nn.Module):
             gain = self.level_db * _either_way(features)
             inside = torch.arange(features.shape[2], device=features.device) < real.view(-1, 1, 1)
             features = features + gain.view(-1, 1, 1) * per_decibel * inside
-        # torchaudio draws one mask a clip for rank-4 tensors.
+        # torchaudio draws one mask per clip for rank-4 tensors.
         augmented = self._shift(features).unsqueeze(1)
         for axis, share in self.masks:
             width = int(share * augmented.shape[axis])
@@ -134,7 +134,7 @@ class SpecAugment(nn.Module):
         return weight * features + (1 - weight) * features[other], mixed_targets
 
     def _move(self, features: Tensor, real: Tensor) -> tuple[Tensor, Tensor]:
-        """A piece of each clip, warped, and how many of its frames are real; bilinear between frames and rows."""
+        """Return a warped piece of each clip, and how many of its frames are real; bilinear between frames and rows."""
         batch, rows, frames = features.shape
         length = min(self.crop_frames or frames, frames)
         speed = 1 + self.time_warp * _either_way(features)
@@ -167,15 +167,15 @@ class SpecAugment(nn.Module):
 
 
 def ends(features: Tensor) -> Tensor:
-    """Frames of augmented clips ``(batch,)`` up to the last that is not 0: what a mask takes from the end is padding.
+    """Count frames of augmented clips ``(batch,)`` up to the last that is not 0: a mask at the end makes padding.
 
     Args:
-        features: Normalised, ``(batch, row, frame)``.
+        features: Normalised features ``(batch, row, frame)``.
     """
     place = torch.arange(1, features.shape[2] + 1, device=features.device)
     return ((features != 0).any(1) * place).amax(1)
 
 
 def _either_way(features: Tensor) -> Tensor:
-    """A number between -1 and 1 for each clip, ``(batch,)``."""
+    """Draw a number between -1 and 1 for each clip, ``(batch,)``."""
     return torch.rand(len(features), device=features.device) * 2 - 1

@@ -1,4 +1,4 @@
-"""Augmentation of waveforms, on the device, in training only; drawn anew for each clip and each epoch.
+"""Augmentation of waveforms, on the device, in training only; drawn again for each clip and each epoch.
 
 An effect is one class here, and a place in ``EFFECTS``. Its fields are its options, ``augment.wave.NAME.FIELD``.
 """
@@ -20,13 +20,13 @@ from ser.data.corpora.clip import SUFFIXES, sound_files
 from ser.errors import UserError
 
 CATHEDRAL = (sys.float_info.min, 10, "must lie between 0 and 10 s")
-"""Reverberation times that there are."""
+"""Range of reverberation times in seconds, and its rule for the message."""
 
 TIMES = "must lie between 0 and 0.5: 0.1 is 0.9 to 1.1 times"
 
 
 def within(default: float, low: float, high: float, rule: str = "must lie between 0 and 1") -> Any:
-    """A field of an effect whose value lies between ``low`` and ``high``, as ``rule`` says."""
+    """Make a field of an effect whose value lies between ``low`` and ``high``, as ``rule`` says."""
     return field(default=default, metadata={"bounds": (low, high, rule)})
 
 
@@ -62,7 +62,7 @@ class Effect:
 
     @classmethod
     def name(cls) -> str:
-        """What the effect is called on the command line."""
+        """Return the effect's name on the command line."""
         return cls.__name__.lower()
 
     def require(self, holds: bool, rule: str, *options: str) -> None:
@@ -72,8 +72,8 @@ class Effect:
             UserError: It does not.
         """
         if not holds:
-            told = " and ".join(f"augment.wave.{self.name()}.{option}={getattr(self, option)}" for option in options)
-            raise UserError(f"{told} {rule}")
+            values = " and ".join(f"augment.wave.{self.name()}.{option}={getattr(self, option)}" for option in options)
+            raise UserError(f"{values} {rule}")
 
 
 @dataclass
@@ -81,7 +81,7 @@ class Recorded(Effect):
     """An effect that can take its sound from files.
 
     Args:
-        folder: Has sound files anywhere below it; None for synthetic sound.
+        folder: Folder with sound files anywhere below it; None for synthetic sound.
 
     Attributes:
         bank: What is in the files once they are read, in main memory.
@@ -303,7 +303,7 @@ RENAMED = {
 
 
 def converted(options: Mapping[str, Any]) -> dict[str, Any]:
-    """Options of ``augment.wave`` from a run folder of any version, as they are now: effect → option → value."""
+    """Return options of ``augment.wave`` of any version as they are now: effect → option → value."""
     found: dict[str, dict[str, Any]] = {}
     for name, value in options.items():
         if isinstance(value, Mapping):
@@ -323,10 +323,10 @@ class WaveAugment(nn.Module):
 
     Args:
         sample_rate: Of the waveforms, hertz.
-        **options: By an effect's name its own options.
+        **options: Options of each effect, by its name.
 
     Attributes:
-        effects: Those that can happen, by name.
+        effects: Effects that can happen, by name.
 
     Raises:
         UserError: There is no such effect, an option is out of its range, or a folder has no sound files.
@@ -379,17 +379,17 @@ class WaveAugment(nn.Module):
 
 
 def _fitted(waveforms: Tensor, lengths: Tensor, samples: int) -> tuple[Tensor, Tensor]:
-    """``(batch, samples)``; what is longer is cropped at random."""
+    """Return ``(batch, samples)``; longer clips are cropped at random."""
     start = (_between(waveforms, 0, 1) * ((lengths - samples).clamp_min(0) + 1)).long()
     rows = torch.arange(len(waveforms), device=waveforms.device) * waveforms.shape[1]
     return gather(waveforms.flatten(), rows + start, lengths.clamp_max(samples), samples)
 
 
 def _between(waveforms: Tensor, low: float, high: float) -> Tensor:
-    """A number for each clip, ``(batch,)``."""
+    """Draw a number between ``low`` and ``high`` for each clip, ``(batch,)``."""
     return low + (high - low) * torch.rand(len(waveforms), device=waveforms.device)
 
 
 def _either_way(waveforms: Tensor, most: float) -> Tensor:
-    """A number between ``-most`` and ``most`` for each clip, ``(batch,)``."""
+    """Draw a number between ``-most`` and ``most`` for each clip, ``(batch,)``."""
     return _between(waveforms, -most, most)

@@ -56,12 +56,12 @@ MOST_PIPED = 2**32
 """Most bytes that are read from a pipe. A pipe that brings more is refused."""
 
 PIPES = ("/dev/stdin", "/dev/fd/", "/proc/self/fd/")
-"""Beginnings of the names of pipes that were handed to this process on purpose."""
+"""Beginnings of the names of pipes that were deliberately handed to this process."""
 
 SILENT = "silent"
 BREAKS_OFF = "breaks off before the end that its header tells"
 CANCELS = "channels cancel each other out"
-HEARD = "heard in part"
+IN_PART = "heard in part"
 
 LEAST_LEFT = 0.1
 """Share of the power that the mean of unlike channels has; channels whose mean has less cancel each other out."""
@@ -121,7 +121,7 @@ def kind_of(remark: str) -> str:
     return remark.partition(" (")[0]
 
 
-def read_audio(path: Path, sample_rate: int, heard: int | None = None, pipes: bool = False) -> Recording:
+def read_audio(path: Path, sample_rate: int, middle: int | None = None, pipes: bool = False) -> Recording:
     """Decode ``path`` (WAV, FLAC, OGG, MP3, AIFF and all else that libsndfile reads) to mono at ``sample_rate`` hertz.
 
     Several channels are averaged, and another rate is resampled as ``torchaudio.functional.resample`` does. A clip is
@@ -131,7 +131,7 @@ def read_audio(path: Path, sample_rate: int, heard: int | None = None, pipes: bo
     Args:
         path: A regular file.
         sample_rate: Wanted rate in hertz.
-        heard: Number of samples around the middle that are wanted; by default all. Others are not kept, and those of
+        middle: Number of samples around the middle that are wanted; by default all. Others are not kept, and those of
             a long file are not even decoded. ``silent`` and ``clipped`` then describe the wanted samples, and
             ``fingerprint`` is None.
         pipes: Whether a pipe is also accepted, if its name begins with one of ``PIPES``.
@@ -143,12 +143,12 @@ def read_audio(path: Path, sample_rate: int, heard: int | None = None, pipes: bo
     """
     if pipes and is_pipe(path):
         with path.open("rb") as pipe:
-            return read_stream(pipe, str(path), sample_rate, heard)
+            return read_stream(pipe, str(path), sample_rate, middle)
     with open_sound(path, sample_rate) as file:
-        return _read(file, str(path), sample_rate, heard)
+        return _read(file, str(path), sample_rate, middle)
 
 
-def read_stream(stream: Readable, name: str, sample_rate: int, heard: int | None = None) -> Recording:
+def read_stream(stream: Readable, name: str, sample_rate: int, middle: int | None = None) -> Recording:
     """Decode the rest of a binary stream as ``read_audio`` decodes a file.
 
     Raises:
@@ -173,7 +173,7 @@ def read_stream(stream: Readable, name: str, sample_rate: int, heard: int | None
             raise AudioError(f"{name}: can't be read: {why}") from error
         with file:
             check_rate(name, file.samplerate, sample_rate)
-            return _read(file, name, sample_rate, heard)
+            return _read(file, name, sample_rate, middle)
 
 
 def from_samples(samples: NDArray[np.float32], rate: float, sample_rate: int) -> Recording:
@@ -248,37 +248,37 @@ class _Part:
     Attributes:
         frames: Number of frames of the complete recording.
         first: First frame that was decoded.
-        heard: Number of samples around the middle of the result that are wanted, or None for all.
+        middle: Number of samples around the middle of the result that are wanted, or None for all.
     """
 
     frames: int
     first: int
-    heard: int | None
+    middle: int | None
 
     def wanted(self, rate: int, sample_rate: int) -> slice:
         """Return the position of the wanted samples in the complete result."""
         length = math.ceil(self.frames * sample_rate / rate)
-        start = 0 if self.heard is None else max(length - self.heard, 0) // 2
-        return slice(start, length if self.heard is None else min(start + self.heard, length))
+        start = 0 if self.middle is None else max(length - self.middle, 0) // 2
+        return slice(start, length if self.middle is None else min(start + self.middle, length))
 
 
-def _read(file: "SequentialFile", name: str, sample_rate: int, heard: int | None) -> Recording:
+def _read(file: "SequentialFile", name: str, sample_rate: int, middle: int | None) -> Recording:
     rate, frames, mixer = file.samplerate, file.frames, Mixer(name, file.channels)
     said = declared_seconds(file)
     exact = file.subtype == "PCM_16" and file.channels == 1 and rate == sample_rate
     try:
         if frames > UNKNOWN_FRAMES:
             frames = _count(file, frames)
-        if long := heard is not None and frames > WHOLE_SAMPLES:
+        if long := middle is not None and frames > WHOLE_SAMPLES:
             frames = _true_frames(file, frames)
         elif frames > MOST_SAMPLES:
             most = f"{MOST_SAMPLES / rate / 3600:.1f} h at {rate:,} Hz"
             raise AudioError(f"{name}: lasts {frames / rate / 3600:.1f} h; a clip may last {most}: cut it into clips")
-        part = _Part(frames, 0, heard)
+        part = _Part(frames, 0, middle)
         last = frames
         if long:
             first, last = _needed(part.wanted(rate, sample_rate), frames, rate, sample_rate)
-            part = _Part(frames, first, heard)
+            part = _Part(frames, first, middle)
         mono = np.empty(last - part.first, np.int16 if exact else np.float32)
         filled = 0
         for block in _blocks(file, part.first, len(mono), exact):
@@ -287,7 +287,7 @@ def _read(file: "SequentialFile", name: str, sample_rate: int, heard: int | None
         if not long or not filled:
             _check_length(name, filled, rate)
         if not long:
-            mono, part = mono[:filled], _Part(filled, 0, heard)
+            mono, part = mono[:filled], _Part(filled, 0, middle)
         elif filled < len(mono):
             raise AudioError(f"{name}: ends before the {frames / rate:.1f} s that its header tells, in its middle")
         broken = breaks_off(part.frames / rate, said)
@@ -324,15 +324,15 @@ def _blocks(file: "SequentialFile", first: int, count: int, exact: bool) -> Iter
         yield block
 
 
-def _true_frames(file: "SequentialFile", told: int) -> int:
-    """Return the number of frames, where the header says ``told``; a file that ends before is decoded to count them."""
-    last = max(told - BLOCK, 0)
+def _true_frames(file: "SequentialFile", declared: int) -> int:
+    """Return the number of frames; a file that ends before the ``declared`` ones is decoded to count them."""
+    last = max(declared - BLOCK, 0)
     try:
-        if not file.skip(last) or sum(map(len, _blocks(file, last, BLOCK, exact=False))) == told - last:
-            return told
+        if not file.skip(last) or sum(map(len, _blocks(file, last, BLOCK, exact=False))) == declared - last:
+            return declared
     except soundfile.SoundFileError:
         pass  # it ends before, or is broken, which is reported when it is decoded
-    return _count(file, told)
+    return _count(file, declared)
 
 
 def _count(file: "SequentialFile", most: int) -> int:
@@ -366,7 +366,7 @@ def _recording(
         looked_at = mono[first - part.first : last - part.first]
     loudest, at_full_scale = _loudness(looked_at)
     silent = bool(loudest < SILENCE_PEAK * _full_scale(mono))
-    fingerprint = None if silent or part.heard is not None else _fingerprint(mono)
+    fingerprint = None if silent or part.middle is not None else _fingerprint(mono)
     samples = mono
     if rate != sample_rate:
         samples = _resampled(mono, rate, sample_rate)
@@ -374,7 +374,7 @@ def _recording(
     if not all_of_it:
         moved = part.first * sample_rate // rate
         samples = samples[wanted.start - moved : wanted.stop - moved].copy()  # so that the rest need not be kept
-        remarks.append(f"{HEARD} ({len(samples) / sample_rate:.1f} s of {seconds:.1f} s)")
+        remarks.append(f"{IN_PART} ({len(samples) / sample_rate:.1f} s of {seconds:.1f} s)")
     remarks += [*broken, *([SILENT] if silent else [])]
     clipped = at_full_scale / len(looked_at)
     return Recording(samples, tuple(remarks), silent, clipped, fingerprint, seconds, rate, mixer.channels)

@@ -61,7 +61,7 @@ class WaveformBank:
         return cls(as_tensor(packer.samples()), starts, lengths, found or {})
 
     def take(self, names: Sequence[str]) -> "WaveformBank":
-        """A bank of the clips of some names, in their order, over the same samples; it has nothing in ``found``."""
+        """Return a bank of the named clips, in this order, over the same samples; its ``found`` is empty."""
         usable = [name for name, found in self.found.items() if isinstance(found, Recording)]
         row = {name: i for i, name in enumerate(usable)}
         rows = torch.tensor([row[name] for name in names], dtype=torch.int64)
@@ -72,7 +72,7 @@ class WaveformBank:
 
     @property
     def device(self) -> torch.device:
-        """Where the samples are."""
+        """The device that holds the samples."""
         return self.samples.device
 
     def to(self, device: torch.device) -> "WaveformBank":
@@ -83,9 +83,9 @@ class WaveformBank:
         return self
 
     def gather(self, clips: Tensor, length: int, random_crop: bool = False) -> tuple[Tensor, Tensor]:
-        """Zero-padded float32 waveforms of some clips.
+        """Return zero-padded float32 waveforms of some clips.
 
-        A clip longer than ``length`` is cropped, about its middle or at a random place.
+        A clip longer than ``length`` is cropped, around its middle or at a random place.
 
         Args:
             clips: Indices into the bank, ``(batch,)``, on the bank's device.
@@ -99,7 +99,7 @@ class WaveformBank:
 
 
 def as_tensor(array: np.ndarray) -> Tensor:
-    """``array``'s memory as a tensor; that of a file which is mapped must only be read."""
+    """Return ``array``'s memory as a tensor; that of a mapped file must only be read."""
     with warnings.catch_warnings():
         warnings.filterwarnings("ignore", "The given NumPy array is not writable")
         return torch.from_numpy(array)
@@ -109,8 +109,8 @@ class Packer:
     """Writes waveforms end to end as they come: int16 as long as that is exact, from then on float32.
 
     Args:
-        begin: dtype's name → a new binary file for it. What was written to the first one is read once more when int16
-            no longer will do.
+        begin: dtype's name → a new binary file for it. The first one is read once more when int16 no longer holds
+            every waveform.
     """
 
     def __init__(self, begin: Callable[[str], BinaryIO]) -> None:
@@ -129,7 +129,7 @@ class Packer:
         return start
 
     def samples(self) -> np.ndarray:
-        """What was written to memory, ``(total time,)``."""
+        """The samples that were written to memory, ``(total time,)``."""
         assert isinstance(self.file, io.BytesIO)
         return np.frombuffer(self.file.getbuffer(), self.dtype)
 
@@ -151,8 +151,8 @@ def gather(
 ) -> tuple[Tensor, Tensor]:
     """Gather clips from ``samples`` ``(total time,)``, where they begin at ``starts`` ``(batch,)``.
 
-    On a CPU clip by clip, elsewhere in one indexing: there a copy of each would wait for the last, here the indices
-    would be more work than the samples.
+    A CPU copies clip by clip, because the indices would be more work than the samples. Other devices index once,
+    because each copy would wait for the last.
     """
     surplus = (lengths - length).clamp_min(0)
     if random_crop:
@@ -175,17 +175,17 @@ def gather(
 
 
 def decode(
-    paths: Sequence[Path], sample_rate: int, heard: int | None = None, pipes: bool = False
+    paths: Sequence[Path], sample_rate: int, middle: int | None = None, pipes: bool = False
 ) -> list[Recording | AudioError]:
     """Read many files at once, in order; a file that can't be used gives its error in place of a recording.
 
     Args:
-        paths: Of the files.
-        sample_rate: Hertz.
-        heard: How many samples about the middle of each are wanted; by default all.
-        pipes: Whether a pipe will do as well, as ``read_audio`` has it.
+        paths: Paths of the files.
+        sample_rate: Wanted rate in hertz.
+        middle: Number of samples around the middle of each that are wanted; by default all.
+        pipes: Whether a pipe is also accepted, as in ``read_audio``.
     """
-    return list(_decoded(paths, sample_rate, **({} if heard is None else {"heard": heard, "pipes": pipes})))
+    return list(_decoded(paths, sample_rate, **({} if middle is None else {"middle": middle, "pipes": pipes})))
 
 
 def _decoded(paths: Sequence[Path], sample_rate: int, **choices: Any) -> Iterator[Recording | AudioError]:
@@ -213,17 +213,17 @@ def decode_clips(
     """Read the files of clips into a bank on the host, at most ``DECODED_AT_ONCE`` of them beside it.
 
     Args:
-        clips: With names of their own.
-        sample_rate: Hertz.
+        clips: Clips, each with a name of its own.
+        sample_rate: Wanted rate in hertz.
         cache: Keep the samples in this folder, and take them from there if the same files were decoded before.
-        mapped: Leave them there, for the system to read as they are wanted, rather than bring them into memory.
+        mapped: Leave the samples there, where the system reads them as they are needed, and not in memory.
 
     Returns:
-        The clips that can be used, and in ``found`` all of them.
+        A bank of the clips that can be used; its ``found`` has all of them.
 
     Raises:
         CacheError: The cache can't be written to, or an entry is damaged.
-        BankError: They take more memory than there is.
+        BankError: The samples need more memory than there is.
     """
     try:
         return _decode_clips(clips, sample_rate, cache, mapped)
@@ -235,10 +235,10 @@ def decode_clips(
 
 
 def refuse_skipped(reasons: Sequence[str], strict: bool) -> None:
-    """End where clips can't be used and ``strict`` is on.
+    """Refuse clips that can't be used if ``strict`` is on.
 
     Raises:
-        UserError: They can't, for these reasons.
+        UserError: There are such clips; the message gives the reasons.
     """
     if reasons and strict:
         raise UserError(f"{len(reasons)} clips can't be used, and dataset.strict=true:", *reasons)
@@ -266,7 +266,7 @@ def _decode_clips(clips: Sequence[Clip], sample_rate: int, cache: Path | None, m
     for i, (clip, found) in enumerate(zip(clips, packed, strict=True)):
         if isinstance(found, AudioError):
             outcomes[clip.name] = found
-        elif found is None:  # could not be read when the cache was made; what is wrong is found anew
+        elif found is None:  # could not be read when the cache was made; the reason is looked up again
             again = _read_or_error(clip.path, sample_rate)
             outcomes[clip.name] = again if isinstance(again, AudioError) else replace(again, content=digests[i])
         else:
@@ -322,12 +322,12 @@ def _read_or_error(path: Path, sample_rate: int, **choices: Any) -> Recording | 
 
 
 def reasons(recordings: Mapping[str, Recording | AudioError]) -> dict[str, str]:
-    """Clip's name → why it can't be used, of those that can't."""
+    """Return why clips can't be used, by name; empty if all can."""
     return {name: str(found) for name, found in recordings.items() if isinstance(found, AudioError)}
 
 
 def fingerprints(recordings: Mapping[str, Recording | AudioError]) -> dict[str, str | None]:
-    """Clip's name → what equals that of another clip if both decode to the same samples; None for what has none."""
+    """Return by clip's name a digest that is equal for clips that decode to the same samples; None if there is none."""
     return {
         name: recording.fingerprint if isinstance(recording, Recording) else None
         for name, recording in recordings.items()

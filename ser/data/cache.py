@@ -140,12 +140,12 @@ def _fault(entry: Path, about: dict[str, Any], mapped: bool) -> str | None:
 
 
 def _check(entry: Path, about: dict[str, Any], mapped: bool) -> None:
-    told = _read_about(entry)
-    if told["about"] != json.loads(json.dumps(about)):
+    record = _read_about(entry)
+    if record["about"] != json.loads(json.dumps(about)):
         raise ValueError(f"{ABOUT} tells of another entry")
-    if odd := {file.name for file in entry.glob("[!.]*")} - {ABOUT, *told["files"]}:
+    if odd := {file.name for file in entry.glob("[!.]*")} - {ABOUT, *record["files"]}:
         raise ValueError(f"{min(odd)!a} was not written with it")
-    for name, digest in told["files"].items():
+    for name, digest in record["files"].items():
         state = (file := entry / name).stat()
         key = (file, digest, state.st_ino, state.st_size, state.st_mtime_ns, state.st_ctime_ns)
         if mapped and key in _checked:
@@ -166,8 +166,8 @@ def _read_about(entry: Path) -> dict[str, Any]:
     if _digest(file) is None:
         raise ValueError(f"{ABOUT} is no regular file")
     try:
-        told = json.loads(file.read_text(encoding="utf-8"))
-        about, files = told["about"], told["files"]
+        record = json.loads(file.read_text(encoding="utf-8"))
+        about, files = record["about"], record["files"]
         if not all(isinstance(kept, dict) for kept in (about, files)):
             raise TypeError("no digests")
         if not all(isinstance(digest, str) and Path(name).name == name for name, digest in files.items()):
@@ -280,7 +280,7 @@ def _content(path: Path) -> str | None:
 
 
 def _digest(path: Path) -> str | None:
-    """The digest of a regular file's bytes; None for what is no regular file, which may block or never end.
+    """Return the digest of a regular file's bytes; None for any other file, which may block or never end.
 
     Raises:
         OSError: The file can't be read.

@@ -449,7 +449,7 @@ def _download_files(files: Sequence[File], to: Path, client: Client, jobs: int, 
             if in_a_row == GIVE_UP:
                 break
     if failures:
-        raise DownloadError(*_told(failures, len(missing) - tried))
+        raise DownloadError(*_lines(failures, len(missing) - tried))
     return len(missing)
 
 
@@ -508,10 +508,10 @@ def _download_archive(source: Archive, to: Path, client: Client, jobs: int, prog
         archive.unlink()
         if not failures:
             return len(wanted)
-    raise DownloadError(*_told([f"{failure}, {source.archive.url}" for failure in failures], 0))
+    raise DownloadError(*_lines([f"{failure}, {source.archive.url}" for failure in failures], 0))
 
 
-def _told(failures: Sequence[str], untried: int) -> list[str]:
+def _lines(failures: Sequence[str], untried: int) -> list[str]:
     """Return the lines of an error's message."""
     lines = [f"could not be had ({len(failures)}):", *failures[:SHOWN]]
     if len(failures) > SHOWN:

@@ -31,8 +31,8 @@ class Survey:
         silent: Names of clips without sound.
         odd: What else is odd about clips, such as that a file breaks off: names of clips, by the remark's kind.
         clipped: Names of clips with more than ``CLIPPED_SHARE`` of their samples at full scale.
-        copies: Names of clips that decode to the same samples under one label, a tuple for each recording.
-        contradictions: Names of clips that decode to the same samples under several labels, likewise.
+        copies: Names of clips that decode to the same samples under one label, a tuple per recording.
+        contradictions: Names of clips that decode to the same samples under several labels, a tuple per recording.
     """
 
     clips: list[Clip]
@@ -51,11 +51,11 @@ class Survey:
 
     @property
     def seconds(self) -> np.ndarray:
-        """Length of each usable clip ``(clip,)``."""
+        """Length of each usable clip in seconds, ``(clip,)``."""
         return np.array([recording.seconds for _, recording in self.usable])
 
     def formats(self) -> dict[str, int]:
-        """How many usable clips have each rate and number of channels, the most common first."""
+        """Count usable clips by rate and number of channels, the most common first."""
         kinds = Counter(
             f"{recording.rate:,} Hz, {recording.channels} channel{'s' if recording.channels > 1 else ''}"
             for _, recording in self.usable
@@ -63,7 +63,7 @@ class Survey:
         return dict(kinds.most_common())
 
     def classes(self) -> dict[str, tuple[int, int]]:
-        """Clips and known speakers of each emotion."""
+        """Count clips and known speakers of each emotion."""
         clips: dict[str, list[Clip]] = defaultdict(list)
         for clip in self.clips:
             clips[clip.emotion].append(clip)
@@ -76,8 +76,8 @@ def survey(clips: Sequence[Clip], recordings: Recordings) -> Survey:
     """Look through a corpus.
 
     Args:
-        clips: All of it.
-        recordings: What ``ser.data.bank.decode`` gave for each, by clip's name.
+        clips: All clips of the corpus.
+        recordings: Result of ``ser.data.bank.decode`` for each, by clip's name.
     """
     usable, problems, twins = [], [], defaultdict(list)
     for clip in clips:
@@ -114,14 +114,14 @@ def _names(clips: Sequence[Clip]) -> tuple[str, ...]:
 
 
 def missing_classes(sides: Mapping[str, Sequence[Clip]]) -> dict[str, list[str]]:
-    """Emotions that a side of a split does not show, though another does, by side."""
+    """Return by side of a split the emotions that only other sides show."""
     shown = {side: {clip.emotion for clip in own} for side, own in sides.items()}
     everything = set().union(*shown.values())
     return {side: sorted(everything - own) for side, own in shown.items() if everything - own}
 
 
 def usable_part(split: Split, found: Survey) -> Split:
-    """A split of a survey's clips, without those that can't be used."""
+    """Return a split of a survey's clips without those that can't be used."""
     usable = {clip.name for clip, _ in found.usable}
     sides = {side: [clip for clip in getattr(split, side) if clip.name in usable] for side in SIDES}
     return replace(split, train=sides["train"], val=sides["val"], test=sides["test"])
@@ -131,9 +131,9 @@ def copy_sound(clip: Clip, to: Path, sample_rate: int) -> None:
     """Write a clip as a WAV file, at its own rate and with all its channels.
 
     Args:
-        clip: One that can be used.
+        clip: A clip that can be used.
         to: The file to write.
-        sample_rate: To which the clip could be resampled, in hertz.
+        sample_rate: Rate in hertz to which the clip can be resampled.
     """
     with open_sound(clip.path, sample_rate) as file:
         sound = file.read(min(file.frames, MOST_SAMPLES), dtype="float32")
@@ -141,7 +141,7 @@ def copy_sound(clip: Clip, to: Path, sample_rate: int) -> None:
 
 
 def first_clip(found: Survey, emotion: str, place: int = 0) -> tuple[int, Clip, Recording]:
-    """The first usable clip of an emotion at or after a place in the list of all clips, and its own place.
+    """Return the first usable clip of an emotion at or after a place in the list of all clips, and its own place.
 
     Raises:
         UserError: There is none.

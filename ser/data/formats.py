@@ -95,8 +95,8 @@ def why_unreadable(path: Path, error: Exception) -> str:  # noqa: PLR0911
         return f"{problem.strerror or problem}"
     except ValueError as problem:  # a name with a zero byte
         return str(problem)
-    told = why_not_sound(path, head)
-    return told or f"{getattr(error, 'error_string', None) or error}".rstrip(". ") + f"; {ffmpeg(path)} may read it"
+    reason = why_not_sound(path, head)
+    return reason or f"{getattr(error, 'error_string', None) or error}".rstrip(". ") + f"; {ffmpeg(path)} may read it"
 
 
 def _why_missing(path: Path) -> str:  # noqa: PLR0911
@@ -135,9 +135,9 @@ def why_not_sound(path: Path, head: bytes) -> str | None:  # noqa: PLR0911
         return "is empty: it has 0 bytes; copy or download it again"
     if not head.strip(b"\0"):
         return "begins with zeros alone, as a copy or download that was broken off leaves it: get it again"
-    for start, (told, remedy) in _OTHERS.items():
+    for start, (what, remedy) in _OTHERS.items():
         if head.startswith(start):
-            return f"{told}: {remedy.format(file=shlex.quote(str(path)))}"
+            return f"{what}: {remedy.format(file=shlex.quote(str(path)))}"
     text = head.lstrip(b"\xef\xbb\xbf \t\r\n").lower()
     if text.startswith((b"<!doctype", b"<html", b"<head", b"<?xml", b"<body")):
         return "is a web page, as a download that was refused leaves it: download it again, and sign in where needed"
@@ -154,9 +154,9 @@ def why_not_sound(path: Path, head: bytes) -> str | None:  # noqa: PLR0911
 
 def _kind(head: bytes) -> str | None:  # noqa: PLR0911
     """Name a format that ffmpeg reads and libsndfile does not; None for others."""
-    for start, told in _STARTS.items():
+    for start, kind in _STARTS.items():
         if head.startswith(start):
-            return told
+            return kind
     if head[4:8] in (b"ftyp", b"moov", b"mdat", b"wide"):
         return "is MPEG-4 (m4a, mp4 or mov, mostly with AAC)"
     if head[:1] == b"\xff" and head[1:2] in (b"\xf0", b"\xf1", b"\xf8", b"\xf9"):

@@ -41,7 +41,7 @@ class Leakage:
     """Speakers and recordings on more than one side of a split.
 
     Attributes:
-        heard: Test speakers seen in training or validation, sorted.
+        seen: Test speakers that are also in training or validation, sorted.
         test_speakers: Number of known speakers of the test clips.
         speakers: All speakers on two sides, sorted.
         recordings: Names of clips on two sides that decode to the same samples, or are copies of one original: a tuple
@@ -50,16 +50,16 @@ class Leakage:
             more of the test speakers may have been seen.
     """
 
-    heard: list[str]
+    seen: list[str]
     test_speakers: int
     speakers: list[str]
     recordings: list[tuple[str, ...]]
     unknown: bool = False
 
     @property
-    def heard_before(self) -> int | None:
+    def seen_before(self) -> int | None:
         """Number of test speakers seen in training or validation; None where that is not known."""
-        return None if self.unknown and not self.heard else len(self.heard)
+        return None if self.unknown and not self.seen else len(self.seen)
 
 
 @dataclass(frozen=True)
@@ -103,7 +103,7 @@ class Split:
             sides[unit].add(side)
             names[unit].add(clip.name)
         return Leakage(
-            heard=sorted(speakers["test"][key] for key in speakers["test"].keys() & before),
+            seen=sorted(speakers["test"][key] for key in speakers["test"].keys() & before),
             test_speakers=len(speakers["test"]),
             speakers=sorted(shared),
             recordings=sorted(tuple(sorted(names[unit])) for unit, on in sides.items() if len(on) > 1),
@@ -182,7 +182,7 @@ def _guard(split: Split, name: str, by: str) -> None:
         )
     if leakage.speakers and by != "clip" and name not in ("stratified", "official"):
         shared = set(map(spelling_key, leakage.speakers))
-        heard = [
+        names = [
             clip.name
             for side in SIDES
             for clip in getattr(split, side)
@@ -190,7 +190,7 @@ def _guard(split: Split, name: str, by: str) -> None:
         ]
         raise SplitError(
             f"split={name} has {len(shared)} speakers on two sides, {_listing(leakage.speakers)}, "
-            f"with the clips {_listing(heard)}; give different people different names, or take "
+            f"with the clips {_listing(names)}; give different people different names, or take "
             f"{'split=official' if by == 'session' else 'split.by=clip'}"
         )
 

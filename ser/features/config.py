@@ -60,7 +60,7 @@ class FeatureConfig:
 
 
 def converted(features: Mapping[str, Any]) -> dict[str, Any]:
-    """The options of features as a checkpoint, a voice or a run folder of any version has them, as they are now.
+    """Return options of features from a checkpoint, a voice or a run folder of any version, as they are now.
 
     ``mel`` with ``mel_reference=one`` is ``logmel``.
     """

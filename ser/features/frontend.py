@@ -15,7 +15,7 @@ from ser.features.voices import Scale, nonzero
 NORMALIZATIONS = ("none", "standard", "clip", "speaker")
 
 LARGEST_CLIP = 1 << 30
-"""Bytes that the frames of one clip may take."""
+"""Most bytes that the frames of one clip may take."""
 
 DIMENSIONS = {
     **{name: feature.dimensions for name, feature in FEATURES.items()},
@@ -25,10 +25,10 @@ DIMENSIONS = {
 
 
 def features_of(config: FeatureConfig) -> FeatureSet | Pretrained:
-    """What ``config`` names; pretrained weights are not read yet.
+    """Return the features that ``config`` names; pretrained weights are not read yet.
 
     Raises:
-        UserError: The features can't be had with these numbers.
+        UserError: These features are not available with these numbers.
     """
     if set(config.names) & set(PRETRAINED):
         return Pretrained(config)
@@ -41,14 +41,14 @@ def features_of(config: FeatureConfig) -> FeatureSet | Pretrained:
 
 
 def check_length(features: FeatureSet | Pretrained, length: int) -> None:
-    """Refuse clips of which the features of one would take more memory than ``LARGEST_CLIP``.
+    """Refuse clips whose features would take more memory per clip than ``LARGEST_CLIP``.
 
     Args:
-        features: Of the clips.
+        features: Features of the clips.
         length: Samples of a clip.
 
     Raises:
-        FeatureError: They would, or ``length`` is no number of samples.
+        FeatureError: They need more, or ``length`` is no number of samples.
     """
     if not isinstance(length, int) or length < 1:
         raise FeatureError(f"clips of {length!r} samples have no features: they must have 1 or more")
@@ -157,11 +157,11 @@ class Frontend(nn.Module):
 
     @property
     def input_shape(self) -> tuple[int, ...]:
-        """What a network reads of one clip, after ``features.arrange``."""
+        """Shape of a network's input per clip, after ``features.arrange``."""
         return self.features.input_shape(self.features.frames(self.length))
 
     def real_frames(self, lengths: Tensor) -> Tensor:
-        """Frames that clips of ``lengths`` samples have of their own, before their padding."""
+        """Return the frames that clips of ``lengths`` samples have before their padding."""
         return self.features.real_frames(lengths)
 
     def extract(self, waveforms: Tensor, lengths: Tensor) -> Tensor:
@@ -183,7 +183,7 @@ class Frontend(nn.Module):
             torch.set_num_threads(threads)
 
     def _without_padding(self, waveform: Tensor, real: int) -> Tensor:
-        """What ``self.features`` makes of ``waveform`` ``(time,)``, which is 0 from sample ``real`` on; a batch of one.
+        """Return features of ``waveform`` ``(time,)``, which is 0 from sample ``real`` on, as a batch of one.
 
         Frames that see only padding are all equal, as ``Feature`` says, so one of them stands for the others.
         """
@@ -203,7 +203,7 @@ class Frontend(nn.Module):
         return self.normalizer(self.extract(waveforms, lengths), self.real_frames(lengths), voices)
 
     def arrange(self, features: Tensor) -> Tensor:
-        """``(batch, row, frame)`` → ``(batch, *input_shape)``, as the features have it."""
+        """Arrange features: ``(batch, row, frame)`` → ``(batch, *input_shape)``."""
         return self.features.arrange(features)
 
     def forward(self, waveforms: Tensor, lengths: Tensor, voices: Scale | None = None) -> Tensor:
@@ -212,6 +212,6 @@ class Frontend(nn.Module):
         Args:
             waveforms: ``(batch, length)``.
             lengths: Real samples of each, ``(batch,)``.
-            voices: What to normalise by in place of the training's statistics, see ``Normalizer``.
+            voices: Statistics to normalise by in place of the training's, see ``Normalizer``.
         """
         return self.arrange(self.normalized(waveforms, lengths, voices))

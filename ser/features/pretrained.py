@@ -54,12 +54,12 @@ class HiddenStates(nn.Module):
     also over the padding, and torchaudio's WavLM takes no lengths.
 
     Args:
-        kind: Of ``BUILDERS``.
-        params: What its builder takes, sizes above all; ``aux_num_out`` is left out.
+        kind: One of ``BUILDERS``.
+        params: Arguments of its builder, mostly sizes; ``aux_num_out`` is left out.
         normalize_waveform: Whether the network was trained on clips of mean 0 and deviation 1.
 
     Attributes:
-        shape: Of what a clip gets: ``(2, channel, layer)``, mean before deviation.
+        shape: Shape of a clip's states, ``(2, channel, layer)``, mean before deviation.
 
     Raises:
         WeightsError: The kind is none of these, or the sizes are not its builder's.
@@ -108,17 +108,17 @@ class HiddenStates(nn.Module):
 class Pretrained(nn.Module):
     """Hidden states as features, or with ``fine_tune`` the waveforms for a network that computes them itself.
 
-    What ``FeatureSet`` is to features that have no weights. Making one reads no weights; ``load`` does.
+    It has the interface of ``FeatureSet``. Making one reads no weights; ``load`` does.
 
     Args:
-        config: Of which ``names``, ``normalize``, ``sample_rate``, ``bundle``, ``weights``, ``digest`` and
+        config: Options; only ``names``, ``normalize``, ``sample_rate``, ``bundle``, ``weights``, ``digest`` and
             ``fine_tune`` count.
 
     Attributes:
         states: The network, frozen; None before ``load``, and with ``fine_tune``.
 
     Raises:
-        UserError: An option is out of what is allowed.
+        UserError: An option has a value that is not allowed.
     """
 
     dimensions = 3
@@ -145,7 +145,7 @@ class Pretrained(nn.Module):
 
     @cached_property
     def architecture(self) -> dict[str, Any]:
-        """What ``HiddenStates`` takes, as plain data: what the weights file says of itself, or the bundle's.
+        """Arguments of ``HiddenStates`` as plain data, from the weights file or from the bundle.
 
         Raises:
             WeightsError: The weights file is missing or broken.
@@ -175,15 +175,15 @@ class Pretrained(nn.Module):
         return 1 if self.config.fine_tune else math.prod(self.shape)
 
     def frames(self, samples: int) -> int:
-        """One, because a clip's statistics are of the whole clip; or as many as samples."""
+        """Return 1, because statistics are of the complete clip; with ``fine_tune`` the number of samples."""
         return samples if self.config.fine_tune else 1
 
     def real_frames(self, lengths: Tensor) -> Tensor:
-        """Frames of clips of ``lengths`` samples that are not padding."""
+        """Return the frames of clips of ``lengths`` samples that are not padding."""
         return lengths if self.config.fine_tune else torch.ones_like(lengths)
 
     def input_shape(self, frames: int) -> tuple[int, ...]:  # noqa: ARG002
-        """``shape``, however many frames there are, and even where the network makes it of waveforms itself."""
+        """Return ``shape``, whatever the frames, also where the network makes it of waveforms itself."""
         return self.shape
 
     def arrange(self, features: Tensor) -> Tensor:
@@ -191,7 +191,7 @@ class Pretrained(nn.Module):
         return features.squeeze(1) if self.config.fine_tune else features.reshape(-1, *self.shape)
 
     def load(self) -> FeatureConfig:
-        """Read the weights, which stay frozen; nothing where the network has them, to tune.
+        """Read the weights, which stay frozen; with ``fine_tune`` the network has them, and nothing is read.
 
         Returns:
             The configuration, with the digest of the weights.
@@ -249,18 +249,18 @@ class Pretrained(nn.Module):
 
 
 def _bundles(name: str) -> list[str]:
-    """Names of torchaudio's bundles of a kind."""
+    """Return names of torchaudio's bundles of a kind."""
     starts = ("WAV2VEC2_", "VOXPOPULI_") if name == "wav2vec2" else (f"{name.upper()}_",)
     return [bundle for bundle in pipelines.__all__ if bundle.startswith(starts)]
 
 
 def _checkpoints() -> Path:
-    """Where torch.hub, and so torchaudio, keeps weights."""
+    """Return the folder where torch.hub, and so torchaudio, keeps weights."""
     return Path(torch.hub.get_dir()) / "checkpoints"
 
 
 def _found(weights: str) -> Path:
-    """A weights file where it was said to be, or under its name in torch.hub's folder.
+    """Find a weights file at its path, or under its name in torch.hub's folder.
 
     Raises:
         WeightsError: It is in neither.
@@ -273,7 +273,7 @@ def _found(weights: str) -> Path:
 
 
 def _fetched(name: str) -> Path:
-    """The weights file of a bundle, downloaded by torchaudio if it is not there.
+    """Return the weights file of a bundle, downloaded by torchaudio if it is not there.
 
     Raises:
         WeightsError: It can't be downloaded.
@@ -300,7 +300,7 @@ def _fetched(name: str) -> Path:
 
 
 def _read(file: Path) -> dict[str, Any]:
-    """What a weights file holds: ``state_dict``, and unless it is torchaudio's what ``HiddenStates`` takes.
+    """Read a weights file: ``state_dict``, and unless it is torchaudio's the arguments of ``HiddenStates``.
 
     Raises:
         WeightsError: It is broken, or not a file of weights.
@@ -310,8 +310,8 @@ def _read(file: Path) -> dict[str, Any]:
     except OSError as error:
         raise WeightsError(f"{file} can't be read: {error}") from error
     except (RuntimeError, EOFError, UnpicklingError, LookupError, ValueError, AttributeError, TypeError) as error:
-        told = f"{file} is not a file of weights, or broken ({type(error).__name__}): get it anew"
-        raise WeightsError(told) from error
+        message = f"{file} is not a file of weights, or broken ({type(error).__name__}): get it anew"
+        raise WeightsError(message) from error
     if _is_state_dict(held):
         return {"state_dict": held}
     whole = isinstance(held, dict) and set(held) == {*ABOUT, "state_dict"} and _is_state_dict(held["state_dict"])

@@ -18,10 +18,10 @@ FILTER_GROUPS = 2
 """Parts of a mel filter bank. More are less work, but two threads of one process then wait longer for one another."""
 
 LARGEST_FRAME = 1 << 20
-"""Samples of a frame at most."""
+"""Most samples of a frame."""
 
 LARGEST_FILTERS = 1 << 24
-"""Numbers of a bank of mel filters at most, of all bins of all filters."""
+"""Most numbers of a bank of mel filters, over all bins of all filters."""
 
 ZERO_CROSSING_THRESHOLD = 1e-10
 """Samples no larger than this count as zero, as in ``librosa.zero_crossings``."""
@@ -32,7 +32,7 @@ PAD_MODES = ("constant", "reflect", "replicate")
 
 
 class FeatureError(UserError):
-    """A feature that is not there or can't be had with these numbers; the message gives what is allowed."""
+    """A feature that does not exist or can't be made with these numbers; the message gives what is allowed."""
 
 
 class Feature(nn.Module):
@@ -201,7 +201,7 @@ class Mfcc2d(SpectralFeature):
 class Mfcc(Mfcc2d):
     """Mean over the cepstral coefficients of each frame, the report's ``mfcc``: one number per frame.
 
-    The mean of coefficients is not what people mean by MFCCs; ``mfcc2d`` keeps them apart.
+    The mean of coefficients is not what people mean by MFCCs; ``mfcc2d`` keeps each one.
     """
 
     dimensions = 1
@@ -256,7 +256,7 @@ class Energy(Feature):
 class ZeroCrossingRate(Feature):
     """Changes of sign in each frame, as a share of its samples: ``librosa.feature.zero_crossing_rate``; 0 to 1.
 
-    Beyond the clip its first and last sample go on. Zero counts as positive.
+    Beyond the clip its first and last sample repeat. Zero counts as positive.
     """
 
     dimensions = 1
@@ -337,15 +337,15 @@ class FeatureSet(nn.Module):
         self.rows = sum(transform.rows for transform in transforms)
 
     def frames(self, samples: int) -> int:
-        """How many frames ``samples`` samples give."""
+        """Return how many frames ``samples`` samples give."""
         return 1 + samples // self.hop_length
 
     def real_frames(self, lengths: Tensor) -> Tensor:
-        """Frames that clips of ``lengths`` samples have of their own, centred on no later than their end."""
+        """Return the frames of clips of ``lengths`` samples that are centred no later than their end."""
         return 1 + lengths // self.hop_length
 
     def input_shape(self, frames: int) -> tuple[int, ...]:
-        """What a network reads of one clip: ``(1, row, frame)`` of a 2D feature, ``(1, row * frame)`` of 1D ones."""
+        """Return the shape of a network's input: ``(1, row, frame)`` of a 2D feature, ``(1, row * frame)`` of 1D."""
         return (1, self.rows, frames) if self.dimensions == 2 else (1, self.rows * frames)
 
     def arrange(self, features: Tensor) -> Tensor:

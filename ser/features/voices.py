@@ -23,7 +23,7 @@ NEUTRAL = "neutral"
 """The emotion of speech that is nothing in particular."""
 
 PRIOR_FRAMES = 600.0
-"""What the training's own statistics weigh where training has too few speakers to fit it, in frames."""
+"""Weight of the training's own statistics, in frames, where training has too few speakers to fit it."""
 
 CANDIDATES = (0.0, 37.5, 75.0, 150.0, 300.0, 600.0, 1200.0, 2400.0, 4800.0)
 """Numbers of frames among which the weight of the training's own statistics is chosen."""
@@ -35,7 +35,7 @@ DRAWS = 4
 """Draws of clips per training speaker and number of clips."""
 
 LEAST_SPEAKERS = 3
-"""Training speakers that it takes to fit how voices differ."""
+"""Fewest training speakers to fit how voices differ."""
 
 LEAST_DEVIATION = 1e-6
 
@@ -70,7 +70,7 @@ class Moments:
 
     @classmethod
     def of(cls, features: Tensor, real: Tensor) -> "Moments":
-        """Sums of unscaled features ``(clip, row, frame)`` whose clips have ``real`` frames ``(clip,)``."""
+        """Sum unscaled features ``(clip, row, frame)`` whose clips have ``real`` frames ``(clip,)``."""
         values = features.detach().cpu().double()
         real = real.cpu()
         values = torch.where(torch.arange(values.shape[2]) < real.view(-1, 1, 1), values, 0)
@@ -78,20 +78,20 @@ class Moments:
 
     @classmethod
     def join(cls, parts: Sequence["Moments"]) -> "Moments":
-        """All clips of ``parts``, in their order."""
+        """Join the clips of ``parts``, in their order."""
         return cls(*(torch.cat([getattr(part, name) for part in parts]) for name in ("frames", "total", "squares")))
 
     def __getitem__(self, clips: Tensor | Sequence[int]) -> "Moments":
-        """Those of some clips."""
+        """Return the sums of some clips."""
         index = torch.as_tensor(clips, dtype=torch.long)
         return Moments(self.frames[index], self.total[index], self.squares[index])
 
     def __len__(self) -> int:
-        """How many clips."""
+        """Return the number of clips."""
         return len(self.frames)
 
     def pooled(self) -> tuple[float, Tensor, Tensor]:
-        """Frames, mean ``(row,)`` and standard deviation ``(row,)`` over the frames of all clips together."""
+        """Return frames, mean ``(row,)`` and standard deviation ``(row,)`` over the frames of all clips together."""
         count = float(self.frames.sum())
         mean = self.total.sum(0) / count
         variance = (self.squares.sum(0) / count - mean**2).clamp_min(0)
@@ -104,9 +104,9 @@ class Voice:
 
     Attributes:
         frames: Frames of speech that it was measured on.
-        mean: Of each row, ``(row,)`` in double precision.
+        mean: Mean of each row, ``(row,)`` in double precision.
         deviation: Standard deviation of each row, ``(row,)``; 0 where it does not vary, as in a single frame.
-        emotions: Shares of the frames by emotion, as far as somebody told or guessed them; empty for not known.
+        emotions: Shares of the frames by emotion, given by somebody or guessed; empty for not known.
         clips: Recordings that it was measured on.
         features: The options that the features were computed with; empty for not known.
     """
@@ -120,10 +120,10 @@ class Voice:
 
     @classmethod
     def of(cls, moments: Moments, emotions: Mapping[str, float] | None = None, **about: Any) -> "Voice":
-        """The voice of some clips.
+        """Measure the voice of some clips.
 
         Args:
-            moments: Of its clips, at least one of them with a frame.
+            moments: Sums over its clips, at least one of them with a frame.
             emotions: Shares of the frames by emotion, if known.
             about: Other attributes.
 
@@ -136,10 +136,10 @@ class Voice:
         return cls(frames, mean, deviation, dict(emotions or {}), len(moments), **about)
 
     def save(self, path: str | Path) -> None:
-        """Write it to ``path`` as JSON, in one step.
+        """Write the voice to ``path`` as JSON, in one step.
 
         Raises:
-            WriteError: It can't be written.
+            WriteError: The file can't be written.
         """
         held = {
             "ser_voice": VOICE_FORMAT,
@@ -158,7 +158,7 @@ class Voice:
         """Read what ``save`` has written.
 
         Raises:
-            VoiceError: It is no such file, or holds numbers that can't be so.
+            VoiceError: The file is no voice, or holds impossible numbers.
 
         Example:
             >>> Voice(120.0, torch.tensor([0.5]), torch.tensor([2.0])).save("voice.json")
@@ -178,7 +178,7 @@ class Voice:
 
 
 def _checked(held: Mapping[str, Any]) -> Voice:
-    """A voice from plain data.
+    """Make a voice from plain data.
 
     Raises:
         KeyError: Something is missing.
@@ -213,14 +213,14 @@ def _checked(held: Mapping[str, Any]) -> Voice:
 class VoicePrior:
     """What training knows of how voices differ, to make the most of little speech.
 
-    A voice's mean and deviation are first corrected for the emotions of its clips, where these are told or guessed:
+    A voice's mean and deviation are first corrected for the emotions of its clips, where these are given or guessed:
     neutral speech is softer and varies less than all that a person says, and by how much is known from the training
     speakers. Then they are drawn towards the training's own, which weigh as much as ``frames`` frames of the voice.
 
     Attributes:
-        mean: Of each row over the training clips, ``(row,)``.
+        mean: Mean of each row over the training clips, ``(row,)``.
         std: Standard deviation of each row over the training clips, ``(row,)``.
-        frames: What these weigh, in frames.
+        frames: Weight of ``mean`` and ``std``, in frames.
         labels: Emotions of ``shift`` and ``log_ratio``.
         shift: Mean over all emotions less that over one of them, average over the training speakers, ``(label, row)``.
         log_ratio: Natural logarithm of the deviation over all emotions by that over one, likewise ``(label, row)``.
@@ -246,11 +246,11 @@ class VoicePrior:
         logarithms of deviations, over rows, voices and draws.
 
         Args:
-            mean: Of each row over the training clips, ``(row,)``.
+            mean: Mean of each row over the training clips, ``(row,)``.
             std: Standard deviation of each row, ``(row,)``.
-            moments: Of the training clips.
-            voices: Whose each clip is.
-            emotions: Of each clip.
+            moments: Sums over the training clips.
+            voices: Voice of each clip.
+            emotions: Emotion of each clip.
         """
         mean, std = mean.double(), std.double()
         places = grouped(voices)
@@ -278,7 +278,7 @@ class VoicePrior:
         return cls(mean, std, CANDIDATES[int(errors.argmin())], labels, shift, log_ratio, len(places))
 
     def statistics(self, voice: Voice | None) -> tuple[Tensor, Tensor]:
-        """Mean and standard deviation to normalise a voice's features by, each ``(row,)`` in double precision.
+        """Return mean and standard deviation to normalise a voice's features by, each ``(row,)`` in double precision.
 
         Args:
             voice: None for nobody in particular, which gives the training's own.
@@ -305,7 +305,7 @@ class VoicePrior:
         return weight * mean + (1 - weight) * self.mean, variance.sqrt()
 
     def scale(self, voices: Sequence[Voice | None]) -> Scale:
-        """What clips of ``voices`` are normalised by, one per clip: ``(clip, row, 1)`` in single precision.
+        """Return what normalises clips of ``voices``, one voice per clip: ``(clip, row, 1)`` in single precision.
 
         Raises:
             VoiceError: A voice has another number of rows, or numbers that no features have.
@@ -317,7 +317,7 @@ class VoicePrior:
         return Scale(mean, std)
 
     def state_dict(self) -> dict[str, Any]:
-        """For the checkpoint, plain data and tensors; mean and deviation are the normaliser's and lie there."""
+        """Return plain data and tensors for the checkpoint; mean and deviation are in the normaliser's."""
         return {
             "frames": self.frames, "labels": list(self.labels), "shift": self.shift, "log_ratio": self.log_ratio,
             "speakers": self.speakers,
@@ -325,7 +325,7 @@ class VoicePrior:
 
     @classmethod
     def from_state(cls, mean: Tensor, std: Tensor, state: Mapping[str, Any]) -> "VoicePrior":
-        """What ``state_dict`` gave, with the normaliser's mean and deviation ``(row, 1)``.
+        """Restore what ``state_dict`` gave, with the normaliser's mean and deviation ``(row, 1)``.
 
         Raises:
             ValueError: Numbers don't go together or are out of their range.
@@ -349,7 +349,7 @@ class VoicePrior:
 
 
 def grouped(names: Iterable[str | None]) -> dict[str, list[int]]:
-    """Name → the places that it has among ``names``, in the order of first places; None is nobody's."""
+    """Return the places of each name among ``names``, in the order of first places; None has no entry."""
     places: dict[str, list[int]] = {}
     for place, name in enumerate(names):
         if name is not None:
@@ -360,7 +360,7 @@ def grouped(names: Iterable[str | None]) -> dict[str, list[int]]:
 def _emotion_offsets(
     moments: Moments, places: Mapping[str, Sequence[int]], emotions: Sequence[str]
 ) -> tuple[Tensor, Tensor, tuple[str, ...]]:
-    """What a voice's statistics over one emotion lack of those over all, as ``VoicePrior`` has them.
+    """Measure how a voice's statistics over all emotions differ from those over one, as ``VoicePrior`` has them.
 
     An emotion that no voice shows beside another one has no offset and is not among the labels.
     """
@@ -386,18 +386,18 @@ def _emotion_offsets(
 
 
 def nonzero(std: Tensor, mean: Tensor) -> Tensor:
-    """Deviations, with 1 in place of those of rows that never change.
+    """Return deviations, with 1 in place of those of rows that never change.
 
-    Such a row is only centred; a mean far from 0 leaves it a deviation out of rounding alone.
+    Such a row is only centred; a mean far from 0 leaves it a deviation that is only rounding.
     """
     return torch.where(varies(std, mean), std, 1)
 
 
 def varies(std: Tensor, mean: Tensor) -> Tensor:
-    """Whether deviations are more than rounding leaves of a mean that is far from 0."""
+    """Return whether deviations are larger than the rounding of a mean that is far from 0."""
     return std > LEAST_DEVIATION * mean.abs().clamp_min(1)
 
 
 def described(config: FeatureConfig) -> dict[str, Any]:
-    """The options that voices of the same features share: all but the normaliser and where weights lie."""
+    """Return the options that voices of the same features share, without the normaliser and the weights' path."""
     return {name: value for name, value in vars(config).items() if name not in ("normalize", "weights")}

@@ -26,5 +26,5 @@ KINDS = {network.__name__: network for network in NETWORKS.values()}
 
 
 def name_of(kind: str) -> str:
-    """The command-line name of a network whose class is ``kind``; the class's name in lower case if it has none."""
+    """Return the command-line name of a network of class ``kind``; the class's own in lower case if it has none."""
     return next((name for name, network in NETWORKS.items() if network.__name__ == kind), kind.lower())

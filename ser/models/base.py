@@ -135,11 +135,11 @@ class EmotionNetwork(LightningModule):
         return self.layers(self.as_images(inputs))
 
     def as_images(self, inputs: Tensor) -> Tensor:
-        """Inputs ``(batch, *input_shape)`` as ``layers`` read them: ``(batch, 1, row, frame)``, channels-last."""
+        """Return inputs ``(batch, *input_shape)`` as ``layers`` read them, ``(batch, 1, row, frame)`` channels-last."""
         return (inputs if self.dimensions == 2 else inputs.unsqueeze(2)).to(memory_format=torch.channels_last)
 
     def loss(self, batch: Batch, logits: Tensor | None = None) -> Tensor:
-        """Cross-entropy in training: against soft targets where the batch has any, with label smoothing.
+        """Return the cross-entropy of training, against soft targets where the batch has any, with label smoothing.
 
         Args:
             batch: The clips.
@@ -166,7 +166,7 @@ class EmotionNetwork(LightningModule):
         self._log_epoch("train")
 
     def validation_step(self, batch: Batch) -> None:
-        """Take the loss and the scores."""
+        """Update the loss and the scores."""
         logits = self(batch.inputs, batch.lengths)
         self.val_measures.update(logits, batch.targets)
         self.val_loss.update(F.cross_entropy(logits, batch.targets), len(batch.targets))
@@ -180,7 +180,7 @@ class EmotionNetwork(LightningModule):
         self.val_measures.reset()
 
     def test_step(self, batch: Batch) -> dict[str, Tensor]:
-        """Answer: ``logits`` ``(batch, class)`` and ``clips`` ``(batch,)``, of which the run makes its scores.
+        """Return ``logits`` ``(batch, class)`` and ``clips`` ``(batch,)``, from which the run computes its scores.
 
         In single precision, whatever the training's, so that a score says what prediction will answer.
         """
@@ -195,11 +195,11 @@ class EmotionNetwork(LightningModule):
         super()._load_from_state_dict(state_dict, prefix, *others)
 
     def parameter_groups(self) -> list[dict[str, Any]]:
-        """Parameters that the optimiser trains, by learning rate where that is not ``learning_rate``."""
+        """Return the parameters to train, in groups where a learning rate is not ``learning_rate``."""
         return [{"params": list(self.parameters())}]
 
     def configure_optimizers(self) -> OptimizerLRScheduler:
-        """Adam, and the learning rate's schedule by step."""
+        """Return Adam, and the learning rate's schedule by step."""
         # Lightning can't clip gradients for a fused optimiser in mixed precision.
         clips = self._trainer is not None and bool(self._trainer.gradient_clip_val)
         optimizer = torch.optim.AdamW(
@@ -230,12 +230,12 @@ class EmotionNetwork(LightningModule):
 
 
 def convolved(size: int, kernel: int, pool: bool) -> int:
-    """The size that a valid convolution of stride 1, and then a pooling by 2, leave; 0 or less for nothing."""
+    """Return the size that a valid convolution of stride 1, and then a pooling by 2, leave; 0 or less for nothing."""
     return (size - kernel + 1) // (2 if pool else 1)
 
 
 def least_size(kernels: Sequence[int], pools: Sequence[bool]) -> int:
-    """The smallest size of which a chain of such convolutions leaves 1."""
+    """Return the smallest size from which a chain of ``convolved`` leaves 1."""
     size = 1
     for kernel, pool in zip(reversed(kernels), reversed(pools), strict=True):
         size = size * (2 if pool else 1) + kernel - 1

@@ -38,5 +38,5 @@ class Cnn1d(EmotionNetwork):
         self.layers = self.build(layers)
 
     def head(self, dropout: float, num_classes: int) -> list[nn.Module]:
-        """What follows the hidden layer of 64."""
+        """Return the layers after the hidden layer of 64."""
         return [nn.Dropout(dropout), nn.Linear(64, num_classes)]

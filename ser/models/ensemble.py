@@ -17,13 +17,13 @@ NORMALIZER_TOLERANCE = 1e-3
 
 
 class Ensemble(EmotionNetwork):
-    """The mean of what several networks answer to the same features (Lakshminarayanan et al., 2017, arXiv 1612.01474).
+    """A network that averages the answers of several trained ones (Lakshminarayanan et al., 2017, arXiv 1612.01474).
 
-    It is joined from trained networks and not trained itself.
+    All read the same features, and the ensemble itself is not trained.
 
     Args:
         input_shape: Shape of one clip.
-        num_classes: How many emotions there are.
+        num_classes: Emotions, at least two.
         members: For each network ``network``, its class; ``hyper_parameters``; and ``temperature``, at which its
             probabilities count.
     """
@@ -50,7 +50,7 @@ def join_checkpoints(paths: Sequence[Path]) -> Checkpoint:
     """Join checkpoints of runs on the same clips with the same features into an ``Ensemble``, not calibrated yet.
 
     Raises:
-        UserError: One is no checkpoint of a run, or differs from the first in more than its network.
+        UserError: A file is no checkpoint of a run, or differs from the first in more than its network.
     """
     checkpoints = [Checkpoint.read(path) for path in paths]
     first = checkpoints[0]

@@ -68,7 +68,7 @@ class Probe(EmotionNetwork):
         return first.states if isinstance(first, Tuned) else None
 
     def as_images(self, inputs: Tensor) -> Tensor:
-        """Inputs as they are: ``layers`` read hidden states, or waveforms to fine-tune on."""
+        """Return inputs as they are: ``layers`` read hidden states, or waveforms to fine-tune on."""
         return inputs
 
     def forward(self, inputs: Tensor, lengths: Tensor | None = None) -> Tensor:
@@ -88,7 +88,7 @@ class Probe(EmotionNetwork):
         return hidden
 
     def parameter_groups(self) -> list[dict[str, Any]]:
-        """The head, and the pretrained network at its own learning rate."""
+        """Return the head, and the pretrained network at its own learning rate."""
         if self.states is None:
             return super().parameter_groups()
         tuned = [weight for weight in self.states.parameters() if weight.requires_grad]
@@ -97,7 +97,7 @@ class Probe(EmotionNetwork):
         return [{"params": head}, {"params": tuned, "lr": self.pretrained_learning_rate}]
 
     def on_fit_start(self) -> None:
-        """Begin with the pretrained weights; a training that goes on, or starts from another run, has its own."""
+        """Begin with the pretrained weights; a training that resumes, or starts from another run, has its own."""
         if self.states is None or self.initialized or self.trainer.ckpt_path is not None:
             return
         features = self.trainer.datamodule.frontend.features  # type: ignore[attr-defined]

@@ -213,7 +213,7 @@ class BiGRU(nn.Module):
 
 
 def _at(columns: Tensor, places: Tensor) -> Tensor:
-    """``columns`` ``(batch, column, width)`` in the order of ``places`` ``(batch, column)``."""
+    """Return ``columns`` ``(batch, column, width)`` in the order of ``places`` ``(batch, column)``."""
     return columns.gather(1, places.unsqueeze(2).expand(-1, -1, columns.shape[2]))
 
 
@@ -222,7 +222,7 @@ class AttentiveStatistics(nn.Module):
 
     Args:
         width: Numbers of a column.
-        hidden: Of the layer that weighs them.
+        hidden: Units of the layer that weighs them.
     """
 
     def __init__(self, width: int, hidden: int = 64) -> None:
@@ -232,7 +232,7 @@ class AttentiveStatistics(nn.Module):
     def forward(self, inputs: tuple[Tensor, Tensor]) -> Tensor:
         """``(batch, column, width)`` and 1 for real columns ``(batch, column, 1)`` → ``(batch, 2 * width)``.
 
-        A clip without a real column, of which masks have left nothing, has all its columns weighed.
+        If masks leave a clip no real column, all its columns are weighed.
         """
         columns, real = inputs[0].float(), inputs[1].float()
         weight = (self.score(columns).float() - 1e4 * (1 - real)).softmax(1)  # (batch, column, 1)

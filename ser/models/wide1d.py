@@ -21,7 +21,7 @@ class Wide1d(Cnn1d):
         super().__init__(input_shape, num_classes, dropout, **training)
 
     def head(self, dropout: float, num_classes: int) -> list[nn.Module]:
-        """What follows the hidden layer of 64."""
+        """Return the layers after the hidden layer of 64."""
         return [
             nn.Dropout(dropout),
             nn.BatchNorm1d(64, eps=KERAS_EPSILON, momentum=KERAS_MOMENTUM),

@@ -45,7 +45,7 @@ class Epochs(Protocol):
 def leakage_line(leakage: Leakage) -> str:
     """Say what a reader must know of a split: whether speakers or recordings are on two sides of it."""
     if leakage.test_speakers:
-        line = f"{len(leakage.heard)} of {leakage.test_speakers} test speakers were heard in training or validation."
+        line = f"{len(leakage.seen)} of {leakage.test_speakers} test speakers were heard in training or validation."
         if leakage.unknown:
             line += " Not all speakers are known, so more may have been."
     else:
@@ -120,7 +120,7 @@ def collect(
             "hash": data.split.hash,
             "clips": {side: len(data.side(side)) for side in SIDES},
             "test_speakers": leakage.test_speakers,
-            "test_speakers_heard_before": leakage.heard_before,
+            "test_speakers_heard_before": leakage.seen_before,
             "recordings_on_two_sides": [list(names) for names in leakage.recordings],
             "left_out": [clip.name for clip in data.split.left_out],
             "leakage": leakage_line(leakage),

@@ -87,7 +87,7 @@ def start_from(start: Start, network: EmotionNetwork, data: EmotionDataModule) -
                 f"init_from={start.path} reads clips of {seconds} s, and this run others: take "
                 f"datamodule.max_seconds={seconds}"
             )
-    independent = not data.split.leakage().heard
+    independent = not data.split.leakage().seen
     seen = data.add_seen(start.seen)
     if seen and independent:
         raise ConfigError(

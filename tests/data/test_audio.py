@@ -17,7 +17,7 @@ import ser.data.audio
 from ser.data.audio import (
     BREAKS_OFF,
     CANCELS,
-    HEARD,
+    IN_PART,
     SILENCE_PEAK,
     SILENT,
     AudioError,
@@ -515,7 +515,7 @@ def test_what_is_heard_is_the_middle_of_all(
         expected = all_of_it.samples[surplus // 2 : surplus // 2 + heard]
         np.testing.assert_allclose(part.samples, expected, rtol=0, atol=2e-6 if long else 0)
         assert (part.samples.dtype, part.seconds) == (expected.dtype, all_of_it.seconds)
-        told = f"{HEARD} ({heard / RATE:.1f} s of {part.seconds:.1f} s)"
+        told = f"{IN_PART} ({heard / RATE:.1f} s of {part.seconds:.1f} s)"
         assert (told in part.remarks) == (surplus > 0)
 
 
@@ -540,8 +540,8 @@ def test_silence_is_said_of_what_is_heard(tmp_path: Path) -> None:
     path = saved(tmp_path / "a.wav", sound)
     assert not read_audio(path, RATE).silent
     recording = read_audio(path, RATE, RATE)
-    assert (recording.silent, recording.remarks) == (True, (f"{HEARD} (1.0 s of 6.0 s)", SILENT))
-    assert [kind_of(remark) for remark in recording.remarks] == [HEARD, SILENT]
+    assert (recording.silent, recording.remarks) == (True, (f"{IN_PART} (1.0 s of 6.0 s)", SILENT))
+    assert [kind_of(remark) for remark in recording.remarks] == [IN_PART, SILENT]
 
 
 def test_a_clip_longer_than_memory_is_refused_by_its_header(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -210,19 +210,19 @@ def test_unknown_speakers_are_not_in_common() -> None:
 @pytest.mark.parametrize("side", range(3))
 def test_how_many_were_heard_is_not_known_where_a_speaker_is_not(side: int) -> None:
     sides = [[clip("1", speaker="a")], [clip("2", speaker="b")], [clip("3", speaker="c")]]
-    assert Split(*sides).leakage().heard_before == 0
+    assert Split(*sides).leakage().seen_before == 0
     sides[side].append(clip("4"))
     partly = Split(*sides).leakage()
-    assert partly.heard_before is None
+    assert partly.seen_before is None
     assert leakage_line(partly).endswith("validation. Not all speakers are known, so more may have been.")
     sides[0].append(clip("5", speaker="c"))
-    assert Split(*sides).leakage().heard_before == 1
+    assert Split(*sides).leakage().seen_before == 1
 
 
 def in_common(split: Split) -> tuple[int, int]:
     """Test speakers heard in training or validation, and test speakers."""
     leakage = split.leakage()
-    return len(leakage.heard), leakage.test_speakers
+    return len(leakage.seen), leakage.test_speakers
 
 
 def refusal(clips: list[Clip], name: str, sounds: Mapping[str, str | None] | None = None, **options: Any) -> str:
@@ -758,7 +758,7 @@ def test_a_speaker_of_two_corpora_is_refused_unless_clips_are_what_is_kept_toget
     clips = [*party("abcd", "first"), *party("defg", "second")]
     assert "1 speakers on two sides, d," in refusal(clips, "cross_corpus", test_corpora=["second"])
     split = split_clips(clips, "cross_corpus", test_corpora=["second"], by="clip")
-    assert split.leakage().heard == ["d"]
+    assert split.leakage().seen == ["d"]
 
 
 def test_too_few_speakers_to_learn_from_another_corpus() -> None:
@@ -769,7 +769,7 @@ def test_too_few_speakers_to_learn_from_another_corpus() -> None:
 def test_the_official_split_may_part_speakers() -> None:
     split = split_clips(party(), "official")
     assert [len(side) for side in sides(split)] == [16, 16, 16]
-    assert split.leakage() == Leakage(heard=list("abcdefgh"), test_speakers=8, speakers=list("abcdefgh"), recordings=[])
+    assert split.leakage() == Leakage(seen=list("abcdefgh"), test_speakers=8, speakers=list("abcdefgh"), recordings=[])
 
 
 @pytest.mark.parametrize(("one", "other"), [("train", "test"), ("train", "val"), ("val", "test")])
@@ -845,7 +845,7 @@ def test_a_leak_is_named_and_counted() -> None:
     test = [clip("7", speaker="b"), clip("8", speaker="c"), clip("9", speaker="d", original="gone"), clip("10")]
     sounds = {"1": "x", "7": "x", "5": "x", "2": "y", "4": "y", "10": None, "6": None}
     assert Split(train, val, test, [clip("11", speaker="a")], sounds).leakage() == Leakage(
-        heard=["b", "c"],
+        seen=["b", "c"],
         test_speakers=3,
         speakers=["b", "c", "e"],
         recordings=[("1", "5", "7"), ("3", "8"), ("6", "9")],
@@ -930,7 +930,7 @@ def test_a_chain_of_copies_is_one_recording() -> None:
 )
 def test_the_guard_knows_speakers_in_any_spelling(one: str, other: str) -> None:
     found = Split([clip("1", speaker=one)], [clip("2", speaker="x")], [clip("3", speaker=other)]).leakage()
-    assert (found.heard, found.test_speakers, len(found.speakers)) == ([other], 1, 1)
+    assert (found.seen, found.test_speakers, len(found.speakers)) == ([other], 1, 1)
     spelt = [clip(f"{i}", ("happy", "sad")[i % 2], speaker=(one, other, "x", "y", "z")[i % 5]) for i in range(40)]
     split = split_clips(spelt, "speaker", test=0.3, val=0.3)
     sides = [{c.speaker for c in getattr(split, side)} for side in ("train", "val", "test")]

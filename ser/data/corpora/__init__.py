@@ -24,7 +24,7 @@ CORPORA: dict[str, ModuleType] = {
 """Every corpus by its name on the command line, ``dataset=NAME``: a module with ``FACTS`` and ``read``."""
 
 READERS: dict[str, Callable[..., list[Clip]]] = {name: corpus.read for name, corpus in CORPORA.items()}
-"""What reads the clips of each corpus from its root; its other arguments are options, ``dataset.OPTION``."""
+"""Function of each corpus that reads its clips from its root; other arguments are options, ``dataset.OPTION``."""
 
 OPTIONS: dict[str, Any] = {"voice": "speaker", "strict": False}
 """Options that all corpora share, with their defaults.
@@ -34,7 +34,7 @@ makes a clip that can't be used an error.
 """
 
 SEVERAL = "multi"
-"""``dataset=multi`` reads those that ``dataset.names`` lists."""
+"""The name in ``dataset=multi``, which reads the corpora that ``dataset.names`` lists."""
 
 FACTS: dict[str, Facts] = {name: corpus.FACTS for name, corpus in CORPORA.items()}
 """What is known of each corpus before it is read."""
@@ -45,7 +45,7 @@ SYNTHETIC = frozenset(name for name, facts in FACTS.items() if facts.synthetic)
 WITHOUT_CORPUS = "python train.py dataset=demo"
 
 HOMES = {name: facts.home for name, facts in FACTS.items() if facts.home}
-"""Where a corpus is to be had."""
+"""Addresses where corpora are available."""
 
 ON_REQUEST = frozenset(name for name, facts in FACTS.items() if facts.on_request)
 """Corpora that their authors give to those who ask."""
@@ -57,12 +57,12 @@ ADVICE = {
 
 
 def find_root(name: str, root: str | None = None, option: str = "dataset.root=") -> Path:
-    """Where a corpus lies: ``root`` if given, else ``data/NAME`` or ``$SER_DATA/NAME``, whichever exists first.
+    """Return where a corpus lies: ``root`` if given, else ``data/NAME`` or ``$SER_DATA/NAME``, whichever exists first.
 
-    ``option`` is what sets ``root``, for the message.
+    The message names ``option``, which sets ``root``.
 
     Raises:
-        CorpusError: It is in none of these places; the message names them and what to do.
+        CorpusError: The corpus is in none of these places; the message names them and what to do.
     """
     if name not in READERS:
         raise CorpusError(f"no corpus is called {name!r}; there are {', '.join(sorted(READERS))}")
@@ -89,7 +89,7 @@ def _how_to_get(name: str) -> str:
 
 
 def read_corpora(dataset: Mapping[str, Any]) -> list[Clip]:
-    """All clips of what ``dataset`` names.
+    """Read all clips of the corpus or corpora that ``dataset`` names.
 
     The clips of several corpora carry their corpus in name, speaker, session and original, as in ``ravdess/01``, so
     that no two of them are mistaken for one another.

@@ -24,7 +24,7 @@ FILMS = (
     ".mp4", ".m4v", ".wmv", ".asf", ".3gp", ".3gpp", ".3g2", ".mkv", ".mov", ".qt", ".avi", ".flv", ".f4v", ".mpg",
     ".mpeg", ".ogv", ".mts", ".m2ts", ".rm",
 )  # fmt: skip
-"""Endings of films, or of sound alone in the same containers, which libsndfile does not read."""
+"""Endings of films, or of only sound in the same containers, which libsndfile does not read."""
 
 FOREIGN = (
     *FILMS, ".m4a", ".m4b", ".m4p", ".aac", ".webm", ".weba", ".wma", ".amr", ".awb", ".mka", ".ac3", ".eac3", ".dts",
@@ -34,16 +34,16 @@ FOREIGN = (
 """All endings of sound that libsndfile does not read."""
 
 CONVERT = "; ffmpeg -i FILE FILE.wav converts one"
-"""The remedy for a file that ends in one of them."""
+"""The remedy for a file with one of the endings in ``FOREIGN``."""
 
 NOT_OURS = frozenset({"__MACOSX", "@eaDir", "lost+found", "$RECYCLE.BIN", "System Volume Information"})
-"""Folders that systems leave behind, which are passed over as hidden ones are."""
+"""Folders that systems leave behind; they are passed over like hidden ones."""
 
 INVISIBLE = dict.fromkeys(map(ord, "\u00ad\u200b\u200e\u200f\u2060\ufeff"))
 """Characters that nobody sees, for ``str.translate``."""
 
 LISTED = 5
-"""Names that a message lists at most."""
+"""Most names that a message lists."""
 
 EMOTIONS = (
     "anger",
@@ -118,7 +118,7 @@ class Clip:
         age: In years, or None.
         race: As the corpus puts it, lower case, or None.
         ethnicity: As the corpus puts it, lower case, or None.
-        votes: How many raters who heard the clip chose each emotion, or None.
+        votes: How many raters of the clip chose each emotion, or None.
         original: Where the clip was made from another recording, such as an augmented copy: that one's name.
         split: ``train``, ``val`` or ``test`` where the corpus brings a split of its own, or None.
     """
@@ -141,7 +141,7 @@ class Clip:
 
 
 def person(clip: Clip) -> str | None:
-    """The speaker with the corpus, as in ``crema_d/1001``, however many corpora were read; None where not known."""
+    """Return the speaker with the corpus, as in ``crema_d/1001``, however many corpora were read; None if not known."""
     if clip.speaker is None or clip.speaker.startswith(f"{clip.corpus}/"):
         return clip.speaker
     return f"{clip.corpus}/{clip.speaker}"
@@ -168,17 +168,17 @@ class Listing:
         suffix = path.suffix.lower()
         (self.sounds if suffix in SUFFIXES else self.foreign if suffix in FOREIGN else self.others).append(path)
 
-    def alone(self) -> list[Path]:
-        """The foreign files without a sound of the same name beside them, which would be their converted copy."""
+    def unconverted(self) -> list[Path]:
+        """Return foreign files without a sound of the same name beside them, which would be their converted copy."""
         converted = {path.with_suffix("") for path in self.sounds} | set(self.sounds)
         return [path for path in self.foreign if not {path, path.with_suffix("")} & converted]
 
 
 def list_files(root: Path) -> Listing:
-    """What lies anywhere below ``root``; links to folders are followed, and no folder is read twice.
+    """List the files anywhere below ``root``; links to folders are followed, and no folder is read twice.
 
-    Warnings tell of folders that can't be read, of links that lead to what is read anyway, and of what is neither a
-    file nor a folder.
+    Warnings name folders that can't be read, links that lead to what is read anyway, and entries that are neither
+    files nor folders.
     """
     found = Listing()
     seen: set[tuple[int, int]] = set()
@@ -222,7 +222,7 @@ def list_files(root: Path) -> Listing:
 
 
 def _mode(path: Path) -> int:
-    """What the system says that ``path`` or the end of its link is; 0 where it leads nowhere or isn't said."""
+    """Return the mode of ``path`` or of the end of its link; 0 where the link leads nowhere or there is no answer."""
     try:
         return path.stat().st_mode
     except OSError:
@@ -230,7 +230,7 @@ def _mode(path: Path) -> int:
 
 
 def listing(names: Sequence[object]) -> str:
-    """The first of ``names``, and how many more there are."""
+    """Return the first of ``names``, and how many more there are."""
     more = f" and {len(names) - LISTED:,} more" if len(names) > LISTED else ""
     return ", ".join(str(name) for name in names[:LISTED]) + more
 
@@ -239,19 +239,19 @@ def warn_left_out(root: Path, paths: Sequence[Path], why: str, remedy: str = "")
     """Warn that files below ``root`` are left out, with how many of them have each ending."""
     if paths:
         kinds = Counter(path.suffix.lower() or "without an ending" for path in paths)
-        told = ", ".join(f"{count:,} {kind}" for kind, count in sorted(kinds.items()))
+        counts = ", ".join(f"{count:,} {kind}" for kind, count in sorted(kinds.items()))
         such = f"such as {paths[0].relative_to(root)} in {root}"
-        warn(f"left out {len(paths):,} files that {why} ({told}), {such}{remedy}", 4)
+        warn(f"left out {len(paths):,} files that {why} ({counts}), {such}{remedy}", 4)
 
 
 def tidy(name: str) -> str:
-    """``name`` as emotions are written: in lower case, composed, and without characters that nobody sees."""
+    """Return ``name`` as emotions are written: lower case, composed, and without characters that nobody sees."""
     return unicodedata.normalize("NFC", name).translate({**INVISIBLE, 0xA0: " "}).strip().lower()
 
 
 @lru_cache(maxsize=1 << 14)
 def spelling_key(name: str) -> str:
-    """What two spellings of one name share, whatever their case, spaces, composition, and zeros before or behind.
+    """Return what spellings of one name share, whatever their case, spaces, composition, and zeros before or behind.
 
     ``Ann`` is ``ann``, a no-break space is a space, and ``1001.0`` and ``01001`` are ``1001``. Both sides of a slash
     count by themselves, as in ``manifest/1001``.
@@ -268,7 +268,7 @@ def _whole(part: str) -> str:
 def sound_files(root: Path) -> Iterator[Path]:
     """Yield the sound files anywhere below ``root``, sorted by path, as ``list_files`` finds them.
 
-    A warning tells of sound that libsndfile does not read.
+    A warning counts the sound that libsndfile does not read.
     """
     found = list_files(root)
     warn_left_out(root, found.foreign, "libsndfile does not read", CONVERT)

@@ -38,10 +38,10 @@ STEM = re.compile(r"(?P<actor>\d{4})_(?P<sentence>[A-Z]{3})_(?P<emotion>[A-Z]{3}
 
 
 def read(root: Path, metadata: Path | None = None) -> list[Clip]:
-    """Clips of every file below ``root`` that is named as CREMA-D names them, sorted by name.
+    """Return clips of every file below ``root`` that is named as in CREMA-D, sorted by name.
 
     Other sound files are left out with a warning: copies such as ``1001_DFA_ANG_XX (1).wav`` would put one recording
-    on two sides of a split. Age, sex, race, ethnicity and votes (of raters who heard the voice alone) are filled in
+    on two sides of a split. Age, sex, race, ethnicity and votes (of raters who had only the voice) are filled in
     where the corpus's tables are found.
 
     Args:
@@ -98,7 +98,7 @@ def _with_actors(clips: list[Clip], table: Path) -> list[Clip]:
 
 
 def _with_votes(clips: list[Clip], table: Path) -> list[Clip]:
-    """Of the table's three parts only the first counts: raters who heard the clip and saw nothing."""
+    """Add the votes of the first of the table's three parts, whose raters had only the sound."""
     letters = {code[0]: emotion for code, emotion in EMOTIONS.items()}
     votes = {}
     for row in _rows(table, ("", *letters, "fileName")):

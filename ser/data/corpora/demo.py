@@ -21,7 +21,7 @@ from ser.data.corpora.clip import Clip, CorpusError
 from ser.data.corpora.facts import Facts
 
 SAMPLE_RATE = 16_000
-"""Samples a second."""
+"""Samples per second."""
 
 SPEAKERS = tuple(range(9001, 9013))
 
@@ -43,7 +43,7 @@ SENTENCES = {
     "OEI": "AO EH IY AE - AH UW IH AA",
     "UAE": "UW AH AE ER - IY AO",
 }
-"""Code in the file name → vowels in ARPAbet, one a syllable; a dash is a pause."""
+"""Code in the file name → vowels in ARPAbet, one per syllable; a dash is a pause."""
 
 NAMES = tuple(
     f"{speaker}_{sentence}_{emotion}_XX.wav"
@@ -98,7 +98,7 @@ Array = npt.NDArray[np.float64]
 
 
 def read(root: Path) -> list[Clip]:
-    """Clips of the demo corpus in ``root``, sorted by name; the corpus is written first where it is not there yet.
+    """Read the clips of the demo corpus in ``root``, sorted by name; the corpus is written first if it is not there.
 
     Raises:
         CorpusError: ``root`` holds something else, or only a part of the corpus.
@@ -108,9 +108,9 @@ def read(root: Path) -> list[Clip]:
 
 
 def write(root: Path, seed: int = 0) -> None:
-    """Make the corpus and move it to ``root`` in one step, so that it is there as a whole or not at all.
+    """Make the corpus and move it to ``root`` in one step, so that it is never there in part.
 
-    A whole corpus that is there already stays as it is, whatever its seed. The same ``seed`` (0 or more) gives the
+    A complete corpus that is there already stays as it is, whatever its seed. The same ``seed`` (0 or more) gives the
     same bytes, with the same numpy on the same kind of machine.
 
     Raises:
@@ -136,7 +136,7 @@ def write(root: Path, seed: int = 0) -> None:
 
 
 def _is_complete(root: Path) -> bool:
-    """Whether ``root`` holds the corpus and nothing else but hidden files; False where it is empty or not there."""
+    """Return whether ``root`` holds the corpus and otherwise only hidden files; False if it is empty or missing."""
     if not root.exists():
         return False
     there = {path.name for path in root.iterdir()} if root.is_dir() else {root.name}
@@ -214,7 +214,7 @@ def _filter(source: Array, tracks: Array, tilt: float) -> Array:
     """Send ``source`` through formants that move: ``tracks`` has the frequencies in Hz, one row every HOP samples.
 
     Each formant is a resonator of Klatt (1980, JASA 67(3)), with gain one at 0 Hz; they follow one another. Above
-    500 Hz the spectrum falls by another ``tilt`` dB an octave. Every frame is long enough for the resonators to die
+    500 Hz the spectrum falls by another ``tilt`` dB per octave. Every frame is long enough for the resonators to die
     away in it, so that frames can be filtered by themselves and added up.
     """
     radius = np.exp(-np.pi * BANDWIDTHS / SAMPLE_RATE)

@@ -57,7 +57,7 @@ STEM = re.compile(r"(?P<speaker>\d\d)(?P<text>[ab]\d\d)(?P<emotion>[WLEAFTN])[a-
 
 
 def read(root: Path) -> list[Clip]:
-    """Clips of every file below ``root`` that has a name of EMO-DB, sorted by name.
+    """Return clips of every file below ``root`` that has a name of EMO-DB, sorted by name.
 
     Other sound files are left out with a warning.
 

@@ -17,10 +17,10 @@ class Facts:
         people: Who they are, as far as it is known.
         clips: How many, or None.
         label: What a label stands for.
-        home: Where it is to be had, or None.
+        home: Where it is available, or None.
         citation: What its authors ask to cite, or None.
-        on_request: Its authors give it to those who ask.
-        synthetic: No person speaks in it.
+        on_request: Whether its authors give it to those who ask.
+        synthetic: Whether no person speaks in it.
     """
 
     title: str
@@ -39,7 +39,7 @@ class Facts:
 
     @property
     def about(self) -> str:
-        """In a few words, such as ``acted German, 10 sentences``."""
+        """Return a few words about it, such as ``acted German, 10 sentences``."""
         kind = " ".join(word for word in (self.speech, self.language) if word)
         return f"{kind}, {self.what}" if kind else self.what
 
@@ -48,4 +48,4 @@ ASKED = "what the actor was asked to show"
 """What a label of most corpora stands for."""
 
 OWN = "terms not known to this program"
-"""Terms of what no corpus was read from."""
+"""Terms of clips that come from no known corpus."""

@@ -1,7 +1,7 @@
 """Your own recordings, one sub-folder per emotion: ``my_clips/happy/001.wav``.
 
 Folders of speakers above the emotions' (``0011/Angry/1.wav``) and folders of a split's sides on any level
-(``train/angry/1.wav``) are told by their names.
+(``train/angry/1.wav``) are recognised by their names.
 """
 
 import re
@@ -53,20 +53,20 @@ NOT_PEOPLE = {
 
 
 def read(root: Path) -> list[Clip]:
-    """Clips of the sound files below each sub-folder of ``root``; the sub-folder's name is the emotion.
+    """Return clips of the sound files below each sub-folder of ``root``; the sub-folder's name is the emotion.
 
-    Where the sub-folders are named as sides of a split or hold folders named as emotions, they tell a clip's split or
+    Where the sub-folders are named as sides of a split or hold folders named as emotions, they give a clip's split or
     speaker, and a warning says so. Speakers are not known otherwise, so ``split=speaker`` needs a manifest then.
 
-    A file that libsndfile does not read is a clip as well, and so is, as a whole, an emotion's folder without any
-    sound: decoding them tells why they can't be used, and no emotion is missing unnoticed. Other warnings tell what is
+    A file that libsndfile does not read is also a clip, and an emotion's folder without any sound is one clip:
+    decoding them says why they can't be used, so that no emotion is missing unnoticed. Other warnings say what is
     left out and which names were taken for one.
 
     Raises:
         CorpusError: There are fewer than two emotions with sound, or sound lies in no emotion's folder.
     """
     found = list_files(root)
-    files = sorted(found.sounds + found.alone())
+    files = sorted(found.sounds + found.unconverted())
     levels = {path: path.relative_to(root).parts[:-1] for path in files}
     loose = [path for path, own in levels.items() if not own]
     if loose:
@@ -100,7 +100,7 @@ def read(root: Path) -> list[Clip]:
 
 
 def _roles(root: Path, levels: Sequence[tuple[str, ...]]) -> tuple[int | None, int | None, int]:
-    """Which level of the folders tells the side, the speaker and the emotion.
+    """Return which level of the folders names the side, the speaker and the emotion.
 
     Raises:
         CorpusError: There are sides of a split, and emotions not below each of them.
@@ -144,7 +144,7 @@ def _roles(root: Path, levels: Sequence[tuple[str, ...]]) -> tuple[int | None, i
 
 
 def _are_emotions(below: set[str], above: set[str], pairs: set[tuple[str, str]]) -> bool:
-    """Whether the lower of two levels of folders has the emotions, by the names; ``pairs`` are those of both."""
+    """Return whether the lower of two levels of folders has the emotions; ``pairs`` are the names on both."""
     feelings = [sum(bool(_words(name) & FEELINGS) for name in level) / len(level) for level in (below, above)]
     if max(feelings) > 0:
         return feelings[0] >= 0.5 and feelings[0] > feelings[1]
@@ -166,7 +166,7 @@ def _tell(root: Path, found: Listing, clips: Sequence[Clip]) -> None:
 
 
 def _without_sound(root: Path, found: Listing, emotion: int, clips: Sequence[Clip]) -> list[Clip]:
-    """A clip for the folder of each emotion that has none, so that it is not lost in silence."""
+    """Make a clip of each emotion's folder without sound, so that the emotion is not lost unnoticed."""
     shown = {spelling_key(clip.emotion) for clip in clips}
     bare: dict[str, Clip] = {}
     for path in found.folders:

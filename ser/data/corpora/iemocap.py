@@ -55,9 +55,9 @@ LINE = re.compile(r"\[[^]]*\]\s+(?P<name>Ses0(?P<session>[1-5])[FM]_\w+_(?P<voic
 
 
 def read(root: Path) -> list[Clip]:
-    """Clips of every utterance that has a label and sound below ``root``, all eleven labels, sorted by name.
+    """Return clips of every utterance that has a label and sound below ``root``, all eleven labels, sorted by name.
 
-    One warning tells how many utterances have a label and no sound, another how many have sound and no label.
+    One warning counts utterances with a label and no sound, another those with sound and no label.
 
     Raises:
         CorpusError: There are no labels or no sound for them, a label is not known, an utterance has two labels that
@@ -100,7 +100,7 @@ def read(root: Path) -> list[Clip]:
 
 
 def _labels(root: Path, files: Sequence[Path]) -> dict[str, re.Match[str]]:
-    """The line of each utterance that gives its label, by the utterance's name."""
+    """Return the line with the label of each utterance, by the utterance's name."""
     labels: dict[str, re.Match[str]] = {}
     for path in files:
         if path.parts[-3:-1] != ("dialog", "EmoEvaluation") or path.suffix != ".txt":

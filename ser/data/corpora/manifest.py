@@ -30,7 +30,7 @@ HEADINGS = {
     "sex": "gender speakergender speakersex",
     "age": "speakerage",
 }
-"""What others call the columns, in lower case without spaces, dashes and underscores."""
+"""Other names of the columns, in lower case without spaces, dashes and underscores."""
 
 MUST_BE_CLEAR = ("path", "emotion", "speaker", "original", "split")
 """Columns that no two headings may stand for; any other one is not used then."""
@@ -40,21 +40,21 @@ PARTS = frozenset(
     for word in ("start", "end", "begin", "onset", "offset", "starttime", "endtime", "begintime")
     for unit in ("", "s", "sec", "secs", "second", "seconds", "ms")
 )
-"""Columns, written in the same way, that tell which part of a file a label belongs to."""
+"""Columns, written like those of others, that say which part of a file has the label."""
 
 LOWER = ("sex", "race", "ethnicity")
-"""Those that are read in lower case."""
+"""Columns that are read in lower case."""
 
 
 def read(root: Path) -> list[Clip]:
-    """Clips in the order of the rows of the CSV at ``root``.
+    """Read clips in the order of the rows of the CSV at ``root``.
 
     The first row names the columns, in any order: ``path`` (relative to the CSV's own folder, or absolute),
     ``emotion``, and optionally those of ``KNOWN`` and ``age``, each an attribute of ``Clip``: ``split`` is train, val
     or test, and ``original`` names, as in ``path``, the recording that a clip was made from, such as an augmented copy
     of it. A value may be empty or say in a word that it isn't known. The file is UTF-8, with or without a byte order
-    mark. Warnings tell of columns that are taken under another heading or not used, of values that say that they
-    aren't known, and of names in several spellings, which are taken for one.
+    mark. Warnings name columns that are taken under another heading or not used, values that say that they
+    aren't known, and names in several spellings, which are taken for one.
 
     Raises:
         CorpusError: A column or a value is missing, a row has more cells than there are columns, a file stands twice,
@@ -82,15 +82,15 @@ def read(root: Path) -> list[Clip]:
     if not clips:
         raise CorpusError(f"{root} lists no clips")
     if unknown:
-        told = listing([f"{count:,} {column} {value!r}" for (column, value), count in sorted(unknown.items())])
-        warn(f"{root}: taken for not known: {told}")
+        shown = listing([f"{count:,} {column} {value!r}" for (column, value), count in sorted(unknown.items())])
+        warn(f"{root}: taken for not known: {shown}")
     originals = _originals(root, clips)
     read = [replace(clip, original=originals[file]) for file, clip in clips.items()]
     return merge_spellings(read, ("emotion", "speaker", "session"))
 
 
 def _columns(manifest: Path, headings: Sequence[str]) -> dict[str, int]:
-    """Which cell of a row holds what; a warning names headings that are read as another, and columns not used.
+    """Return the cell of each column; a warning names headings that are read as another, and columns not used.
 
     Raises:
         CorpusError: ``path`` or ``emotion`` is not there, two headings mean the same, or there are parts of files.
@@ -140,7 +140,7 @@ def _row(
     places: Mapping[str, int],
     unknown: Counter[tuple[str, str]],
 ) -> dict[str, str]:
-    """A row's values by column, empty where one is not known; those that say so in a word are counted.
+    """Return a row's values by column, empty where one is not known; those that say so in a word are counted.
 
     Raises:
         CorpusError: There are more cells than columns.
@@ -159,7 +159,7 @@ def _row(
 
 
 def _originals(manifest: Path, clips: dict[Path, Clip]) -> dict[Path, str | None]:
-    """The recording that each clip goes back to, over any number of copies of copies; None where it is no copy.
+    """Return the recording that each clip goes back to, over copies of copies; None where it is no copy.
 
     It has the name of its clip, or of its first mention where it is not listed. Copies that go round in a circle
     belong together all the same.
@@ -185,7 +185,7 @@ def _originals(manifest: Path, clips: dict[Path, Clip]) -> dict[Path, str | None
 
 
 def _place(manifest: Path, line: int, name: str) -> Path:
-    """Where ``name`` lies, after checking that the system takes it for a path.
+    """Return the path of ``name``, after checking that the system takes it for one.
 
     An address such as ``file:///clips/a%20b.wav`` is taken for the path that it stands for, and backslashes for
     slashes where a file lies there.

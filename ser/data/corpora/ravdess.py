@@ -1,6 +1,6 @@
 """RAVDESS, its speech: 1,440 acted clips by 24 actors, two sentences (Livingstone and Russo, 2018, PLoS ONE 13(5)).
 
-60 clips an actor. 96 clips are neutral; calm, happy, sad, anger, fear, disgust and surprise have 192 each.
+60 clips per actor. 96 clips are neutral; calm, happy, sad, anger, fear, disgust and surprise have 192 each.
 """
 
 import re
@@ -48,7 +48,7 @@ STEM = re.compile(
 
 
 def read(root: Path) -> list[Clip]:
-    """Clips of every file below ``root`` that has a name of RAVDESS speech, sorted by name.
+    """Return clips of every file below ``root`` that has a name of RAVDESS speech, sorted by name.
 
     Other sound files, the songs (03-02) among them, are left out with a warning.
 

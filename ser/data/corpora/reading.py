@@ -30,22 +30,22 @@ UNKNOWN = {
 """What people and programs write where they don't know a value, as ``spelling_key`` has it, without ``SIGNS``."""
 
 SIGNS = "?-–—‐‑−_.*#<>()[]{}'\"\\| "
-"""What may stand around such a word, or by itself in its place."""
+"""Characters that may stand around a word of ``UNKNOWN``, or in its place."""
 
 
 def read_by_name(
     root: Path, parse: Callable[[Path], Clip | None], *, corpus: str, example: str, home: str
 ) -> list[Clip]:
-    """Clips of every sound file below ``root`` that ``parse`` knows, sorted by name; a warning tells of the others.
+    """Return clips of every sound file below ``root`` that ``parse`` knows, sorted by name; a warning counts others.
 
-    A clip that is there only in a format that libsndfile does not read is among them; decoding it says so.
+    A clip only in a format that libsndfile does not read is also returned; decoding it says so.
 
     Args:
         root: The corpus's folder.
         parse: From a sound file to its clip, or to None where it is not named as the corpus names its clips.
         corpus: What messages call the corpus.
         example: A name that the corpus gives a clip.
-        home: Where the corpus is to be had.
+        home: Where the corpus is available.
 
     Raises:
         CorpusError: ``parse`` knows no file, or makes one clip of two.
@@ -75,9 +75,9 @@ def read_by_name(
 def _unreadable(
     root: Path, foreign: Sequence[Path], parse: Callable[[Path], Clip | None], there: set[str], strays: list[str]
 ) -> list[Clip]:
-    """Clips that are there in no format that can be read; decoding them says so. Others are added to ``strays``.
+    """Return clips without a format that can be read; decoding them says so. Others are added to ``strays``.
 
-    Films are no clips: a warning tells of those that have the name of a clip which is not ``there``.
+    Films are no clips: a warning names those that have the name of a clip which is not ``there``.
     """
     clips: list[Clip] = []
     films: list[Clip] = []
@@ -122,23 +122,23 @@ def forbid_copies(root: Path, names: Mapping[Path, str], corpus: str) -> None:
 
 
 def is_unknown(value: str) -> bool:
-    """Whether a value says that it isn't known: it is empty, a question mark, a dash, or one of ``UNKNOWN``."""
+    """Return whether a value says that it isn't known: it is empty, a question mark, a dash, or one of ``UNKNOWN``."""
     return spelling_key(value).replace("_", " ").replace("-", " ").strip(SIGNS) in UNKNOWN
 
 
 def whole_years(text: str) -> int | None:
-    """An age such as ``51`` or ``51.0``; None where ``text`` is none."""
+    """Return an age such as ``51`` or ``51.0``; None where ``text`` is none."""
     match = re.fullmatch(r"([0-9]{1,3})(\.0+)?", text)
     return None if match is None else int(match[1])
 
 
 def merge_spellings(clips: Sequence[Clip], fields: Sequence[str]) -> list[Clip]:
-    """The clips with one spelling per name, as ``spelling_key`` tells which are one; emotions are made tidy.
+    """Return the clips with one spelling per name, as ``spelling_key`` compares them; emotions are made tidy.
 
-    The most common spelling stays. A warning per field tells which ones were taken for one.
+    The most common spelling stays. A warning per field lists those that were taken for one.
 
     Args:
-        clips: With names as they were written.
+        clips: Clips with names as they were written.
         fields: Attributes of a clip that hold names, such as ``speaker``.
     """
     chosen: dict[str, dict[str, str]] = {}
@@ -164,6 +164,6 @@ def merge_spellings(clips: Sequence[Clip], fields: Sequence[str]) -> list[Clip]:
 
 
 def _equal(spellings: Sequence[str]) -> str:
-    """``'Ann' = 'ann'``; where they look the same, as what they are made of."""
+    """Return ``'Ann' = 'ann'``; spellings that look the same as their code points."""
     alike = len({unicodedata.normalize("NFKC", one) for one in spellings}) < len(spellings)
     return " = ".join(map(ascii if alike else repr, spellings))

@@ -1,6 +1,6 @@
 """SAVEE: 480 acted British English clips by 4 men (Haq and Jackson, 2009, AVSP).
 
-120 clips a man: 30 neutral, 15 each of anger, disgust, fear, happy, sad and surprise. Which sentence is said is not
+120 clips per man: 30 neutral, 15 each of anger, disgust, fear, happy, sad and surprise. Which sentence is said is not
 known: a number stands for another sentence in each emotion, save for a few that emotions share.
 """
 
@@ -46,7 +46,7 @@ STEM = re.compile(r"((?P<speaker>[A-Z]{2})_)?(?P<clip>(?P<emotion>sa|su|[adfhn])
 
 
 def read(root: Path) -> list[Clip]:
-    """Clips of every file below ``root`` that has a name of SAVEE, sorted by name.
+    """Return clips of every file below ``root`` that has a name of SAVEE, sorted by name.
 
     The speaker is in the file's name (``DC_a01.wav``) or is the folder it lies in (``DC/a01.wav``, as in the release);
     the clip's name is ``DC_a01`` either way. Other sound files are left out with a warning.

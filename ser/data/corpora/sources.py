@@ -1,4 +1,4 @@
-"""Where corpora are to be had, and the digests of what one gets there."""
+"""Addresses where corpora are available, and the digests of their files."""
 
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -47,7 +47,7 @@ Source = Files | Archive | Dataverse
 
 
 def digests(name: str) -> dict[str, str]:
-    """SHA-256 of every clip of the corpus ``name`` as released, by its path in the corpus's folder."""
+    """Return the SHA-256 of every clip of the corpus ``name`` as released, by its path in the corpus's folder."""
     lines = (Path(__file__).parent / "sha256" / f"{name}.txt").read_text(encoding="utf-8").splitlines()
     return {clip: digest for digest, clip in (line.split(maxsplit=1) for line in lines)}
 
@@ -55,7 +55,7 @@ def digests(name: str) -> dict[str, str]:
 def crema_d(
     media: str = "https://media.githubusercontent.com/media", raw: str = "https://raw.githubusercontent.com"
 ) -> Files:
-    """The clips of the official repository, which are in Git LFS (``media``), and its two tables (``raw``)."""
+    """Return the clips of the official repository, which are in Git LFS (``media``), and its two tables (``raw``)."""
     repository = "CheyneyComputerScience/CREMA-D/master"
     clips = [File(name, f"{media}/{repository}/AudioWAV/{name}", digest) for name, digest in digests("crema_d").items()]
     tables = [
@@ -74,20 +74,20 @@ def crema_d(
 
 
 def ravdess(base: str = "https://zenodo.org") -> Archive:
-    """The speech clips, ``Actor_01/….wav`` to ``Actor_24/….wav``."""
+    """Return the speech clips, ``Actor_01/….wav`` to ``Actor_24/….wav``."""
     name = "Audio_Speech_Actors_01-24.zip"
     archive = File(name, f"{base}/records/1188976/files/{name}", "md5:bc696df654c87fed845eb13823edef8a")
     return Archive(archive, digests("ravdess"))
 
 
 def emodb(base: str = "http://emodb.bilderbar.info") -> Archive:
-    """The clips, without the folder that the zip has them in."""
+    """Return the clips, without the folder that the zip has them in."""
     archive = File("download.zip", f"{base}/download/download.zip", None)
     return Archive(archive, digests("emodb"))
 
 
 def tess(base: str = "https://borealisdata.ca") -> Dataverse:
-    """The data set in the University of Toronto's part of Borealis."""
+    """Return the data set in the University of Toronto's part of Borealis."""
     return Dataverse(base, "doi:10.5683/SP2/E8H2MF")
 
 

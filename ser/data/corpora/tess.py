@@ -1,6 +1,6 @@
 """TESS: 2,800 acted clips by 2 women, "Say the word ..." with 200 words (Pichora-Fuller and Dupuis, 2020, Borealis).
 
-200 clips a woman of each of 7 emotions; its pleasant surprise is called surprise here.
+200 clips per woman and emotion, of 7 emotions; its pleasant surprise is called surprise here.
 """
 
 import re
@@ -44,7 +44,7 @@ STEM = re.compile(r"(?P<speaker>oaf?|yaf)_(?P<word>[a-z]+)_(?P<emotion>[a-z]+)",
 
 
 def read(root: Path) -> list[Clip]:
-    """Clips of every file below ``root`` that has a name of TESS, sorted by name.
+    """Return clips of every file below ``root`` that has a name of TESS, sorted by name.
 
     Folders, which copies of the corpus call by many names, don't matter. A clip's name is spelt as ``OAF_back_angry``
     whatever the file's case. Other sound files are left out with a warning.
