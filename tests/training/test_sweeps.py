@@ -182,7 +182,7 @@ def test_a_task_apart_returns_raises_and_may_be_killed(tmp_path: Path) -> None:
 def test_an_orphan_ends_itself(tmp_path: Path) -> None:
     code = (
         "import subprocess, sys\n"
-        "child = 'import os, time; from ser.training.sweeps import end_with; end_withos.getppid; '"
+        "child = 'import os, time; from ser.training.sweeps import end_with; end_with(os.getppid()); '"
         "'print(os.getpid(), flush=True); time.sleep(60)'\n"
         "subprocess.Popen([sys.executable, '-c', child])\n"
         "sys.stdin.read()\n"
