@@ -24,7 +24,7 @@ ROOT = Path(__file__).parents[1]
 def commands(*pages: Path) -> list[str]:
     """Lines of the pages' bash blocks, without remarks."""
     blocks = [block for page in pages for block in re.findall(r"```bash\n(.*?)```", page.read_text("utf-8"), re.DOTALL)]
-    return [line.split("   #")[0].strip() for block in blocks for line in block.splitlines()]
+    return [line.split("   #")[0].strip() for block in blocks for line in block.splitlines() if line.strip()]
 
 
 COMMANDS = commands(ROOT / "README.md", ROOT / "docs/results/README.md")
