@@ -539,7 +539,7 @@ def test_adapting_to_recordings_that_sound_like_the_trainings_is_declined_unless
     assert about.distance is not None
     assert about.distance < 0.05
     louder = [Recording(2 * recording.samples.astype(np.float32) / 32_768) for recording in recordings]
-    features, real = recognizer.hear(louder)
+    features, real = recognizer.extract(louder)
     normalizer = recognizer.frontend.normalizer
     own = torch.cat([clip[:, :frames] for clip, frames in zip(features, real.tolist(), strict=True)], 1).double()
     distance = ((own.mean(1) - normalizer.mean.flatten()).abs() / normalizer.std.flatten()).mean()
