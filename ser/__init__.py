@@ -12,6 +12,7 @@ if TYPE_CHECKING:
 __all__ = ["Recognizer", "Voice", "__version__"]
 
 __version__ = "0.2.0"
+"""The version of the package."""
 
 
 def __getattr__(name: str) -> Any:

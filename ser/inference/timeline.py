@@ -232,8 +232,8 @@ class Listener:
             the window if that is less.
         silence_db: How far below the recording's loud level a frame is silent, whatever the noise.
         batch_size: Windows that are answered at once.
-        voice: ``OWN`` for the recording's own so far; a voice that was enrolled; or None for an
-            unknown one, as every network without ``features.normalize=speaker`` has it.
+        voice: ``OWN`` for the recording's own so far; a voice that was enrolled; or None for an unknown one, as every
+            network without ``features.normalize=speaker`` has it.
         answering: Whether windows are answered, or only measured for ``voice()``.
 
     Raises:
@@ -246,7 +246,7 @@ class Listener:
         >>> for block in SoundStream(Path("clip.wav"), recognizer.sample_rate):
         ...     listener.push(block)
         >>> timeline = listener.finish()
-        >>> timeline.seconds, [segment.start for segment in timeline.segments()][0]
+        >>> timeline.seconds, min(segment.start for segment in timeline.segments())
         (0.4, 0.0)
     """
 

@@ -17,6 +17,7 @@ from ser.checkpoint import Checkpoint, find_checkpoint
 from ser.commands import ensemble
 from ser.errors import UserError
 from ser.evaluation import read_answers
+from ser.inference import joining
 from ser.models.ensemble import Ensemble, join_checkpoints
 from ser.recognizer import Recognizer
 from ser.results import find_runs, pooling
@@ -112,10 +113,10 @@ def test_folds_of_ensembles_are_pooled_and_get_a_row_of_their_own(joined: Path, 
 
 def test_runs_that_differ_in_more_than_their_seed_are_not_joined(sweep: Path, joined: Path) -> None:
     with pytest.raises(UserError, match="no two runs here differ in nothing but their seed"):
-        ensemble.seed_sets(find_runs([sweep / "0/1", sweep / "1/2", joined]))
+        joining.seed_sets(find_runs([sweep / "0/1", sweep / "1/2", joined]))
     with pytest.raises(UserError, match="a seed is there twice"):
-        ensemble.seed_sets([*find_runs([sweep / "0"]), *find_runs([sweep / "0/2"])])
-    (found,), (alone,) = ensemble.seed_sets(find_runs([sweep / "0", sweep / "1/1"]))
+        joining.seed_sets([*find_runs([sweep / "0"]), *find_runs([sweep / "0/2"])])
+    (found,), (alone,) = joining.seed_sets(find_runs([sweep / "0", sweep / "1/1"]))
     assert [one.seed for one in found] == [1, 2]
     assert str(alone.file) == str(sweep / "1/1/metrics.json")
 
@@ -124,8 +125,8 @@ def test_a_run_without_another_seed_is_told_of_and_folds_name_the_folders(
     sweep: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     made: list[Path] = []
-    monkeypatch.setattr(ensemble, "ensemble", lambda runs, folder, command, device: made.append(folder))
-    monkeypatch.setattr(ensemble, "show", lambda results, folder: None)
+    monkeypatch.setattr(joining, "ensemble", lambda runs, folder, command, device: made.append(folder))
+    monkeypatch.setattr(ser.results, "show", lambda results, folder: None)
     monkeypatch.setattr(sys, "argv", ["ensemble.py", *map(str, (sweep / "0", sweep / "1/2")), "--out", str(tmp_path)])
     ensemble.main()
     said = "".join(capsys.readouterr().out.split())
@@ -184,7 +185,7 @@ def test_a_corpus_that_has_changed_is_refused(sweep: Path, people: Path, tmp_pat
         config = tmp_path / f"runs/{seed}/config.yaml"
         config.write_text(config.read_text(encoding="utf-8").replace(str(people), str(fewer)), encoding="utf-8")
     with pytest.raises(UserError, match=r"is not what it was when .* was trained: its split has the hash"):
-        ensemble.ensemble(find_runs([tmp_path / "runs"]), tmp_path / "out", [])
+        joining.ensemble(find_runs([tmp_path / "runs"]), tmp_path / "out", [])
     assert not (tmp_path / "out").exists()
 
 
