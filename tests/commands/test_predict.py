@@ -18,6 +18,7 @@ from rich.console import Console
 
 import ser.commands._predict
 import ser.results
+from ser.checkpoint import Checkpoint
 from ser.commands._predict import show
 from ser.commands.predict import main
 from ser.data.audio import SoundStream
@@ -25,7 +26,7 @@ from ser.evaluation.calibration import UNCALIBRATED, Calibration
 from ser.inference.recordings import find
 from ser.inference.rows import AnswerWriter, confident_emotion, write_each
 from ser.inference.timeline import Listener
-from ser.recognizer import Answer, Recognizer, add_calibration
+from ser.recognizer import Answer, Recognizer
 from ser.train import run
 from tests.helpers import LABELS, QUICK, composed
 
@@ -256,7 +257,7 @@ def test_unsure_files_are_left_unanswered(
     known = Calibration(
         recognizer.calibration.temperature, torch.tensor([1.0, least, least / 2]), torch.tensor([True, True, False])
     )
-    add_calibration(path, known)
+    Checkpoint.read(path).with_calibration(known).write(path)
     words = ("--abstain", "0.1", "--csv", tmp_path / "a.csv", "--jsonl", tmp_path / "a.jsonl")
     ended = ask(corpus, tmp_path / "gone.wav", *words, checkpoint=path)
     assert f"42 of 43 files read, of these 32 left unanswered, less sure than {least:.3f}" in ended.told
@@ -412,7 +413,8 @@ def test_bad_and_broken_files_among_timelines(ask: Ask, interview: Path, corpus:
 def test_a_timeline_can_abstain(ask: Ask, interview: Path, checkpoints: Path, tmp_path: Path) -> None:
     path = tmp_path / "known.ckpt"
     path.write_bytes((checkpoints / "best.ckpt").read_bytes())
-    add_calibration(path, Calibration(1.0, torch.tensor([1.0, 0.5]), torch.tensor([True, False])))
+    known = Calibration(1.0, torch.tensor([1.0, 0.5]), torch.tensor([True, False]))
+    Checkpoint.read(path).with_calibration(known).write(path)
     ended = ask(interview, *SHORT, "--abstain", "0.1", "--csv", tmp_path / "t.csv", checkpoint=path)
     assert ended.status == 0
     table = rows(tmp_path / "t.csv")

@@ -13,12 +13,12 @@ from optuna.distributions import CategoricalDistribution, FloatDistribution, Int
 from optuna.trial import TrialState
 
 import ser.train
-from ser import search
 from ser.commands.search import main
 from ser.config import CONF, ConfigError, check_choices, compose_words
 from ser.errors import UserError
 from ser.models import NETWORKS
 from ser.results.jobs import ERROR
+from ser.training import search
 from ser.training.search import distribution, next_trial, open_study, read_space
 
 SPACE = {"model.dropout": FloatDistribution(0.0, 0.5), "datamodule.batch_size": CategoricalDistribution(["8", "16"])}
