@@ -12,6 +12,9 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import torch
+
+from ser.checkpoint import Checkpoint
 
 ROOT = Path(__file__).parents[1]
 
@@ -150,3 +153,18 @@ def test_a_killed_process_ends_the_run_with_a_sentence(lost: str, corpus: Path, 
     assert f"error: rank {left} has lost another of the 2 processes of this run" in printed
     assert "Traceback" not in printed
     assert (tmp_path / "run/checkpoints/last.ckpt").is_file()
+
+
+def test_statistics_of_voices_are_those_of_all_clips_whatever_the_processes(tmp_path: Path) -> None:
+    words = [*WORDS[1:], "dataset=demo", "split=speaker", "features.normalize=speaker", "datamodule.voice_dropout=0.3"]
+    for name, more in (("one", ()), ("two", ("trainer=ddp", "trainer.devices=2"))):
+        ran(tmp_path, *LAUNCHED, *words, *more, "trainer.max_epochs=1", f"hydra.run.dir={name}")
+    one, two = (Checkpoint.read(tmp_path / name / "checkpoints/last.ckpt") for name in ("one", "two"))
+    torch.testing.assert_close(one.normalizer, two.normalizer, rtol=0, atol=0)
+    assert one.voices is not None
+    assert two.voices is not None
+    assert one.voices.keys() == two.voices.keys()
+    for key, value in one.voices.items():
+        assert torch.equal(value, two.voices[key]) if isinstance(value, torch.Tensor) else value == two.voices[key], key
+    assert results(tmp_path / "one")["enrolment"]["voices"] == results(tmp_path / "two")["enrolment"]["voices"]
+    assert clips(tmp_path / "one") == clips(tmp_path / "two")
