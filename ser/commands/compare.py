@@ -1,4 +1,4 @@
-"""Is one run better than another? ``python scripts/compare.py RUN_A RUN_B``.
+"""Compare two runs on the same clips: ``python scripts/compare.py RUN_A RUN_B``.
 
 Both must have been tested on the same clips. Prints the paired difference, B - A, of each score with its 95 % interval
 and a p-value.

@@ -1,4 +1,4 @@
-"""Runs of several seeds → one model: ``python scripts/ensemble.py outputs/multirun/2026-01-31/12-00-00``.
+"""Join runs of several seeds into one model: ``python scripts/ensemble.py outputs/multirun/2026-01-31/12-00-00``.
 
 Takes the runs below the folders. Those that differ in nothing but their seed are joined: the model's probabilities are
 the mean of theirs. It is calibrated on their validation clips, tested on their test clips, and left as a folder like a

@@ -1,4 +1,4 @@
-"""Tables of many runs: ``python scripts/leaderboard.py outputs/multirun/2026-01-31/12-00-00``.
+"""Make tables of many runs: ``python scripts/leaderboard.py outputs/multirun/2026-01-31/12-00-00``.
 
 There is one table for each corpus, split and side. The split's hash and the number of its speakers that training has
 seen distinguish tables: their figures are about other test clips or another task, and so can't be compared. Runs that

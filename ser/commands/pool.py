@@ -1,4 +1,4 @@
-"""Folds → one result: ``python scripts/pool.py outputs/multirun/2026-01-31/12-00-00``.
+"""Pool folds into one result: ``python scripts/pool.py outputs/multirun/2026-01-31/12-00-00``.
 
 Takes the runs of ``split=kfold`` or ``split=loso`` below the folders, puts the answers of all folds of a recipe
 together and scores them as one test set, with intervals over all its speakers. Each recipe gets a folder below
