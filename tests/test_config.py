@@ -276,7 +276,8 @@ def test_a_1d_network_with_2d_features_is_refused_and_told_what_goes() -> None:
     with pytest.raises(ConfigError) as error:
         check_choices(composed("model=wide1d", "features=mfcc2d"))
     message = str(error.value)
-    assert "with it go model=cnn2d, paper2d, paper2d_original, seresnet;" in message
+    names = ", ".join(name for name, network in NETWORKS.items() if network.dimensions == 2)
+    assert f"with it go model={names};" in message
     assert message.endswith("with the network go features=mfcc, rolloff, energy, zcr or several of them")
 
 

@@ -35,6 +35,7 @@ from ser.data.corpora import read_corpora
 from ser.data.splits import split_clips
 from ser.errors import UserError
 from ser.evaluation import evaluate, read_answers, scores_of
+from ser.evaluation.metrics import SCORES
 from ser.models import Batch, EmotionNetwork
 from ser.recognizer import Recognizer
 from ser.train import quiet, run
@@ -42,7 +43,7 @@ from tests.helpers import composed
 
 EMOTIONS = ("anger", "happy", "sad")
 
-SCORES = ("loss", "accuracy", "macro_f1", "weighted_f1", "uar", "mcc")
+LOGGED = ("loss", *SCORES)
 
 SMALL = (
     "dataset=folder",
@@ -234,7 +235,7 @@ def test_metrics_json_says_what_was_run(first: Run) -> None:
     assert results["versions"]["torch"] == torch.__version__.partition("+")[0]
     assert set(results["last_epoch"]) == {"train", "val"}
     for side in results["last_epoch"].values():
-        assert set(side) == {*SCORES, "classes", "confusion_matrix"}
+        assert set(side) == {*LOGGED, "classes", "confusion_matrix"}
         assert sum(map(sum, side["confusion_matrix"])) == sum(line["clips"] for line in side["classes"].values())
     sizes = results["split"]["clips"]
     for name in ("train", "val"):
@@ -246,11 +247,11 @@ def test_metrics_json_says_how_far_the_scores_can_be_believed(first: Run, people
         found = done.results["intervals"]
         assert (found["over"], found["confidence"]) == (over, 0.95)
         assert found["resamples"] >= 2000
-        for name in SCORES[1:]:
+        for name in SCORES:
             low, high = found[name]
             assert (-1 if name == "mcc" else 0) <= low <= high <= 1
             assert low - 1e-6 < done.results["test"][name] < high + 1e-6, "the run's scores are of single precision"
-        assert any(found[name][0] < found[name][1] for name in SCORES[1:])
+        assert any(found[name][0] < found[name][1] for name in SCORES)
         assert f"bootstrap over {over}" in " ".join(done.screen.split())
         assert "raters" not in done.results
 
@@ -327,7 +328,7 @@ def events(folder: Path) -> EventAccumulator:
 
 def test_tensorboard_has_the_loss_and_every_score_by_epoch(first: Run) -> None:
     found = events(first.folder)
-    for score in SCORES:
+    for score in LOGGED:
         for side in ("train", "val"):
             points = found.Scalars(f"{side}/{score}")
             assert [point.step for point in points] == [0, 1, 2]
@@ -344,7 +345,7 @@ def test_tensorboard_has_the_choices_with_the_final_scores(first: Run) -> None:
     content = found.summary_metadata["_hparams_/session_start_info"].plugin_data.content
     assert b"model.learning_rate" in content
     assert b"features.hop_length" in content
-    for score in SCORES:
+    for score in LOGGED:
         (final,) = found.Scalars(f"final/{score}")
         assert final.value == pytest.approx(first.results["test"][score])
 

@@ -351,5 +351,5 @@ def test_options_of_earlier_versions_are_read() -> None:
 
 
 def test_an_effect_that_is_not_there_is_refused_with_those_that_are() -> None:
-    with pytest.raises(UserError, match=r"augment\.wave\.echo is no effect: take speed, stretch"):
-        WaveAugment(RATE, echo={"chance": 1.0})
+    with pytest.raises(UserError, match=r"augment\.wave\.no_such_effect is no effect: take speed, stretch"):
+        WaveAugment(RATE, no_such_effect={"chance": 1.0})

@@ -270,15 +270,18 @@ def refusal(**numbers: Any) -> str:
     return str(caught.value)
 
 
+ONE_D = [name for name, feature in FEATURES.items() if feature.dimensions == 1]
+
+
 @pytest.mark.parametrize(
     ("names", "message"),
     [
-        ([], "must name features out of mel, logmel, mfcc, mfcc2d, rolloff, energy, zcr"),
+        ([], f"must name features out of {', '.join(FEATURES)}"),
         (["loudness"], "must name features out of mel, logmel"),
         (["energy", "loudness"], "['energy', 'loudness'] must name features out of"),
         (["zcr", "energy", "zcr"], "names a feature twice"),
         (["mel", "mel"], "names a feature twice"),
-        (["mel", "energy"], "only 1D features (mfcc, rolloff, energy, zcr) can be joined"),
+        (["mel", "energy"], f"only 1D features ({', '.join(ONE_D)}) can be joined"),
         (["zcr", "mfcc2d"], "only 1D features"),
         (["mel", "mfcc2d"], "only 1D features"),
     ],
