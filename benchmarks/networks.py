@@ -227,7 +227,7 @@ def main() -> None:
             with replacing(options.json) as file:
                 file.write_text(json.dumps(costs, indent=1) + "\n", encoding="utf-8")
     words = Column("words of train.py", overflow="fold")
-    shown = Table(words, "parameters", "training, min", "UAR, speakers apart", "answer, ms")
+    shown = Table(words, "parameters", "training, min", "UAR, speaker-independent", "answer, ms")
     for line in lines(measured, found):
         shown.add_row(*line)
     console.print(shown)

@@ -290,7 +290,7 @@ def test_metrics_json_says_what_was_divided_how(first: Run, people: tuple[Run, l
     spoken = read_corpora({"name": "manifest", "root": str(corpus / "clips.csv")})
     for done, expected, line in (
         (first, split_clips(clips, "stratified", seed=42, test=0.3, val=0.2), "Speakers are not known"),
-        (people[0], split_clips(spoken, "speaker", seed=42, test=0.4, val=0.2), "0 of 6 test speakers were heard"),
+        (people[0], split_clips(spoken, "speaker", seed=42, test=0.4, val=0.2), "0 of 6 test speakers were seen"),
     ):
         told = done.results["split"]
         assert told["hash"] == expected.hash

@@ -205,9 +205,9 @@ def describe_checkpoint(path: Path, clips: Sequence[Clip]) -> dict[str, Any]:
         "split": {
             "test_speakers": len(speakers),
             "test_speakers_heard_before": seen,
-            "leakage": "Whether test speakers were heard in training is not known."
+            "leakage": "Whether test speakers were seen in training is not known."
             if seen is None or not speakers
-            else f"{seen} of {len(speakers)} test speakers were heard in training or validation.",
+            else f"{seen} of {len(speakers)} test speakers were seen in training or validation.",
         },
     }
 

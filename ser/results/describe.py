@@ -45,11 +45,11 @@ class Epochs(Protocol):
 def leakage_line(leakage: Leakage) -> str:
     """Say what a reader must know of a split: whether speakers or recordings are on two sides of it."""
     if leakage.test_speakers:
-        line = f"{len(leakage.seen)} of {leakage.test_speakers} test speakers were heard in training or validation."
+        line = f"{len(leakage.seen)} of {leakage.test_speakers} test speakers were seen in training or validation."
         if leakage.unknown:
             line += " Not all speakers are known, so more may have been."
     else:
-        line = "Speakers are not known: nobody can say whether test speakers were heard in training."
+        line = "Speakers are not known: nobody can say whether test speakers were seen in training."
     if leakage.recordings:
         twins = ", ".join(" = ".join(names) for names in leakage.recordings)
         line += f" {len(leakage.recordings)} recordings are on two sides: {twins}."

@@ -40,7 +40,7 @@ PUBLISHED = {
 """Accuracy, macro F1 and weighted F1 that the report gives, by row, in the report's order."""
 
 REPORT = "report: accuracy / macro F1 / weighted F1"
-SPEAKER_INDEPENDENT = ("speakers apart: accuracy", "speakers apart: UAR")
+SPEAKER_INDEPENDENT = ("speaker-independent: accuracy", "speaker-independent: UAR")
 
 NAMES = {"accuracy": "accuracy", "macro_f1": "macro F1", "weighted_f1": "weighted F1", "uar": "UAR"}
 HEADS = {score: NAMES.get(score, score) for score in SCORES}
@@ -56,7 +56,7 @@ COLUMNS = (
 )
 """Columns of a table; those that are empty in all its rows are left out."""
 
-RATERS = {"one_rater": "one human rater, voice alone", "majority": "majority of a clip's raters, voice alone"}
+RATERS = {"one_rater": "one human rater, voice only", "majority": "majority of a clip's raters, voice only"}
 
 JOB_COLUMNS = ("job", "words", "state", "why")
 """Columns of the table of jobs without results."""
@@ -128,7 +128,7 @@ class Board:
         """Corpus, split, and who is on its test side."""
         speakers, seen = self.split["test_speakers"], self.split["test_speakers_heard_before"]
         known = "not known how many" if seen is None else f"{seen}"
-        seen_before = f" of {speakers} speakers, {known} of them heard in training or validation" if speakers else ""
+        seen_before = f" of {speakers} speakers, {known} of them seen in training or validation" if speakers else ""
         fold = f", fold {self.split['fold']}" if isinstance(self.split.get("fold"), int) else ""
         pooled = f", {self.split['folds']} folds pooled" if self.split.get("fold") == "pooled" else ""
         return (

@@ -77,7 +77,7 @@ def pool(runs: Sequence[RunRecord]) -> tuple[RunRecord, Answers]:
             "clips": {"test": len(answers.clips)},
             "test_speakers": first.dataset["speakers"],
             "test_speakers_heard_before": seen,
-            "leakage": "Each fold tests speakers that it has not heard." if independent else leakages,
+            "leakage": "Each fold tests speakers that it has not seen." if independent else leakages,
         },
         checkpoint={
             "tested": ", ".join(dict.fromkeys(run.checkpoint["tested"] for run in runs)),

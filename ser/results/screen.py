@@ -73,7 +73,7 @@ def _counted(counts: Mapping[str, int]) -> str:
 def _raters_line(raters: dict[str, Any]) -> str:
     figures = {name: raters[name]["accuracy"] for name in ("one_rater", "majority", "network_with_majority")}
     return (
-        f"Human raters, voice alone, on {raters['clips']:,} of the test clips: one rater is right in "
+        f"Human raters, voice only, on {raters['clips']:,} of the test clips: one rater is right in "
         f"{figures['one_rater']:.3f} of the votes, the majority in {figures['majority']:.3f}; "
         f"the network agrees with the majority in {figures['network_with_majority']:.3f}."
     )

@@ -91,7 +91,7 @@ def test_the_test_speakers_that_were_heard_before_are_counted(score: Score, trai
     for side, before, among in (("test", 0, len(tested)), ("all", len(heard), 12)):
         told = score(people, *SPLIT, side=side).results["split"]
         assert (told["test_speakers_heard_before"], told["test_speakers"]) == (before, among)
-        assert told["leakage"] == f"{before} of {among} test speakers were heard in training or validation."
+        assert told["leakage"] == f"{before} of {among} test speakers were seen in training or validation."
 
 
 def test_it_is_not_known_who_was_heard_where_clips_or_checkpoint_do_not_say(
@@ -99,13 +99,13 @@ def test_it_is_not_known_who_was_heard_where_clips_or_checkpoint_do_not_say(
 ) -> None:
     nobody = manifest(people.with_name("nobody.csv"), [(f"{e}_{i:02}.wav", e, "") for e in LABELS for i in range(3)])
     told = score(nobody).results["split"]
-    assert (told["test_speakers"], told["leakage"]) == (0, "Whether test speakers were heard in training is not known.")
+    assert (told["test_speakers"], told["leakage"]) == (0, "Whether test speakers were seen in training is not known.")
     kept = torch.load(trained.checkpoint, weights_only=True)
     del kept["ser"]["seen"]
     torch.save(kept, tmp_path / "older.ckpt")
     told = score(people, checkpoint=tmp_path / "older.ckpt").results["split"]
     assert (told["test_speakers"], told["test_speakers_heard_before"]) == (12, None)
-    assert told["leakage"] == "Whether test speakers were heard in training is not known."
+    assert told["leakage"] == "Whether test speakers were seen in training is not known."
 
 
 def test_all_clips_are_answered_with_what_the_recognizer_says(score: Score, trained: Trained, people: Path) -> None:
@@ -215,7 +215,7 @@ def test_the_script_prints_the_scores_and_leaves_what_a_run_leaves(
     code, screen = ask(*words, "--side", "test", "--out", out)
     assert code == 0
     tested = len(speakers(trained.split.test))
-    assert f"0 of {tested} test speakers were heard in training or validation." in screen
+    assert f"0 of {tested} test speakers were seen in training or validation." in screen
     assert re.findall(r"\d\.\d{4}", screen)[: len(SCORES)] == [
         f"{trained.results['test'][name]:.4f}" for name in SCORES
     ]
@@ -288,7 +288,7 @@ def test_people_are_known_however_their_names_are_spelt(
     words = ("dataset=manifest", f"dataset.root={manifest(people.with_name('spelt.csv'), rows)}")
     _, screen = ask(*words, "--out", tmp_path / "out")
     heard = len(speakers(trained.split.train) | speakers(trained.split.val))
-    assert f"{heard} of 12 test speakers were heard in training or validation." in screen
+    assert f"{heard} of 12 test speakers were seen in training or validation." in screen
     assert "corpus: speaker: 12 in several spellings, each taken for one: 'P00' = 'P00\\u200b'" in screen
 
 

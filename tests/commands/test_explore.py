@@ -80,7 +80,7 @@ def test_a_corpus_without_a_usable_clip_is_an_error_and_all_else_is_told(mine: P
     assert ran.returncode == 1
     assert ran.stderr.startswith("error: no usable clip of happy, sad: 17 clips can't be used, such as ")
     assert "17 clips can't be used (8 happy, 9 sad), such as" in ran.stdout
-    assert "test speakers were heard" not in ran.stdout
+    assert "test speakers were seen" not in ran.stdout
     assert (tmp_path / "out/clips.csv").is_file()
 
 

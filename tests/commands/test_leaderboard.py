@@ -77,10 +77,10 @@ def test_another_split_is_another_table_that_says_who_was_heard_before() -> None
     first, second = gather([metrics(1, 0.35, split="speaker"), metrics(1, 0.40)])
     assert first.title == (
         "crema_d, split=stratified (hash of stratified): 100 test clips of 9 speakers, "
-        "9 of them heard in training or validation"
+        "9 of them seen in training or validation"
     )
     assert "split=speaker (hash of speaker)" in second.title
-    assert "0 of them heard" in second.title
+    assert "0 of them seen" in second.title
     other = metrics(1, 0.41)
     other["split"]["hash"] = "another hash"
     assert len(gather([metrics(1, 0.40), other])) == 2
@@ -96,11 +96,11 @@ def test_other_sides_of_a_split_and_other_speakers_heard_are_other_tables() -> N
     told = {board.title.partition("): ")[2]: board for board in gather(runs)}
     of = "100 test clips of 9 speakers"
     assert set(told) == {
-        f"{of}, 0 of them heard in training or validation",
-        f"{of}, 9 of them heard in training or validation",
-        f"{of}, not known how many of them heard in training or validation",
+        f"{of}, 0 of them seen in training or validation",
+        f"{of}, 9 of them seen in training or validation",
+        f"{of}, not known how many of them seen in training or validation",
     }
-    same = told[f"{of}, 0 of them heard in training or validation"].rows.values()
+    same = told[f"{of}, 0 of them seen in training or validation"].rows.values()
     assert [str(run.file) for row in same for run in row.runs] == ["energy/speaker/1", "test/0"]
 
 

@@ -150,7 +150,7 @@ def test_a_line_says_where_clips_of_the_training_may_be_among_those_scored(
     monkeypatch.setattr(robustness, "CONDITIONS", CONDITIONS[:2])
     tested = len({clip.speaker for clip in trained.split.test})
     for told in both.results["checkpoints"]:
-        assert told["split"]["leakage"] == f"0 of {tested} test speakers were heard in training or validation."
+        assert told["split"]["leakage"] == f"0 of {tested} test speakers were seen in training or validation."
         assert "caution" not in told
     for words, side in ((("split.val=0.2",), "test"), (SPLIT, "all"), (SPLIT, "train")):
         told = measure([trained.checkpoint], choices(people, *words), side, tmp_path, [])["checkpoints"][0]
@@ -291,7 +291,7 @@ def test_the_script_scores_the_test_side_and_names_what_it_left_out(
     assert code == 0
     assert "Condition left out: Opus, 8 kbit/s: libsndfile" in screen
     assert f"{len(trained.split.test)} clips of" in screen
-    assert "test speakers were heard in training or validation." in screen
+    assert "test speakers were seen in training or validation." in screen
     results = json.loads((tmp_path / "some/folder/robustness.json").read_text(encoding="utf-8"))
     assert results["command"] == ["python", "scripts/robustness.py", str(trained.checkpoint), *words, "--out",
                                   str(tmp_path / "some/folder")]  # fmt: skip

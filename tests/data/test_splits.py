@@ -220,7 +220,7 @@ def test_how_many_were_heard_is_not_known_where_a_speaker_is_not(side: int) -> N
 
 
 def in_common(split: Split) -> tuple[int, int]:
-    """Test speakers heard in training or validation, and test speakers."""
+    """Test speakers seen in training or validation, and test speakers."""
     leakage = split.leakage()
     return len(leakage.seen), leakage.test_speakers
 

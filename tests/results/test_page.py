@@ -144,7 +144,7 @@ def made(tmp_path_factory: pytest.TempPathFactory) -> Made:
             "name": "speaker",
             "hash": "0123456789ab",
             "clips": {"train": 50, "val": 20, "test": CLIPS},
-            "leakage": "0 of 6 test speakers were heard in training or validation.",
+            "leakage": "0 of 6 test speakers were seen in training or validation.",
         },
         "features": "mel",
         "model": "paper2d",
@@ -309,7 +309,7 @@ def test_the_numbers_of_the_results_are_on_the_page(made: Made, page: Page) -> N
 def test_the_page_says_what_was_done(made: Made, page: Page) -> None:
     text = page.root.text
     for told in (
-        "0 of 6 test speakers were heard in training or validation.",
+        "0 of 6 test speakers were seen in training or validation.",
         "Temperature 1.25, fitted on 20 validation clips.",
         "error on the test clips 0.321 before, 0.123 after.",
         "Tested: the best checkpoint, epoch 2.",

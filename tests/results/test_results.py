@@ -28,7 +28,7 @@ ROOT = Path(__file__).parents[2]
 
 RESULTS: dict[str, Any] = {
     "dataset": {"name": "folder", "synthetic": False, "skipped": [], "remarks": {}},
-    "split": {"leakage": "3 of 7 test speakers were heard in training or validation."},
+    "split": {"leakage": "3 of 7 test speakers were seen in training or validation."},
     "features": "mel",
     "model": "paper2d",
     "checkpoint": {"tested": "best", "epoch": 4},
@@ -113,7 +113,7 @@ def test_clips_that_were_left_out_are_shown_with_the_reason(monkeypatch: pytest.
 
 
 def test_speakers_heard_before_are_counted_where_speakers_are_known(monkeypatch: pytest.MonkeyPatch) -> None:
-    assert lines(shown(monkeypatch), "3 of 7 test speakers were heard in training or validation")
+    assert lines(shown(monkeypatch), "3 of 7 test speakers were seen in training or validation")
 
 
 def test_intervals_stand_under_the_scores_and_say_what_they_are_over(monkeypatch: pytest.MonkeyPatch) -> None:

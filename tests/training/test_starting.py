@@ -183,7 +183,7 @@ def test_speakers_whom_the_checkpoint_has_heard_are_kept_out_of_the_test(people:
     assert without["split"]["test_speakers_heard_before"] == 1
     mixed = trained(people.parent / "sides.csv", tmp_path / "mixed", *official, f"init_from={second}")
     assert mixed["split"]["test_speakers_heard_before"] == len(tested & {*both, "manifest/p00"})
-    assert f"{len(tested & {*both, 'manifest/p00'})} of 8 test speakers were heard" in mixed["screen"]
+    assert f"{len(tested & {*both, 'manifest/p00'})} of 8 test speakers were seen" in mixed["screen"]
 
 
 def test_speakers_who_are_not_known_are_told_of(people: Path, tmp_path: Path) -> None:

@@ -310,7 +310,7 @@ def test_the_split_is_told_with_its_leakage(one_d: tuple[Run, EventAccumulator])
     run, found = one_d
     told = text(found, "data/split")
     assert f"split=stratified ({run.data.split.hash})" in told
-    assert "3 of 3 test speakers were heard in training or validation." in told
+    assert "3 of 3 test speakers were seen in training or validation." in told
     assert "| anger | 6 | 3 | 3 |" in told
     assert r"| sad \| low | 6 | 3 | 3 |" in told
     assert "| **all** | **18** | **9** | **9** |" in told

@@ -309,7 +309,7 @@ def test_the_real_tables_know_every_real_clip(real_clips: list[Clip]) -> None:
     (first,) = (clip for clip in clips if clip.name == "1001_DFA_FEA_XX")
     assert first.votes == {"anger": 2, "disgust": 0, "fear": 5, "happy": 0, "neutral": 2, "sad": 0}
     agreed = sum(clip.votes is not None and clip.votes[clip.emotion] == max(clip.votes.values()) for clip in clips)
-    assert 0.4 < agreed / len(clips) < 0.65, "raters heard the voice alone"
+    assert 0.4 < agreed / len(clips) < 0.65, "raters heard only the voice"
 
 
 @pytest.mark.parametrize(
