@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from ser.commands.cli import command_parser, errors_in_words
+from ser.data.corpora import SIDES
 from ser.errors import UserError
 
 if TYPE_CHECKING:
@@ -48,9 +49,7 @@ def main() -> None:
     parser = command_parser(__doc__, "outputs/RUN dataset=ravdess")
     parser.add_argument("checkpoint", type=Path, help="a run's folder, for the checkpoint it tested, or a checkpoint")
     parser.add_argument("words", nargs="+", help="as train.py takes them: dataset=NAME, dataset.root=…, labels=…")
-    parser.add_argument(
-        "--side", choices=("all", "train", "val", "test"), default="all", help="all clips, or a side of split="
-    )
+    parser.add_argument("--side", choices=("all", *SIDES), default="all", help="all clips, or a side of split=")
     parser.add_argument("--out", type=Path, default=Path("outputs/evaluate"), help="folder for the results")
     parser.add_argument("--device", default="cpu", help="where the network answers, as torch names it")
     known = parser.add_argument_group("what may be known of the recordings, without their labels")

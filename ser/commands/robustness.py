@@ -11,6 +11,7 @@ from itertools import groupby
 from pathlib import Path
 
 from ser.commands.cli import add_checkpoint, add_device, add_out, command_parser, errors_in_words
+from ser.data.corpora import SIDES
 
 
 def main() -> None:
@@ -23,9 +24,7 @@ def main() -> None:
     parser.add_argument(
         "--against", type=Path, action="append", default=[], metavar="CHECKPOINT", help="another; can be repeated"
     )
-    parser.add_argument(
-        "--side", choices=("all", "train", "val", "test"), default="test", help="all clips, or a side of split="
-    )
+    parser.add_argument("--side", choices=("all", *SIDES), default="test", help="all clips, or a side of split=")
     add_out(parser, "outputs/robustness")
     add_device(parser)
     options = parser.parse_args()
