@@ -387,7 +387,7 @@ class EmotionDataModule(LightningDataModule):
         refuse_skipped([reason for _, reason in self.skipped], self.strict)
         refuse_lost([clip for _, clip in ordered], {clip.name: reason for clip, reason in self.skipped})
         for side in SIDES:
-            if not positions[side]:
+            if getattr(self.split, side) and not positions[side]:
                 reasons = "; ".join(reason for _, reason in self.skipped[:3])
                 raise DataError(f"no usable clip is left for {side} ({reasons})")
         silent = [clip.name for clip, recording in zip(self.clips, recordings, strict=True) if recording.silent]

@@ -310,8 +310,12 @@ def make_logger(name: str, folder: Path) -> Logger | None:
             return None
 
 
-def load_data(config: RunConfig, device: torch.device) -> tuple[EmotionDataModule, dict[str, int]]:
+def load_data(
+    config: RunConfig, device: torch.device, everything: bool = False
+) -> tuple[EmotionDataModule, dict[str, int]]:
     """Read, label, decode and split the clips of a run, and set the data module up on ``device``.
+
+    With ``everything`` all clips of the split are training clips, and none is left for validation and test.
 
     Returns:
         The data module, and how many clips of each class ``labels`` left out.
@@ -323,8 +327,11 @@ def load_data(config: RunConfig, device: torch.device) -> tuple[EmotionDataModul
     folder = None if cache is None else Path(cache).expanduser()
     recordings = decode_clips(clips, config.features.sample_rate, folder, mapped)
     refuse_lost(clips, reasons(recordings.found))
+    split = split_clips(clips, fingerprints=fingerprints(recordings.found), **config.split)
+    if everything:
+        split = replace(split, train=[*split.train, *split.val, *split.test], val=[], test=[])
     data = EmotionDataModule(
-        split_clips(clips, fingerprints=fingerprints(recordings.found), **config.split),
+        split,
         config.features,
         config.augment,
         strict=config.dataset["strict"],

@@ -18,7 +18,7 @@ from ser import __version__
 from ser.errors import UserError, suit_terminal, visible
 
 GROUPS = {
-    "Train": ("train", "search", "cache"),
+    "Train": ("train", "search", "retrain", "cache"),
     "Look at a corpus": ("download", "explore"),
     "Use a model": ("predict", "export", "ensemble", "adapt"),
     "Score a model": ("evaluate", "robustness", "enrolment", "transfer"),

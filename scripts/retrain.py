@@ -1,0 +1,6 @@
+"""What ``ser retrain`` does, from a checkout."""
+
+from ser.commands.retrain import main
+
+if __name__ == "__main__":
+    main()
