@@ -4,6 +4,7 @@ A file is a table of plain data and tensors. The keys of Lightning stand at its 
 them. Everything else lies in one table under ``ser``, by the names of the attributes of ``Checkpoint``.
 """
 
+import hashlib
 import io
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -28,6 +29,12 @@ FORMAT = 3
 
 FORMAT_BEFORE = 2
 """The earlier layout that is also read."""
+
+SHIPPED = "pretrained"
+"""What stands for the folder of the model that comes with the package, wherever a run's folder is asked for."""
+
+SHIPPED_FOLDER = Path(__file__).with_name(SHIPPED)
+SHIPPED_SHA256 = "0"
 
 SHOWN = 80
 """Characters of a value that messages show."""
@@ -131,10 +138,14 @@ class Checkpoint:
 def find_checkpoint(path: str | Path) -> Path:
     """Find the checkpoint that a run tested and calibrated, where ``path`` is its folder; else ``path`` itself.
 
+    ``pretrained`` is the model that comes with the package, unless a file or folder of that name is here.
+
     Raises:
-        UserError: It is a folder without such a checkpoint.
+        UserError: It is a folder without such a checkpoint, or the package's own model is missing or damaged.
     """
     path = Path(path)
+    if str(path) == SHIPPED and not path.exists():
+        return _shipped()
     if not path.is_dir():
         return path
     kept = sorted((path / "checkpoints").glob("[!.]*.ckpt"))
@@ -149,6 +160,20 @@ def find_checkpoint(path: str | Path) -> Path:
         else "give a run's folder, such as outputs/DATE/TIME, or a checkpoint of one"
     )
     raise UserError(f"{path} has no tested checkpoint in checkpoints/: {then}")
+
+
+def _shipped() -> Path:
+    path = SHIPPED_FOLDER / "checkpoints" / "final.ckpt"
+    try:
+        digest = hashlib.sha256(path.read_bytes()).hexdigest()
+    except OSError as error:
+        raise UserError(f"the model of this package can't be read: {error}; install the package again") from error
+    if digest != SHIPPED_SHA256:
+        raise UserError(
+            f"the model of this package is damaged: {path} has the sha256 {digest[:12]}…, and not "
+            f"{SHIPPED_SHA256[:12]}…; install the package again"
+        )
+    return path
 
 
 @contextmanager

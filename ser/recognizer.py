@@ -17,7 +17,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from ser.checkpoint import Checkpoint, checked, find_checkpoint
+from ser.checkpoint import SHIPPED, Checkpoint, checked, find_checkpoint
 from ser.data.audio import RATES, AudioError, Readable, Recording, from_samples, read_audio, read_stream
 from ser.data.bank import WaveformBank, decode
 from ser.errors import UserError
@@ -117,11 +117,13 @@ class Recognizer:
         self.prior = prior
 
     @classmethod
-    def load(cls, path: str | Path, device: torch.device | str = "cpu") -> "Recognizer":
-        """Build a recognizer from a run's ``checkpoints/best.ckpt`` or ``last.ckpt``, and nothing else.
+    def load(cls, path: str | Path = SHIPPED, device: torch.device | str = "cpu") -> "Recognizer":
+        """Build a recognizer from a checkpoint and nothing else: the package's own model, or one of yours.
 
         Args:
-            path: One of them, or the run's folder, for the one that the run tested and calibrated.
+            path: A run's ``checkpoints/best.ckpt`` or ``last.ckpt``; or the run's folder, for the one that the run
+                tested and calibrated. ``pretrained`` is the model that comes with the package, trained on the acted
+                English of CREMA-D.
             device: Where it answers.
 
         Raises:
@@ -522,6 +524,7 @@ def _check_shapes(kind: type[EmotionNetwork], checkpoint: Checkpoint) -> None:
             raise UserError(f"{name} of its weights is {tuple(weights[name].shape)}, and must be {tuple(value.shape)}")
 
 
-def checkpoints_beside(path: Path) -> list[Path]:
+def checkpoints_beside(path: str | Path) -> list[Path]:
     """Return the checkpoint that ``Recognizer.load`` takes for ``path``, and all that lie beside it."""
+    path = find_checkpoint(path) if str(path) == SHIPPED else Path(path)
     return list((path / "checkpoints").glob("*.ckpt")) if path.is_dir() else [path, *path.parent.glob("*.ckpt")]

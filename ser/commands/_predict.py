@@ -10,6 +10,7 @@ import torch
 from rich.progress import BarColumn, Progress, TextColumn, track
 from rich.table import Table
 
+from ser.checkpoint import SHIPPED
 from ser.commands.cli import INTERRUPTED
 from ser.data.audio import MIN_SECONDS, AudioError, SoundStream, is_pipe, kind_of
 from ser.errors import Screen, UserError, escape, is_unread
@@ -27,6 +28,11 @@ from ser.results.figures import timeline_figure
 SHOWN = 50
 """Answers that the table on screen has at most; files have all."""
 
+SHIPPED_ANSWERS = (
+    "No model was named, so the package's own answers: trained on acted English (CREMA-D), six emotions; see "
+    "docs/model.md"
+)
+
 NAMED = 3
 """Files that a remark names on screen."""
 
@@ -41,7 +47,9 @@ def predict(options: argparse.Namespace) -> int:
         UserError: The checkpoint can't be used, there is nothing to answer, no threshold reaches the risk, the window
             does not fit the network, or there is no microphone that can be used.
     """
-    recognizer = Recognizer.load(options.checkpoint, options.device)
+    recognizer = Recognizer.load(options.checkpoint or SHIPPED, options.device)
+    if options.checkpoint is None:
+        console.print(SHIPPED_ANSWERS, soft_wrap=True)
     if not recognizer.calibration.known:
         console.print(UNCALIBRATED, soft_wrap=True)
     paths = [] if options.microphone else find(options.paths, sys.stdin)
@@ -142,7 +150,7 @@ def check_outputs(options: argparse.Namespace, paths: Sequence[Path]) -> None:
     listed = [Path("/dev/stdin")] if "-" in options.paths else []
     voices = [] if options.voices in (None, "folder", "all") else [Path(options.voices)]
     refuse_overwriting(
-        outputs, [*paths, *listed, *voices, *(options.enrol or ()), *checkpoints_beside(options.checkpoint)]
+        outputs, [*paths, *listed, *voices, *(options.enrol or ()), *checkpoints_beside(options.checkpoint or SHIPPED)]
     )
     if options.picture is not None and not options.picture.parent.is_dir():
         raise UserError(f"--picture {options.picture}: there is no folder {options.picture.parent}")

@@ -1,7 +1,8 @@
 """Answer recordings: an emotion and its probabilities.
 
-Answers every sound file that is given, in folders also. Files that can't be read are listed with the reason, the others
-are answered all the same, and the exit status is 1 then.
+The first word may be a run's folder or a checkpoint, whose model answers. Without one the model that comes with the
+package does. Answers every sound file that is given, in folders also. Files that can't be read are listed with the
+reason, the others are answered all the same, and the exit status is 1 then.
 
 A network that was trained with features.normalize=speaker answers better about voices that it knows: --voices says
 whose recordings are whose, and --enrol gives other recordings of the one who speaks; docs/voices.md explains how.
@@ -11,20 +12,22 @@ docs/timeline.md explains how.
 """
 
 import argparse
+import glob
 import sys
 from pathlib import Path
 
-from ser.commands.cli import INTERRUPTED, add_checkpoint, add_device, command_parser, errors_in_words
+from ser.commands.cli import INTERRUPTED, add_device, command_parser, errors_in_words
 from ser.errors import UserError, is_unread, outlast_readers
 
 
 def main() -> None:
     """Read the options and answer."""
     parser = command_parser(__doc__, "outputs/RUN long.wav --timeline --csv timeline.csv --picture timeline.png")
-    add_checkpoint(parser)
     parser.add_argument(
-        "paths", nargs="*", metavar="PATH", help="sound files, folders, globs, or - for a list on standard input"
-    )
+        "paths", nargs="*", metavar="[CHECKPOINT] PATH",
+        help="a run's folder or a checkpoint, if need be; then sound files, folders, globs, or - for a list on "
+        "standard input",
+    )  # fmt: skip
     parser.add_argument("--csv", type=Path, metavar="FILE", help="write path, emotion, probabilities, error and more")
     parser.add_argument("--jsonl", type=Path, metavar="FILE", help="write the same, one JSON object per line")
     parser.add_argument(
@@ -64,6 +67,8 @@ def main() -> None:
     # A file whose name begins with - is no option.
     words = [f"./{w}" if w.startswith("-") and Path(w).suffix and Path(w).is_file() else w for w in sys.argv[1:]]
     options = parser.parse_intermixed_args(words)  # files after options too, though there may be none
+    named = bool(options.paths) and is_model(options.paths[0])
+    options.checkpoint = Path(options.paths.pop(0)) if named else None
     check(parser, options)
     outlast_readers(note="")
     with errors_in_words():
@@ -76,6 +81,18 @@ def main() -> None:
             sys.exit(INTERRUPTED)
         except BrokenPipeError:  # of a table that goes to a pipe
             sys.exit(1)
+
+
+def is_model(word: str) -> bool:
+    """Whether a word stands for a model: ``pretrained``, a run's folder, or a file that is no sound by its name."""
+    from ser.checkpoint import SHIPPED
+    from ser.data.corpora.clip import FOREIGN, SUFFIXES
+
+    path = Path(word)
+    if path.is_dir():
+        return any((path / name).exists() for name in ("checkpoints", "config.yaml", "metrics.json"))
+    sound = path.suffix.lower() in (*SUFFIXES, *FOREIGN) or word == "-" or glob.has_magic(word)
+    return word == SHIPPED or not (sound or word.startswith("/dev/") or path.is_fifo())
 
 
 def check_voices(parser: argparse.ArgumentParser, options: argparse.Namespace) -> None:

@@ -17,9 +17,9 @@ def main() -> None:
     parser.add_argument("--half", action="store_true", help="keep the weights in half precision: half the size")
     options = parser.parse_args()
     with errors_in_words():
+        from ser.commands._retrain import retrain
         from ser.errors import escape
         from ser.results import console
-        from ser.training.retraining import retrain
 
         made = retrain(options.run, options.out, options.half)
         console.print(f"The model is {escape(str(made))}; the scores of {escape(str(options.run))} speak for it.")

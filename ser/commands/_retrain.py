@@ -1,4 +1,4 @@
-"""The recipe of a tested run, trained once more on all of its clips: the model to use once its scores are known."""
+"""What ``ser retrain`` does: the recipe of a tested run, trained once more on all of its clips."""
 
 from dataclasses import replace
 from pathlib import Path
