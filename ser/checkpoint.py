@@ -64,6 +64,8 @@ class Checkpoint:
         calibration: What validation said about the probabilities; None for a checkpoint that its run has not tested.
         adapted: What each adaptation to other recordings was, in order.
         history: What ``ser.training.callbacks.History`` keeps; None for a checkpoint that no training can resume from.
+        parts: Where several networks with features of their own answer as one, their checkpoints; ``parameters`` has
+            their ``weights`` then, and ``weights`` and ``normalizer`` are empty.
         version: The version of ser that has trained the network.
         training: What Lightning needs to resume the training, by its own keys.
 
@@ -85,6 +87,7 @@ class Checkpoint:
     calibration: Calibration | None = None
     adapted: list[dict[str, Any]] = field(default_factory=list)
     history: dict[str, Any] | None = None
+    parts: list["Checkpoint"] = field(default_factory=list)
     version: str = __version__
     training: dict[str, Any] = field(default_factory=dict)
 
@@ -112,11 +115,16 @@ class Checkpoint:
         held = _read(path)
         with checked(path):
             own, epoch, weights = held.pop(_OWN), held.pop("epoch"), held.pop("state_dict")
-            own["features"] = FeatureConfig(**own["features"])
-            if own.get("calibration") is not None:
-                own["calibration"] = Calibration(**own["calibration"])
-            parts = {part.name: own[part.name] for part in fields(cls) if part.name in own}
-            return cls(**{**parts, "epoch": epoch, "weights": weights, "training": held})
+            if own.get("parts"):
+                own["parts"] = [cls._of(part) for part in own["parts"]]
+            return cls._of({**own, "epoch": epoch, "weights": weights, "training": held})
+
+    @classmethod
+    def _of(cls, own: dict[str, Any]) -> "Checkpoint":
+        own["features"] = FeatureConfig(**own["features"])
+        if own.get("calibration") is not None:
+            own["calibration"] = Calibration(**own["calibration"])
+        return cls(**{part.name: own[part.name] for part in fields(cls) if part.name in own})
 
     def write(self, path: Path) -> None:
         """Write the checkpoint in one step, and its folder where there is none.
@@ -124,11 +132,18 @@ class Checkpoint:
         Raises:
             WriteError: It can't be written; what was there is still there.
         """
-        own = {part.name: getattr(self, part.name) for part in fields(self)}
+        own = self._table()
         held = {**own.pop("training"), "epoch": own.pop("epoch"), "state_dict": own.pop("weights")}
+        _write(path, {**held, _OWN: {"format": FORMAT, **own}})
+
+    def _table(self) -> dict[str, Any]:
+        own = {part.name: getattr(self, part.name) for part in fields(self)}
         own["features"] = dict(vars(self.features))
         own["calibration"] = None if self.calibration is None else self.calibration.state_dict()
-        _write(path, {**held, _OWN: {"format": FORMAT, **own}})
+        own["parts"] = [part._table() for part in self.parts]
+        if not self.parts:
+            del own["parts"]
+        return own
 
     def with_calibration(self, calibration: Calibration | None) -> "Checkpoint":
         """Return the checkpoint with another calibration; with None for one that no run stands for."""

@@ -138,23 +138,52 @@ class Recognizer:
         path = find_checkpoint(path)
         checkpoint = Checkpoint.read(path)
         with checked(path):
-            kind = {**KINDS, Ensemble.__name__: Ensemble}[checkpoint.network]
-            _check_labels(checkpoint)
-            _check_tensors(checkpoint, path.stat().st_size)
-            _check_shapes(kind, checkpoint)
-            frontend = Frontend(checkpoint.features, checkpoint.length)
-            frontend.normalizer.load_state_dict(checkpoint.normalizer)
-            network = kind(**checkpoint.parameters)
-            network.load_state_dict(checkpoint.weights)
-            rate = checkpoint.features.sample_rate
-            about = (checkpoint.labels, rate, checkpoint.calibration, prior_of(checkpoint))
+            size = path.stat().st_size
+            if checkpoint.parts:
+                members = [Recognizer.of(part, size) for part in checkpoint.parts]
+                built: Recognizer = JointRecognizer(members, checkpoint.parameters["weights"], checkpoint.calibration)
+            else:
+                built = Recognizer.of(checkpoint, size)
             # An answer about silence shows whether all this goes together.
-            cls(network, frontend, *about)(np.zeros(rate, np.float32), rate)
+            built(np.zeros(built.sample_rate, np.float32), built.sample_rate)
         try:
-            network, frontend = network.to(device), frontend.to(device)
+            for member in built.members:
+                member.network, member.frontend = member.network.to(device), member.frontend.to(device)
         except (RuntimeError, AssertionError) as error:
             raise UserError(f"device={device} can't be used: {error}; take cpu") from error
-        return cls(network, frontend, *about)
+        return built
+
+    @staticmethod
+    def of(checkpoint: Checkpoint, size: int) -> "Recognizer":
+        """Build a recognizer on the host from a checkpoint of one network; ``size`` is the file's in bytes.
+
+        Raises:
+            UserError: Its parts don't go together.
+        """
+        kind = {**KINDS, Ensemble.__name__: Ensemble}[checkpoint.network]
+        _check_labels(checkpoint)
+        _check_tensors(checkpoint, size)
+        _check_shapes(kind, checkpoint)
+        frontend = Frontend(checkpoint.features, checkpoint.length)
+        frontend.normalizer.load_state_dict(checkpoint.normalizer)
+        network = kind(**checkpoint.parameters)
+        network.load_state_dict(checkpoint.weights)
+        rate = checkpoint.features.sample_rate
+        return Recognizer(network, frontend, checkpoint.labels, rate, checkpoint.calibration, prior_of(checkpoint))
+
+    @property
+    def members(self) -> Sequence["Recognizer"]:
+        """The recognizers of one network each that this one consists of: itself."""
+        return (self,)
+
+    @property
+    def length(self) -> int:
+        """How many samples of a longer recording are read, about its middle."""
+        return self.frontend.length
+
+    def combine(self, logits: Sequence[Tensor]) -> Tensor:
+        """Return calibrated logits from those of each of ``members``, ``(recording, class)``."""
+        return logits[0]
 
     def __call__(self, sound: Sound, sample_rate: int | None = None, voice: Voice | None = None) -> dict[str, float]:
         """Return the probability of each emotion, by label.
@@ -176,7 +205,7 @@ class Recognizer:
             >>> list(probabilities), round(sum(probabilities.values()), 4)
             (['anger', 'happy', 'sad'], 1.0)
         """
-        recording = self._recording(sound, sample_rate, self.frontend.length)
+        recording = self._recording(sound, sample_rate, self.length)
         probabilities = self.probabilities([recording], voice)[0]
         if not probabilities.isfinite().all():
             raise AudioError(f"{sound if isinstance(sound, str | os.PathLike) else 'the samples'}: {TOO_LOUD}")
@@ -318,7 +347,7 @@ class Recognizer:
             raise UserError(f"there are {len(known)} voices for {len(paths)} files: give one for each, or one for all")
         for start in range(0, len(paths), batch_size):
             part = [as_path(path) for path in paths[start : start + batch_size]]
-            outcomes = decode(part, self.sample_rate, self.frontend.length, pipes=True)
+            outcomes = decode(part, self.sample_rate, self.length, pipes=True)
             places = [i for i, outcome in enumerate(outcomes) if isinstance(outcome, Recording)]
             decoded = [outcome for outcome in outcomes if isinstance(outcome, Recording)]
             theirs = None if voices is None else [known[start + i] for i in places]
@@ -374,6 +403,117 @@ class Recognizer:
 
     def _by_label(self, probabilities: Tensor) -> dict[str, float]:
         return dict(zip(self.labels, probabilities.tolist(), strict=True))
+
+
+@dataclass(frozen=True)
+class JointVoice:
+    """Holds a voice as each network of a ``JointRecognizer`` has measured it; None for one that knows no voices."""
+
+    parts: tuple[Voice | None, ...]
+
+    @property
+    def clips(self) -> int:
+        """Recordings that it was measured on."""
+        return max(part.clips for part in self.parts if part is not None)
+
+
+class JointRecognizer(Recognizer):
+    """Several recognizers with features of their own as one: the product of powers of their probabilities.
+
+    Such a product is the logarithmic opinion pool (Heskes, 1998, "Selecting weighting factors in logarithmic opinion
+    pools"). What needs the features of one network refuses it: a timeline's own voice, export, and a start for another
+    training.
+
+    Args:
+        members: Recognizers of one network each, of the same labels in the same order and of one sample rate.
+        weights: The power of each one's probabilities, 0 or more.
+        calibration: What validation said about the product.
+
+    Raises:
+        UserError: The members differ in their labels or rates, or the weights are not one number for each.
+    """
+
+    def __init__(
+        self, members: Sequence[Recognizer], weights: Sequence[float], calibration: Calibration | None = None
+    ) -> None:
+        first, *others = members
+        for other in others:
+            if other.labels != first.labels or other.sample_rate != first.sample_rate:
+                raise UserError(
+                    f"networks of {', '.join(first.labels)} at {first.sample_rate} Hz and of "
+                    f"{', '.join(other.labels)} at {other.sample_rate} Hz can't answer together: train them on the "
+                    "same labels, at the same features.sample_rate="
+                )
+        numbers = [weight for weight in weights if type(weight) in (int, float) and 0 <= weight < np.inf]
+        if len(numbers) != len(members) or not any(numbers):
+            raise UserError(f"the weights {str(weights)[:80]} must be a number for each of {len(members)} networks")
+        self._members, self.weights = list(members), numbers
+        self.labels, self.sample_rate = first.labels, first.sample_rate
+        self.seconds = max(member.seconds for member in members)
+        self.calibration = calibration or Calibration()
+        self.prior = next((member.prior for member in members if member.prior is not None), None)
+
+    @property
+    def members(self) -> Sequence[Recognizer]:
+        """The recognizers of one network each."""
+        return self._members
+
+    @property
+    def length(self) -> int:
+        """How many samples of a longer recording are read, about its middle."""
+        return max(member.length for member in self.members)
+
+    def __getattr__(self, name: str) -> Any:
+        """Refuse what there is one of per network."""
+        if name in ("network", "frontend"):
+            raise UserError(
+                f"this model joins {len(self.members)} networks with features of their own, and this needs one: give "
+                "the run of one of them"
+            )
+        raise AttributeError(name)
+
+    def combine(self, logits: Sequence[Tensor]) -> Tensor:
+        """Return calibrated logits from those of each of ``members``, ``(recording, class)``."""
+        joined = sum(weight * one.log_softmax(1) for weight, one in zip(self.weights, logits, strict=True))
+        assert isinstance(joined, Tensor)
+        return self.calibration.apply(joined)
+
+    def logits(self, recordings: Sequence[Recording], voices: Any = None) -> Tensor:
+        """Return calibrated logits, whose softmax the probabilities are, ``(recording, class)``, on the host.
+
+        Args:
+            recordings: At the recognizer's rate.
+            voices: One ``JointVoice`` for all, one per recording with None for unknown ones, or None.
+        """
+        found = []
+        for i, member in enumerate(self.members):
+            known = voices
+            if isinstance(voices, JointVoice):
+                known = voices.parts[i]
+            elif voices is not None:
+                known = [None if voice is None else voice.parts[i] for voice in voices]
+            found.append(member.logits(recordings, None if member.prior is None else known))
+        return self.combine(found)
+
+    def enrol(
+        self, sounds: Sequence[Sound], sample_rate: int | None = None, neutral: bool = False, guess: bool = False,
+        left_out: list[str] | None = None,
+    ) -> Any:  # fmt: skip
+        """Learn one person's voice as ``Recognizer.enrol`` does, for each network that knows voices.
+
+        Returns:
+            A ``JointVoice``.
+        """
+        if self.prior is None:
+            raise UserError(NO_VOICES)
+        parts: list[Voice | None] = []
+        for member in self.members:
+            reasons: list[str] | None = None if left_out is None else []
+            known = member.prior is not None
+            parts.append(member.enrol(sounds, sample_rate, neutral, guess, reasons) if known else None)
+        if left_out is not None and reasons is not None:
+            left_out += reasons
+        return JointVoice(tuple(parts))
 
 
 @cache

@@ -24,7 +24,7 @@ from ser.features import Moments, Pretrained, Voice
 from ser.features.voices import PRIOR_FRAMES, grouped, varies
 from ser.files import check_writable, replacing
 from ser.inference.speakers import speakers_of
-from ser.recognizer import Recognizer
+from ser.recognizer import JointRecognizer, Recognizer
 from ser.results import read_choices, write_choices
 from ser.results.cards import adapted_card
 
@@ -101,6 +101,8 @@ def adapt(
             f"{len(recordings)} recordings are too few to adapt to: statistics of fewer than {LEAST_CLIPS} can do more "
             "harm than good; give more, or enrol the voice"
         )
+    if isinstance(recognizer, JointRecognizer):
+        return _adapt_each(recognizer, recordings, balanced, voices, emotions, anyway)
     frontend = recognizer.frontend
     if isinstance(frontend.features, Pretrained) and frontend.config.fine_tune:
         raise UserError("a fine-tuned pretrained network takes no statistics of recordings, so it can't be adapted")
@@ -130,7 +132,7 @@ def adapt(
             "by clip or not at all; train one with features.normalize=standard or speaker"
         )
     if balanced:
-        _balance(adapted, features, real, known, emotions)
+        _balance(adapted, _answers(adapted, features, real, known), emotions)
     samples = sum(min(len(recording.samples), frontend.length) for recording in recordings)
     seconds = round(samples / recognizer.sample_rate, 3)
     return adapted, Adaptation(len(recordings), seconds, normalizer, batch_norm, balanced, distance)
@@ -239,26 +241,47 @@ def _pieces(normalized: Tensor, real: Tensor) -> Tensor:
     return torch.stack(pieces)
 
 
-def _balance(
-    recognizer: Recognizer, features: Tensor, real: Tensor, voices: Sequence[Voice | None] | None,
-    emotions: Sequence[str] | None,
-) -> None:  # fmt: skip
+def _adapt_each(
+    recognizer: JointRecognizer, recordings: Sequence[Recording], balanced: bool, voices: Sequence[str | None] | None,
+    emotions: Sequence[str] | None, anyway: bool,
+) -> tuple[Recognizer, Adaptation]:  # fmt: skip
+    """Adapt each network, and shift the answers that they give together."""
+    done = [adapt(member, recordings, voices=voices, anyway=anyway) for member in recognizer.members]
+    adapted = JointRecognizer([member for member, _ in done], recognizer.weights, recognizer.calibration)
+    if balanced:
+        answers = []
+        for member, _ in done:
+            parts = [member.extract(recordings[start : start + BATCH]) for start in range(0, len(recordings), BATCH)]
+            moments = Moments.join([Moments.of(*part) for part in parts])
+            features, real = (torch.cat([part[i] for part in parts]) for i in (0, 1))
+            known = _voices(moments, voices) if voices is not None and member.prior is not None else None
+            answers.append(_answers(member, features, real, known))
+        _balance(adapted, adapted.combine(answers), emotions)
+    _, first = done[0]
+    return adapted, replace(first, balanced=balanced)
+
+
+def _answers(recognizer: Recognizer, features: Tensor, real: Tensor, voices: Sequence[Voice | None] | None) -> Tensor:
+    """Return calibrated logits of many recordings, ``(recording, class)``."""
+    starts = range(0, len(features), BATCH)
+    found = []
+    for part in (slice(start, start + BATCH) for start in starts):
+        found.append(recognizer.decide(features[part], real[part], None if voices is None else voices[part]))
+    return torch.cat(found)
+
+
+def _balance(recognizer: Recognizer, answers: Tensor, emotions: Sequence[str] | None) -> None:
     """Shift the answers so that on average over the recordings each emotion has the same probability.
 
     With few recordings the shift is smaller, because their emotions may be unequal by chance.
+
+    Args:
+        recognizer: What gets the shift.
+        answers: Its calibrated logits ``(recording, class)``.
+        emotions: Which of the labels the recordings can hold; None for all.
     """
     places = [i for i, label in enumerate(recognizer.labels) if emotions is None or label in emotions]
-    parts = range(0, len(features), BATCH)
-    logits = torch.cat(
-        [
-            recognizer.decide(
-                features[start : start + BATCH],
-                real[start : start + BATCH],
-                None if voices is None else voices[start : start + BATCH],
-            )
-            for start in parts
-        ]
-    )[:, places].double()
+    logits = answers[:, places].double()
     shift = torch.zeros(len(places), dtype=torch.float64)
     for _ in range(MOST_STEPS):
         share = (logits + shift).softmax(1).mean(0)
@@ -266,7 +289,7 @@ def _balance(
         shift += step - step.mean()
         if step.abs().max() < CLOSE:
             break
-    weight = len(features) / (len(features) + PRIOR_CLIPS)
+    weight = len(answers) / (len(answers) + PRIOR_CLIPS)
     before = recognizer.calibration.bias
     bias = torch.zeros(len(recognizer.labels)) if before is None else before.clone()
     bias[places] += (weight * shift).float()

@@ -5,7 +5,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from statistics import mean
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 import torch
@@ -64,6 +64,20 @@ class Enrolment:
         return NEUTRAL if self.declared else f"{NEUTRAL}, not told"
 
 
+class Extracted(NamedTuple):
+    """Features of clips, as one network reads them.
+
+    Attributes:
+        features: Unscaled ``(clip, row, frame)``, on the host.
+        real: Real frames ``(clip,)``.
+        moments: Sums over them.
+    """
+
+    features: Tensor
+    real: Tensor
+    moments: Moments
+
+
 @dataclass(frozen=True)
 class ExtractedClips:
     """Holds clips as a recognizer reads them, before any voice is known.
@@ -73,18 +87,14 @@ class ExtractedClips:
         clips: What is known of each.
         labels: Emotions that count.
         voices: Whose voice each clip is.
-        features: Unscaled ``(clip, row, frame)``, on the host.
-        real: Real frames ``(clip,)``.
-        moments: Sums over them.
+        parts: Their features, for each of the recognizer's networks.
     """
 
     recognizer: Recognizer
     clips: Sequence[Clip]
     labels: list[str]
     voices: list[str]
-    features: Tensor
-    real: Tensor
-    moments: Moments
+    parts: list[Extracted]
 
     @classmethod
     def of(
@@ -100,13 +110,15 @@ class ExtractedClips:
             labels: Emotions that count; the recognizer knows all of them.
             voice: What counts as one voice, ``speaker``, ``session`` or ``corpus``.
         """
-        parts = [recognizer.extract(recordings[start : start + BATCH]) for start in range(0, len(recordings), BATCH)]
-        features, real = (torch.cat([part[i].cpu() for part in parts]) for i in (0, 1))
-        moments = Moments.join([Moments.of(*part) for part in parts])
-        return cls(recognizer, clips, labels, [voice_of(clip, voice) for clip in clips], features, real, moments)
+        parts = []
+        for member in recognizer.members:
+            read = [member.extract(recordings[start : start + BATCH]) for start in range(0, len(recordings), BATCH)]
+            features, real = (torch.cat([part[i].cpu() for part in read]) for i in (0, 1))
+            parts.append(Extracted(features, real, Moments.join([Moments.of(*part) for part in read])))
+        return cls(recognizer, clips, labels, [voice_of(clip, voice) for clip in clips], parts)
 
-    def draw(self, enrolment: Enrolment, seed: int) -> tuple[list[Voice | None], NDArray[np.bool_]]:
-        """Draw enrolment clips; return a voice per clip, and which clips are scored ``(clip,)``.
+    def draw(self, enrolment: Enrolment, seed: int) -> tuple[list[list[int]], NDArray[np.bool_]]:
+        """Draw enrolment clips; return, per clip, the places of those of its voice, and whether it is scored.
 
         With a number of clips these are drawn from each voice, and its others are scored; a voice that has no more
         clips than that is neither enrolled nor scored. No label is read, except to draw neutral clips.
@@ -118,14 +130,13 @@ class ExtractedClips:
         Raises:
             UserError: The network knows nothing of voices.
         """
-        voices: list[Voice | None] = [None] * len(self.clips)
+        drawn: list[list[int]] = [[] for _ in self.clips]
         scored = np.ones(len(self.clips), bool)
         if enrolment.clips == 0:
-            return voices, scored
+            return drawn, scored
         if self.recognizer.prior is None:
             raise UserError(NO_VOICES)
         rng = np.random.default_rng(seed)
-        emotions = {NEUTRAL: 1.0} if enrolment.neutral and enrolment.declared else None
         for _, own in sorted(grouped(self.voices).items()):
             enrolled = [i for i in own if not enrolment.neutral or self.clips[i].emotion == NEUTRAL]
             if enrolment.clips is not None:
@@ -134,40 +145,60 @@ class ExtractedClips:
                     continue
                 enrolled = rng.choice(enrolled, enrolment.clips, replace=False).tolist()
                 scored[enrolled] = False
-            if enrolled:
-                voice = Voice.of(self.moments[enrolled], emotions)
-                for i in own:
-                    voices[i] = voice
-        return voices, scored
+            for i in own:
+                drawn[i] = enrolled
+        return drawn, scored
 
-    def answers(self, enrolment: Enrolment, seed: int = 0) -> Answers:
-        """Return the network's answers to the scored clips under an enrolment.
+    def _known(self, member: Recognizer, part: Extracted, drawn: list[list[int]], enrolment: Enrolment) -> Any:
+        """Return the voice of each clip for one of the networks; None where nothing is known to it."""
+        if enrolment.clips == 0 or member.prior is None:
+            return None
+        emotions = {NEUTRAL: 1.0} if enrolment.neutral and enrolment.declared else None
+        found: dict[tuple[int, ...], Voice | None] = {(): None}
+        for enrolled in drawn:
+            if (places := tuple(enrolled)) not in found:
+                found[places] = Voice.of(part.moments[enrolled], emotions)
+        return [found[tuple(enrolled)] for enrolled in drawn]
+
+    def logits(self, enrolment: Enrolment, seed: int = 0) -> tuple[list[int], list[Tensor]]:
+        """Return the places of the scored clips, and each network's calibrated logits of them ``(clip, class)``.
 
         Raises:
             UserError: The network knows nothing of voices, or no voice has clips enough to enrol some and score others.
         """
-        voices, scored = self.draw(enrolment, seed)
+        drawn, scored = self.draw(enrolment, seed)
         if not scored.any():
             raise UserError(
                 f"no voice has more than {enrolment.clips} {enrolment.kind} clips, so none can be enrolled and scored: "
                 "enrol fewer"
             )
-        chosen = [self.recognizer.labels.index(label) for label in self.labels]
         places = np.flatnonzero(scored).tolist()
         # Clips of about one length go together, so that a network that reads any length is spared most of the padding.
-        shortened = self.recognizer.network.any_length
-        places.sort(key=self.real.tolist().__getitem__)
-        logits = []
-        for start in range(0, len(places), BATCH):
-            part = places[start : start + BATCH]
-            rows = torch.tensor(part)
-            known = None if enrolment.clips == 0 else [voices[i] for i in part]
-            features, real = (values[rows].to(self.recognizer.network.device) for values in (self.features, self.real))
-            features = features[:, :, : int(real.max())] if shortened else features
-            logits.append(self.recognizer.decide(features, real, known)[:, chosen])
+        places.sort(key=self.parts[0].real.tolist().__getitem__)
         order = np.argsort(places)
-        probabilities = torch.cat(logits).double().softmax(1).numpy()[order]
-        return answers_about([self.clips[places[i]] for i in order], self.labels, probabilities)
+        found = []
+        for member, part in zip(self.recognizer.members, self.parts, strict=True):
+            voices = self._known(member, part, drawn, enrolment)
+            logits = []
+            for start in range(0, len(places), BATCH):
+                rows = places[start : start + BATCH]
+                known = None if voices is None else [voices[i] for i in rows]
+                features, real = (values[rows].to(member.network.device) for values in (part.features, part.real))
+                features = features[:, :, : int(real.max())] if member.network.any_length else features
+                logits.append(member.decide(features, real, known))
+            found.append(torch.cat(logits)[order])
+        return sorted(places), found
+
+    def answers(self, enrolment: Enrolment, seed: int = 0) -> Answers:
+        """Return the answers to the scored clips under an enrolment.
+
+        Raises:
+            UserError: The network knows nothing of voices, or no voice has clips enough to enrol some and score others.
+        """
+        places, logits = self.logits(enrolment, seed)
+        chosen = [self.recognizer.labels.index(label) for label in self.labels]
+        probabilities = self.recognizer.combine(logits)[:, chosen].double().softmax(1).numpy()
+        return answers_about([self.clips[i] for i in places], self.labels, probabilities)
 
 
 def halves(clips: Sequence[Clip], seed: int = 0) -> NDArray[np.bool_]:
@@ -291,7 +322,8 @@ def measure_enrolment(
     """
     if draws < 1:
         raise UserError(f"--draws is {draws}; it must be 1 or more")
-    found = [run for run in find_runs(runs) if run.history]  # pooled folds and evaluations have no network
+    # Pooled folds and evaluations have no network.
+    found = [run for run in find_runs(runs) if run.history or run.members]
     if not found:
         raise UserError(f"no training below {', '.join(map(str, runs))}: give run folders, or folders that hold them")
     try:

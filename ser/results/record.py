@@ -76,7 +76,10 @@ _SCHEMA: dict[str, Any] = {
     },
     "features": str, "model": str, "seed": Optional(int), "command": Optional([str]), "precision": Optional(str),
     "input": Optional({"sample_rate": _COUNT, "seconds": _NUMBER, "shape": [_COUNT]}),
-    "members": Optional([{"seed": Optional(int), "command": Optional([str]), "git": Optional(str)}]),
+    "members": Optional([{
+        "seed": Optional(int), "command": Optional([str]), "git": Optional(str), "features": Optional(str),
+        "model": Optional(str), "weight": Optional(_NUMBER),
+    }]),
     "parameters": Optional(Each(_COUNT)),
     "checkpoint": Optional({"tested": Optional(str), "epoch": Optional((_COUNT, str))}),
     "labels": Optional({"classes": Optional([str]), "left_out": Optional(Each(_COUNT))}),

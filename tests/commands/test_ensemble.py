@@ -15,11 +15,15 @@ from torch import Tensor
 import ser.results
 from ser.checkpoint import Checkpoint, find_checkpoint
 from ser.commands import ensemble
+from ser.data.audio import read_audio
 from ser.errors import UserError
 from ser.evaluation import read_answers
 from ser.inference import joining
+from ser.inference.adapt import adapt
+from ser.inference.enrolment import measure_enrolment
+from ser.inference.export import export
 from ser.models.ensemble import Ensemble, join_checkpoints
-from ser.recognizer import Recognizer
+from ser.recognizer import JointRecognizer, Recognizer
 from ser.results import find_runs, pooling
 from ser.results.leaderboard import gather, table
 from ser.train import run
@@ -198,3 +202,101 @@ def test_errors_end_in_a_sentence(sweep: Path, tmp_path: Path, monkeypatch: pyte
         with pytest.raises(SystemExit, match=rf"^error: {told}"):
             ensemble.main()
     assert not list(tmp_path.iterdir())
+
+
+@pytest.fixture(scope="module")
+def mixed(sweep: Path, people: Path, tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, Path]:
+    """A run with other features and voices on fold 0, and what the script makes of it and of a run of the sweep."""
+    own, out = tmp_path_factory.mktemp("other"), tmp_path_factory.mktemp("mixed")
+    words = ["dataset=manifest", f"dataset.root={people}", *FOLDS, "split.fold=0", "seed=1"]
+    other = (*QUICK, "features=mfcc_energy_zcr", "features.normalize=speaker", "trainer.max_epochs=2")
+    with pytest.MonkeyPatch.context() as patch, ser.results.console.capture():
+        run(composed(*words, *other), own, ["python", "t", *words, *other])
+        patch.setattr(sys, "argv", ["ensemble.py", str(sweep / "0/1"), str(own), "--joint", "--out", str(out)])
+        ensemble.main()
+    return own, out
+
+
+def test_runs_of_other_features_are_multiplied(mixed: tuple[Path, Path], sweep: Path, people: Path) -> None:
+    own, out = mixed
+    recognizer = Recognizer.load(out)
+    assert isinstance(recognizer, JointRecognizer)
+    chosen, recognizer.weights = recognizer.weights, [0.5, 0.7]
+    clip = people.parent / read_answers(own / "predictions.csv").clips[0]
+    members = [Recognizer.load(run.folder) for run in find_runs([sweep / "0/1", own])]
+    place = next(i for i, member in enumerate(members) if member.prior is not None)
+    sound = read_audio(clip, recognizer.sample_rate)
+    logs = [member.probabilities([sound]).log() for member in members]
+    product = sum(weight * one for weight, one in zip(recognizer.weights, logs, strict=True))
+    expected = recognizer.calibration.apply(product).softmax(1)[0].tolist()  # type: ignore[arg-type]
+    assert list(recognizer(clip).values()) == pytest.approx(expected, abs=1e-6)
+
+    voice = recognizer.enrol([clip])
+    assert voice.parts[1 - place] is None
+    assert voice.parts[place].frames == members[place].enrol([clip]).frames
+    assert voice.clips == 1
+    (answer,) = recognizer.answer([clip], voices=voice)
+    assert answer.probabilities == recognizer(clip, voice=voice) != recognizer(clip)
+
+    results = json.loads((out / "metrics.json").read_text(encoding="utf-8"))
+    assert sorted(results["features"].split(" + ")) == ["energy_zcr", "mfcc_energy_zcr"]
+    assert [member["weight"] for member in results["members"]] == chosen
+    card = (out / "model_card.md").read_text(encoding="utf-8")
+    assert f"mfcc_energy_zcr → cnn1d (seed 1, power {chosen[place]:.3f})" in card
+    assert results["enrolment"]["scored"] == "all"
+    assert set(results["enrolment"]["beside"]) == {"none"}
+    assert len(results["members"]) == 2
+    with pytest.raises(UserError, match="this model joins 2 networks"):
+        export(recognizer, out / "model.onnx")
+
+
+def test_what_is_joint_is_evaluated_adapted_and_enrolled(mixed: tuple[Path, Path], people: Path) -> None:
+    recognizer = Recognizer.load(mixed[1])
+    clips = [people.parent / name for name in read_answers(mixed[0] / "predictions.csv").clips]
+    recordings = [read_audio(clip, recognizer.sample_rate) for clip in clips]
+    adapted, about = adapt(recognizer, recordings, balanced=True, anyway=True)
+    assert isinstance(adapted, JointRecognizer)
+    assert about.balanced
+    shares = adapted.probabilities(recordings).mean(0)
+    before = recognizer.probabilities(recordings).mean(0)
+    assert (shares - 1 / 3).abs().max() < (before - 1 / 3).abs().max()
+    results = measure_enrolment([mixed[1]], mixed[1] / "curve", ["x"], draws=1)
+    assert results["curve"][0]["enrolment"] == "none"
+    assert len(results["runs"]) == 1
+
+
+def test_the_weights_are_those_of_the_greatest_likelihood() -> None:
+    generator = torch.Generator().manual_seed(0)
+    targets = torch.randint(0, 3, (400,), generator=generator)
+    good = torch.nn.functional.one_hot(targets, 3) + torch.randn(400, 3, generator=generator)
+    noise = torch.randn(400, 3, generator=generator)
+    weights = joining.weights_of([one.log_softmax(1) for one in (good, noise)], targets)
+    assert weights[0] > 0.5
+    assert weights[1] < 0.1
+
+    def loss(one: float, other: float) -> float:
+        joined = one * good.log_softmax(1) + other * noise.log_softmax(1)
+        return torch.nn.functional.cross_entropy(joined.double(), targets).item()
+
+    least = loss(*weights)
+    assert all(loss(weights[0] + step, weights[1]) >= least - 1e-7 for step in (-0.05, 0.05))
+    assert weights[1] == 0 or all(loss(weights[0], weights[1] + step) >= least - 1e-7 for step in (-0.02, 0.02))
+
+
+def test_one_run_of_a_split_and_what_was_joined_are_not_joined(mixed: tuple[Path, Path], sweep: Path) -> None:
+    own, out = mixed
+    with pytest.raises(UserError, match="is the only run of its split"):
+        joining.joint_sets(find_runs([own]))
+    with pytest.raises(UserError, match="was joined already"):
+        joining.joint(find_runs([out, own]), out / "again", ["x"])
+
+
+def test_damaged_weights_of_a_joint_model_end_in_one_line(mixed: tuple[Path, Path], tmp_path: Path) -> None:
+    whole = Checkpoint.read(find_checkpoint(mixed[1]))
+    for number, weights in enumerate(([1.0], [-1.0, 1.0], ["a", 1.0], [0.0, 0.0], [float("nan"), 1.0])):
+        replace(whole, parameters={"weights": weights}).write(tmp_path / f"{number}.ckpt")
+        with pytest.raises(UserError, match="must be a number for each of 2 networks"):
+            Recognizer.load(tmp_path / f"{number}.ckpt")
+    replace(whole, parts=[whole.parts[0], whole]).write(tmp_path / "nested.ckpt")
+    with pytest.raises(UserError, match="does not hold what a run's checkpoint holds"):
+        Recognizer.load(tmp_path / "nested.ckpt")
