@@ -9,6 +9,7 @@ import shlex
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+import yaml
 from jinja2 import Environment, PackageLoader, StrictUndefined
 from markupsafe import Markup
 
@@ -69,6 +70,33 @@ cards = Environment(
 cards.filters |= {"score": _score, "interval": _interval, "count": _count, "code": _code}
 
 
+def front_matter(record: RunRecord) -> str:
+    """The YAML that the Hugging Face Hub reads of a model card, between two lines of dashes.
+
+    Its licence is ``other``, because the licences of the corpora may bind the model; ``data_card.md`` has them.
+    """
+    named = {"accuracy": "accuracy", "macro_f1": "f1", "weighted_f1": "f1", "uar": "recall"}
+    results = {
+        "task": {"type": "audio-classification", "name": "speech emotion recognition"},
+        "dataset": {"type": record.dataset["name"], "name": record.dataset["name"], "split": record.split["name"]},
+        "metrics": [
+            {"type": kind, "name": score, "value": round(record.test[score], 4)}
+            for score, kind in named.items()
+            if score in record.test
+        ],
+    }
+    held = {
+        "license": "other",
+        "library_name": "ser",
+        "pipeline_tag": "audio-classification",
+        "tags": ["speech-emotion-recognition"],
+        "datasets": list(record.data),
+        "metrics": sorted(set(named.values())),
+        "model-index": [{"name": record.title, "results": [results]}],
+    }
+    return f"---\n{yaml.safe_dump(held, allow_unicode=True, sort_keys=False)}---\n\n"
+
+
 def adapted_card(adaptations: Sequence[Mapping[str, Any]], card: str | None) -> str:
     """The card of a model that was adapted without labels, before the card of the run that it comes from.
 
@@ -83,12 +111,14 @@ def adapted_card(adaptations: Sequence[Mapping[str, Any]], card: str | None) -> 
             f"- To {plain(entry['to'])}: {entry['clips']:,} clips, {entry['seconds']:.0f} s. Their statistics weigh "
             f"{entry['normalizer']:.2f} in the features and {entry['batch_norm']:.2f} in the batch norms.{assumed}"
         )
+    # The Hub would take the scores in the front matter for those of the adapted model.
+    card = card.split("---\n\n", 1)[-1] if card is not None and card.startswith("---\n") else card
     lines += ["", "Scores below are of the model before it was adapted; after it, none was measured.", "", card or ""]
     return "\n".join(lines)
 
 
 def model_card(cfg: Mapping[str, Any], record: RunRecord) -> str:
-    """The card of a run's model, as Markdown.
+    """The card of a run's model, as Markdown, which the Hugging Face Hub shows for a folder that is pushed there.
 
     Args:
         cfg: The composed choices.
@@ -103,7 +133,7 @@ def model_card(cfg: Mapping[str, Any], record: RunRecord) -> str:
     learnt, tested = (
         [name for name, corpus in record.data.items() if corpus["clips"][side]] for side in ("train", "test")
     )
-    return cards.get_template("model_card.md").render(
+    return front_matter(record) + cards.get_template("model_card.md").render(
         r=record,
         cfg=cfg,
         split=_split(cfg),

@@ -9,6 +9,7 @@ from typing import Any, NamedTuple
 import numpy as np
 import pytest
 import soundfile
+import yaml
 from hypothesis import example, given
 from hypothesis import strategies as st
 from markdown_it import MarkdownIt
@@ -32,6 +33,10 @@ class Page:
     """A card, read as a reader's program reads it."""
 
     def __init__(self, text: str) -> None:
+        self.front: dict[str, Any] = {}
+        if text.startswith("---\n"):
+            front, text = text[4:].split("---\n", 1)
+            self.front = yaml.safe_load(front)
         self.tokens = MarkdownIt("commonmark").enable("table").parse(text)
         parts = [*self.tokens, *(child for token in self.tokens for child in token.children or ())]
         assert [part.content for part in parts if part.type in ("html_block", "html_inline")] == []
@@ -396,6 +401,18 @@ def test_a_code_block_holds_any_command(own: Made) -> None:
     code = own.model(command=command).code[0]
     assert "'labels.merge={a: '\"'\"'`*b*`'\"'\"'}' '<b>' 'two" in code
     assert len(own.model(command=command).code) == 2
+
+
+def test_the_front_matter_is_what_the_hub_reads(own: Made) -> None:
+    page = own.model(dataset={"name": "a: b\n---\n"})
+    assert page.front["pipeline_tag"] == "audio-classification"
+    assert page.front["license"] == "other"
+    assert page.front["datasets"] == ["manifest"]
+    ((result,),) = (entry["results"] for entry in page.front["model-index"])
+    assert result["dataset"]["name"] == "a: b\n---\n"
+    assert {one["name"]: one["value"] for one in result["metrics"]} == {
+        name: round(own.results["test"][name], 4) for name in ("accuracy", "macro_f1", "weighted_f1", "uar")
+    }
 
 
 def test_what_was_learnt_from_and_what_was_tested_on_are_kept_apart(across: Made) -> None:
