@@ -112,7 +112,7 @@ def adapted_card(adaptations: Sequence[Mapping[str, Any]], card: str | None) -> 
             f"{entry['normalizer']:.2f} in the features and {entry['batch_norm']:.2f} in the batch norms.{assumed}"
         )
     # The Hub would take the scores in the front matter for those of the adapted model.
-    card = card.split("---\n\n", 1)[-1] if card is not None and card.startswith("---\n") else card
+    card = card.split("\n---\n\n", 1)[-1] if card is not None and card.startswith("---\n") else card
     lines += ["", "Scores below are of the model before it was adapted; after it, none was measured.", "", card or ""]
     return "\n".join(lines)
 

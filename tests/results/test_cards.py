@@ -35,7 +35,7 @@ class Page:
     def __init__(self, text: str) -> None:
         self.front: dict[str, Any] = {}
         if text.startswith("---\n"):
-            front, text = text[4:].split("---\n", 1)
+            front, text = text[4:].split("\n---\n", 1)
             self.front = yaml.safe_load(front)
         self.tokens = MarkdownIt("commonmark").enable("table").parse(text)
         parts = [*self.tokens, *(child for token in self.tokens for child in token.children or ())]
