@@ -32,7 +32,8 @@ class FeatureConfig:
             None for ``sample_rate``. The report never passed its rate, so librosa took 22,050.
         bundle: For pretrained features only, as what follows: the name of torchaudio's bundle; None for
             ``WAV2VEC2_BASE``, ``HUBERT_BASE`` or ``WAVLM_BASE_PLUS``.
-        weights: A file of weights; None for the bundle's, which torchaudio downloads.
+        weights: A file of weights, for ``whisper`` or the folder that holds it; None for the bundle's, which
+            torchaudio downloads.
         digest: BLAKE2b of the weights file, 16 bytes in hexadecimal: others are refused. None for any; a checkpoint
             has that of its training.
         fine_tune: Also train the pretrained network, as a part of the network.

@@ -8,7 +8,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from ser.errors import UserError
-from ser.features import HiddenStates, Pretrained
+from ser.features import HiddenStates, Pretrained, pretrained_network
 from ser.models.base import EmotionNetwork
 
 
@@ -28,7 +28,7 @@ class Probe(EmotionNetwork):
         hidden: Units of a dense layer with ReLU before the last one; 0 for none.
         dropout: Probability, 0 to 1, before the last dense layer.
         pretrained_learning_rate: With ``features.fine_tune``, of the pretrained network; with ``onecycle`` the highest.
-        pretrained: With ``features.fine_tune``, what ``HiddenStates`` takes; its weights come from the data module.
+        pretrained: With ``features.fine_tune``, what ``pretrained_network`` takes; the data module has its weights.
         **training: What every network takes, see ``EmotionNetwork``.
 
     Raises:
@@ -59,7 +59,7 @@ class Probe(EmotionNetwork):
         if hidden:
             head += [nn.Linear(size, hidden), nn.ReLU()]
         head += [nn.Dropout(dropout), nn.Linear(hidden or size, num_classes)]
-        self.layers = self.build(head if pretrained is None else [Tuned(HiddenStates(**pretrained)), *head])
+        self.layers = self.build(head if pretrained is None else [Tuned(pretrained_network(**pretrained)), *head])
 
     @property
     def states(self) -> HiddenStates | None:

@@ -17,6 +17,7 @@ from ser.data.corpora import FACTS, SIDES
 from ser.errors import visible
 from ser.evaluation import MIN_SPEAKERS, SCORES, enrolment_line
 from ser.features import PRETRAINED
+from ser.features.bundles import BUNDLES
 from ser.results.record import RunRecord
 
 MOST_ROWS = 8
@@ -179,7 +180,7 @@ def _pretrained(features: Mapping[str, Any]) -> str | None:
     (name, *others) = features["names"]
     if others or name not in PRETRAINED:
         return None
-    return features["weights"] or features["bundle"] or PRETRAINED[name]
+    return features["weights"] or features["bundle"] or BUNDLES[name]
 
 
 def _split(cfg: Mapping[str, Any]) -> str:

@@ -16,8 +16,16 @@ import ser.commands.predict
 from ser.config import ConfigError, check_choices, compose_words
 from ser.data.cache import contents, entries
 from ser.errors import UserError
-from ser.features import FeatureConfig, Frontend, HiddenStates, Pretrained, WeightsError, features_of
-from ser.features.pretrained import _fetched
+from ser.features import (
+    FeatureConfig,
+    Frontend,
+    HiddenStates,
+    Pretrained,
+    WeightsError,
+    features_of,
+    pretrained_network,
+)
+from ser.features.bundles import fetched
 from ser.inference.evaluate import evaluate
 from ser.inference.export import export
 from ser.recognizer import Recognizer
@@ -44,7 +52,7 @@ KINDS: dict[str, dict[str, Any]] = {
 
 def made(kind: str, seed: int = 0) -> HiddenStates:
     torch.manual_seed(seed)
-    return HiddenStates(**KINDS[kind])
+    return pretrained_network(**KINDS[kind])
 
 
 def written(path: Path, kind: str = "wavlm", seed: int = 0) -> Path:
@@ -197,7 +205,7 @@ def test_what_is_downloaded_once_is_not_downloaded_again(
     monkeypatch.setattr("torch.hub.download_url_to_file", download)
     monkeypatch.setattr(pipelines.WAV2VEC2_BASE, "_params", TINY_WAV2VEC2 | {"aux_num_out": None})
     for _ in range(2):
-        assert _fetched("WAV2VEC2_BASE") == hub / "wav2vec2_fairseq_base_ls960.pth"
+        assert fetched("WAV2VEC2_BASE") == hub / "wav2vec2_fairseq_base_ls960.pth"
         assert isinstance(Frontend(FeatureConfig(names=["wav2vec2"]), 16_000).features.states, HiddenStates)
     assert [Path(url).name for url in urls] == ["wav2vec2_fairseq_base_ls960.pth"]
     assert capsys.readouterr().err.count("Downloads the weights of WAV2VEC2_BASE") == 1
