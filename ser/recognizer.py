@@ -304,11 +304,22 @@ class Recognizer:
         """Return the probabilities of recordings at the recognizer's rate, ``(recording, class)``, on the host."""
         return self.logits(recordings, voices).softmax(1)
 
-    def logits(self, recordings: Sequence[Recording], voices: Voices = None) -> Tensor:
-        """Return calibrated logits, whose softmax the probabilities are, ``(recording, class)``, on the host."""
+    def logits(
+        self, recordings: Sequence[Recording], voices: Voices = None, sums: list[Moments] | None = None
+    ) -> Tensor:
+        """Return calibrated logits, whose softmax the probabilities are, ``(recording, class)``, on the host.
+
+        Args:
+            recordings: At the recognizer's rate.
+            voices: Whose voices they are.
+            sums: Where given, it gets the sums over the recordings' features.
+        """
         if not recordings:
             return torch.empty(0, len(self.labels))
-        return self.decide(*self.extract(recordings), voices)
+        features, real = self.extract(recordings)
+        if sums is not None:
+            sums.append(Moments.of(features, real))
+        return self.decide(features, real, voices)
 
     def extract(self, recordings: Sequence[Recording]) -> tuple[Tensor, Tensor]:
         """Return unscaled features of recordings ``(recording, row, frame)``, and their real frames ``(recording,)``.
@@ -334,13 +345,16 @@ class Recognizer:
             logits = self.network(inputs, real)
             return self.calibration.apply(logits).cpu()
 
-    def answer(self, paths: Sequence[Path], batch_size: int = 32, voices: Voices = None) -> Iterator[Answer]:
+    def answer(
+        self, paths: Sequence[Path], batch_size: int = 32, voices: Voices = None, sums: list[Moments] | None = None
+    ) -> Iterator[Answer]:
         """Answer file after file, in order, ``batch_size`` at a time; one that can't be read gets its error.
 
         Args:
             paths: Files.
             batch_size: How many are answered at once.
             voices: The voice in each file, or in all.
+            sums: Where given, it gets the sums over the recordings' features, as ``Recognizer.logits`` gives them.
         """
         known = list(voices) if isinstance(voices, Sequence) else [voices] * len(paths)
         if len(known) != len(paths):
@@ -351,7 +365,7 @@ class Recognizer:
             places = [i for i, outcome in enumerate(outcomes) if isinstance(outcome, Recording)]
             decoded = [outcome for outcome in outcomes if isinstance(outcome, Recording)]
             theirs = None if voices is None else [known[start + i] for i in places]
-            probabilities = iter(self.probabilities(decoded, theirs))
+            probabilities = iter(self.logits(decoded, theirs, sums).softmax(1))
             for path, outcome in zip(part, outcomes, strict=True):
                 if isinstance(outcome, AudioError):
                     yield Answer(path, {}, str(outcome))
@@ -478,12 +492,13 @@ class JointRecognizer(Recognizer):
         assert isinstance(joined, Tensor)
         return self.calibration.apply(joined)
 
-    def logits(self, recordings: Sequence[Recording], voices: Any = None) -> Tensor:
+    def logits(self, recordings: Sequence[Recording], voices: Any = None, sums: list[Moments] | None = None) -> Tensor:
         """Return calibrated logits, whose softmax the probabilities are, ``(recording, class)``, on the host.
 
         Args:
             recordings: At the recognizer's rate.
             voices: One ``JointVoice`` for all, one per recording with None for unknown ones, or None.
+            sums: Where given, it gets the sums over the features of the first network.
         """
         found = []
         for i, member in enumerate(self.members):
@@ -492,7 +507,7 @@ class JointRecognizer(Recognizer):
                 known = voices.parts[i]
             elif voices is not None:
                 known = [None if voice is None else voice.parts[i] for voice in voices]
-            found.append(member.logits(recordings, None if member.prior is None else known))
+            found.append(member.logits(recordings, None if member.prior is None else known, sums if i == 0 else None))
         return self.combine(found)
 
     def enrol(

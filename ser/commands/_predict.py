@@ -15,14 +15,15 @@ from ser.commands.cli import INTERRUPTED
 from ser.data.audio import MIN_SECONDS, AudioError, SoundStream, is_pipe, kind_of
 from ser.errors import Screen, UserError, escape, is_unread
 from ser.evaluation.calibration import UNCALIBRATED
-from ser.features import Voice
+from ser.features import Moments, Voice
 from ser.files import refuse_overwriting, replacing
+from ser.inference.adapt import LEAST_CLIPS, LEAST_DISTANCE, distance_of
 from ser.inference.microphone import Microphone, listen, lost_sound
 from ser.inference.recordings import find
 from ser.inference.rows import AnswerWriter, SegmentWriter, confident_emotion, write_each
 from ser.inference.speakers import enrol_each, speakers_of
 from ser.inference.timeline import OWN, Listener, Segment, Timeline, bands, own_voice
-from ser.recognizer import NO_VOICES, Answer, Recognizer, checkpoints_beside
+from ser.recognizer import NO_VOICES, Answer, JointRecognizer, Recognizer, checkpoints_beside
 from ser.results.figures import timeline_figure
 
 SHOWN = 50
@@ -79,7 +80,8 @@ def predict(options: argparse.Namespace) -> int:
         writers = [
             stack.enter_context(closing(AnswerWriter(path, kind, recognizer.labels, least))) for kind, path in files
         ]
-        answers = write_each(recognizer.answer(paths, options.batch_size or 32, voices), writers)
+        sums: list[Moments] = []
+        answers = write_each(recognizer.answer(paths, options.batch_size or 32, voices, sums), writers)
         progress = Screen(stderr=True)
         done: list[Answer] = []
         interrupted = False
@@ -88,10 +90,27 @@ def predict(options: argparse.Namespace) -> int:
         except KeyboardInterrupt:
             interrupted = True
     show(done, recognizer.labels, least, files=bool(writers))
+    if sums and (remark := unlike(recognizer, Moments.join(sums))):
+        console.print(remark, soft_wrap=True, highlight=False)
     if interrupted:
         console.print(f"interrupted: {len(paths) - len(done):,} files are not answered")
         return INTERRUPTED
     return 1 if any(answer.error for answer in done) else 0
+
+
+def unlike(recognizer: Recognizer, sums: Moments) -> str | None:
+    """Return a remark about recordings that sound unlike those of the training, where they are enough to say so."""
+    known = not isinstance(recognizer, JointRecognizer) and recognizer.frontend.config.names == ["logmel"]
+    if len(sums) < LEAST_CLIPS or not known:  # the limit was measured with log-mels
+        return None
+    distance = distance_of(recognizer, sums)
+    if distance is None or distance < LEAST_DISTANCE:
+        return None
+    return (
+        f"These recordings sound unlike those of the training: {distance:.2f} standard deviations away, where the "
+        f"training's own speakers are below {LEAST_DISTANCE}. Expect poor answers; ser adapt makes better ones without "
+        "labels, see docs/voices.md"
+    )
 
 
 def voices_of(
