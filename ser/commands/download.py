@@ -22,7 +22,7 @@ def main() -> None:
         SystemExit: With status 1, something could not be downloaded.
     """
     parser = command_parser(__doc__, "ravdess --to data/ravdess")
-    parser.add_argument("name", choices=sorted({*SOURCES, *ON_REQUEST}), metavar="NAME", help="one of %(choices)s")
+    parser.add_argument("name", choices=sorted(HOMES), metavar="NAME", help="one of %(choices)s")
     parser.add_argument("--to", type=Path, metavar="FOLDER", help="(default: $SER_DATA/NAME, else data/NAME)")
     parser.add_argument("--jobs", type=int, default=8, metavar="N", help="files at once")
     options = parser.parse_args()
@@ -30,10 +30,11 @@ def main() -> None:
         parser.error(f"--jobs is {options.jobs}; it must be 1 or more")
     name = options.name
     to = (options.to or Path(os.environ.get("SER_DATA") or "data") / name).expanduser()
-    if name in ON_REQUEST:
+    if name not in SOURCES:
+        why = "may not be passed on. Ask for" if name in ON_REQUEST else "is not downloaded by this program. Get"
         sys.exit(
-            f"{name} may not be passed on, so there is nothing to download. Ask for it at {HOMES[name]}, put what you "
-            f"get into {to}, or point dataset.root= at it: python train.py dataset={name} dataset.root=FOLDER"
+            f"{name} {why} it at {HOMES[name]}, put what you get into {to}, unpacked, or point dataset.root= at it: "
+            f"python train.py dataset={name} dataset.root=FOLDER"
         )
     from rich.progress import BarColumn, Progress, TaskProgressColumn, TextColumn, TimeRemainingColumn
 

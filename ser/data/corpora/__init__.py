@@ -8,9 +8,37 @@ from pathlib import Path
 from types import ModuleType
 from typing import Any
 
-from ser.data.corpora import crema_d, demo, emodb, folder, iemocap, manifest, ravdess, savee, tess
+from ser.data.corpora import (
+    aesdd,
+    asvp_esd,
+    cafe,
+    casia,
+    crema_d,
+    demo,
+    emodb,
+    emov_db,
+    emovo,
+    esd,
+    folder,
+    iemocap,
+    jl_corpus,
+    manifest,
+    mesd,
+    nemo,
+    oreau,
+    pattern,
+    polish,
+    ravdess,
+    savee,
+    shemo,
+    subesco,
+    tess,
+    turev_db,
+    urdu,
+)  # fmt: skip
 from ser.data.corpora.clip import EMOTIONS, SIDES, Clip, CorpusError
 from ser.data.corpora.facts import Facts
+from ser.data.corpora.sources import SOURCES
 
 __all__ = [
     "CORPORA", "EMOTIONS", "FACTS", "OPTIONS", "READERS", "SIDES", "SYNTHETIC", "Clip", "CorpusError", "Facts",
@@ -19,8 +47,11 @@ __all__ = [
 
 CORPORA: dict[str, ModuleType] = {
     corpus.__name__.rpartition(".")[2]: corpus
-    for corpus in (crema_d, demo, emodb, folder, iemocap, manifest, ravdess, savee, tess)
-}
+    for corpus in (
+        aesdd, asvp_esd, cafe, casia, crema_d, demo, emodb, emov_db, emovo, esd, folder, iemocap, jl_corpus, manifest,
+        mesd, nemo, oreau, pattern, polish, ravdess, savee, shemo, subesco, tess, turev_db, urdu,
+    )
+}  # fmt: skip
 """Every corpus by its name on the command line, ``dataset=NAME``: a module with ``FACTS`` and ``read``."""
 
 READERS: dict[str, Callable[..., list[Clip]]] = {name: corpus.read for name, corpus in CORPORA.items()}
@@ -53,6 +84,7 @@ ON_REQUEST = frozenset(name for name, facts in FACTS.items() if facts.on_request
 ADVICE = {
     "folder": "set dataset.root= to a folder with one sub-folder an emotion",
     "manifest": "set dataset.root= to a CSV with the columns path and emotion",
+    "pattern": "set dataset.root= to a folder of recordings, and dataset.pattern= to how their paths are made",
 }
 
 
@@ -81,7 +113,8 @@ def find_root(name: str, root: str | None = None, option: str = "dataset.root=")
 
 
 def _how_to_get(name: str) -> str:
-    get = "ask for it at" if name in ON_REQUEST else f"python scripts/download.py {name} gets it from"
+    get = "ask for it at" if name in ON_REQUEST else "get it at"
+    get = f"python scripts/download.py {name} gets it from" if name in SOURCES else get
     return (
         f"{get} {HOMES[name]}; it can lie there, in $SER_DATA/{name} or where dataset.root= points; "
         f"or train without it: {WITHOUT_CORPUS}"

@@ -46,27 +46,68 @@ LISTED = 5
 """Most names that a message lists."""
 
 EMOTIONS = (
+    "amused",
     "anger",
+    "anxious",
+    "apologetic",
+    "assertive",
     "boredom",
+    "breath",
     "calm",
+    "concerned",
+    "disappointed",
     "disgust",
+    "encouraging",
     "excited",
     "fear",
     "frustrated",
     "happy",
     "neutral",
     "other",
+    "pain",
+    "pleasure",
     "sad",
+    "sleepy",
     "surprise",
     "undecided",
 )
 """The one vocabulary of all corpora with labels of their own; a folder's or a manifest's names are its author's.
 
-``undecided`` is what raters could not agree on. ``surprise`` takes in TESS's pleasant surprise.
+``undecided`` is what raters could not agree on. ``surprise`` takes in TESS's pleasant surprise. ``breath`` is a class
+of ASVP-ESD.
 """
+
+WORDS = {
+    **{emotion: emotion for emotion in EMOTIONS},
+    **dict.fromkeys(("ang", "angry"), "anger"),
+    **dict.fromkeys(("bored", "bor"), "boredom"),
+    **dict.fromkeys(("dis", "disgusted"), "disgust"),
+    **dict.fromkeys(("exc", "excitement"), "excited"),
+    **dict.fromkeys(("fea", "fearful", "afraid", "scared"), "fear"),
+    **dict.fromkeys(("fru", "frustration"), "frustrated"),
+    **dict.fromkeys(("hap", "happiness", "joy", "joyful"), "happy"),
+    **dict.fromkeys(("neu",), "neutral"),
+    **dict.fromkeys(("sadness",), "sad"),
+    **dict.fromkeys(("sleepiness",), "sleepy"),
+    **dict.fromkeys(("sur", "surprised"), "surprise"),
+    **dict.fromkeys(("amusement",), "amused"),
+    **dict.fromkeys(("anxiety",), "anxious"),
+    **dict.fromkeys(("disappointment",), "disappointed"),
+}
+"""Other forms of the words in ``EMOTIONS``, as ``spelling_key`` has them; words with another meaning stay apart."""
+
+SEXES = {**dict.fromkeys(("f", "female", "w", "woman"), "female"), **dict.fromkeys(("m", "male", "man"), "male")}
+"""What stands for ``female`` and ``male``, as ``spelling_key`` has it."""
 
 SIDES = ("train", "val", "test")
 """Sides of a split."""
+
+SIDE_NAMES = {
+    **dict.fromkeys(("train", "training", "trainset", "train set"), "train"),
+    **dict.fromkeys(("val", "valid", "validate", "validation", "dev", "devel", "development"), "val"),
+    **dict.fromkeys(("test", "testing", "tests", "testset", "test set", "eval", "evaluation"), "test"),
+}
+"""Other names of the sides, as ``spelling_key`` has them."""
 
 
 class CorpusError(UserError):

@@ -1,7 +1,6 @@
 """CREMA-D: 7,442 acted clips by 91 actors, 12 sentences, six emotions (Cao et al., 2014, IEEE TAFFC 5(4))."""
 
 import csv
-import re
 from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
@@ -9,7 +8,7 @@ from typing import Any
 
 from ser.data.corpora.clip import Clip, CorpusError
 from ser.data.corpora.facts import ASKED, Facts
-from ser.data.corpora.reading import read_by_name
+from ser.data.corpora.pattern import Pattern
 
 REPOSITORY = "https://github.com/CheyneyComputerScience/CREMA-D"
 
@@ -34,7 +33,12 @@ ACTORS, VOTES = "VideoDemographics.csv", "tabulatedVotes.csv"
 """The corpus's own tables: who the actors are, and what raters answered."""
 
 # ACTOR_SENTENCE_EMOTION_LEVEL. One clip of older copies, 1040_ITH_SAD_X, has a level of one letter.
-STEM = re.compile(r"(?P<actor>\d{4})_(?P<sentence>[A-Z]{3})_(?P<emotion>[A-Z]{3})_(?P<level>LO|MD|HI|XX?)")
+NAMES = Pattern(
+    FACTS,
+    r"(?P<speaker>\d{4})_(?P<sentence>[A-Z]{3})_(?P<emotion>ANG|DIS|FEA|HAP|NEU|SAD)_(?P<intensity>LO|MD|HI|XX?)",
+    example="1001_DFA_ANG_XX.wav",
+    codes={"emotion": EMOTIONS, "intensity": {level: level for level in ("LO", "MD", "HI", "XX")} | {"X": "XX"}},
+)
 
 
 def read(root: Path, metadata: Path | None = None) -> list[Clip]:
@@ -53,26 +57,12 @@ def read(root: Path, metadata: Path | None = None) -> list[Clip]:
         CorpusError: No clip has a name of CREMA-D, two files carry the same name, or a table is not in ``metadata``
             or can't be read.
     """
-    clips = read_by_name(root, _clip, corpus="CREMA-D", example="1001_DFA_ANG_XX.wav", home=REPOSITORY)
+    clips = NAMES.read(root)
     if (actors := _table(ACTORS, root, metadata)) is not None:
         clips = _with_actors(clips, actors)
     if (votes := _table(VOTES, root, metadata)) is not None:
         clips = _with_votes(clips, votes)
     return clips
-
-
-def _clip(path: Path) -> Clip | None:
-    match = STEM.fullmatch(path.stem)
-    if match is None or match["emotion"] not in EMOTIONS:
-        return None
-    return Clip(
-        name=path.stem,
-        path=path,
-        emotion=EMOTIONS[match["emotion"]],
-        speaker=match["actor"],
-        sentence=match["sentence"],
-        intensity="XX" if match["level"] == "X" else match["level"],
-    )
 
 
 def _table(name: str, root: Path, metadata: Path | None) -> Path | None:

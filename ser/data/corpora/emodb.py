@@ -3,14 +3,8 @@
 127 clips of anger, 81 boredom, 79 neutral, 71 happy, 69 fear, 62 sad, 46 disgust.
 """
 
-import re
-from pathlib import Path
-
-from ser.data.corpora.clip import Clip
 from ser.data.corpora.facts import ASKED, Facts
-from ser.data.corpora.reading import read_by_name
-
-HOME = "http://emodb.bilderbar.info"
+from ser.data.corpora.pattern import Pattern
 
 FACTS = Facts(
     title="EMO-DB",
@@ -22,7 +16,7 @@ FACTS = Facts(
     speakers=10,
     people="actors, 5 women and 5 men, 21 to 35 years old",
     clips=535,
-    home=HOME,
+    home="http://emodb.bilderbar.info",
     citation="Burkhardt, Paeschke, Rolfes, Sendlmeier and Weiss (2005). A Database of German Emotional Speech. "
     "Interspeech 2005, 1517-1520. https://doi.org/10.21437/Interspeech.2005-446",
 )
@@ -53,31 +47,10 @@ SPEAKERS = {
 """Sex and age, as the corpus's page gives them."""
 
 # Speaker, text, emotion, version.
-STEM = re.compile(r"(?P<speaker>\d\d)(?P<text>[ab]\d\d)(?P<emotion>[WLEAFTN])[a-z]")
-
-
-def read(root: Path) -> list[Clip]:
-    """Return clips of every file below ``root`` that has a name of EMO-DB, sorted by name.
-
-    Other sound files are left out with a warning.
-
-    Raises:
-        CorpusError: No clip has a name of EMO-DB, or two files carry the same name.
-    """
-    return read_by_name(root, _parse, corpus="EMO-DB", example="wav/03a01Fa.wav", home=HOME)
-
-
-def _parse(path: Path) -> Clip | None:
-    match = STEM.fullmatch(path.stem)
-    if match is None or match["speaker"] not in SPEAKERS:
-        return None
-    sex, age = SPEAKERS[match["speaker"]]
-    return Clip(
-        name=path.stem,
-        path=path,
-        emotion=EMOTIONS[match["emotion"]],
-        speaker=match["speaker"],
-        sentence=match["text"],
-        sex=sex,
-        age=age,
-    )
+read = Pattern(
+    FACTS,
+    r"(?P<speaker>03|08|09|1[0-6])(?P<sentence>[ab]\d\d)(?P<emotion>[WLEAFTN])[a-z]",
+    example="wav/03a01Fa.wav",
+    codes={"emotion": EMOTIONS},
+    people={speaker: {"sex": sex, "age": age} for speaker, (sex, age) in SPEAKERS.items()},
+).read

@@ -49,3 +49,6 @@ ASKED = "what the actor was asked to show"
 
 OWN = "terms not known to this program"
 """Terms of clips that come from no known corpus."""
+
+RATED = "what people who listened to it took it for"
+"""What a label of a corpus of found speech stands for."""

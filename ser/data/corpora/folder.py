@@ -9,7 +9,8 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from ser.data.corpora.clip import (
-    EMOTIONS,
+    SIDE_NAMES,
+    WORDS,
     Clip,
     CorpusError,
     Listing,
@@ -25,18 +26,9 @@ from ser.data.corpora.reading import is_unknown, merge_spellings
 
 FACTS = Facts(title="Your own recordings", licence=OWN, what="one sub-folder an emotion", label="the sub-folder's name")
 
-SIDE_NAMES = {
-    **dict.fromkeys(("train", "training", "trainset", "train set"), "train"),
-    **dict.fromkeys(("val", "valid", "validate", "validation", "dev", "devel", "development"), "val"),
-    **dict.fromkeys(("test", "testing", "tests", "testset", "test set", "eval", "evaluation"), "test"),
-}
-"""Names of folders that are sides of a split, as ``spelling_key`` has them."""
-
-FEELINGS = set(EMOTIONS) | {
-    "ang", "angry", "furious", "rage", "annoyed", "bored", "contempt", "contemptuous", "dis", "disgusted",
-    "disgusting", "excitement", "fea", "fearful", "afraid", "scared", "fru", "frustration", "hap", "happiness", "joy",
-    "joyful", "amused", "amusement", "anxiety", "anxious", "neu", "natural", "sadness", "sorrow", "sur", "surprised",
-    "tired", "sleepy", "sleepiness", "pain", "love", "pleased", "relaxed", "content", "positive", "negative",
+FEELINGS = set(WORDS) | {
+    "furious", "rage", "annoyed", "contempt", "contemptuous", "disgusting", "natural", "sorrow", "tired", "love",
+    "pleased", "relaxed", "content", "positive", "negative",
 }  # fmt: skip
 """Words by which a folder's name is taken for an emotion."""
 

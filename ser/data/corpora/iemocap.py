@@ -85,17 +85,12 @@ def read(root: Path) -> list[Clip]:
             f"{root} holds labels of {len(labels)} utterances of IEMOCAP and sound of none of them; "
             f"it belongs at {SOUND}; see {HOME}"
         )
-    unheard = sorted(labels.keys() - sound.keys())
-    if unheard:
-        warn(
-            f"left out {len(unheard)} utterances of IEMOCAP that have a label but no sound, "
-            f"such as {unheard[0]!r} in {root}"
-        )
-    unlabelled = sorted(sound.keys() - labels.keys())
-    if unlabelled:
-        warn(
-            f"left out {len(unlabelled)} sound files of IEMOCAP that have no label, such as {unlabelled[0]!r} in {root}"
-        )
+    for names, lack in (
+        (sorted(labels.keys() - sound.keys()), "utterances of IEMOCAP that have a label but no sound"),
+        (sorted(sound.keys() - labels.keys()), "sound files of IEMOCAP that have no label"),
+    ):
+        if names:
+            warn(f"left out {len(names)} {lack}, such as {names[0]!r} in {root}")
     return clips
 
 

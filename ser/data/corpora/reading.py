@@ -61,7 +61,9 @@ def read_by_name(
             clips.append(clip)
     clips += _unreadable(root, found.foreign, parse, {clip.name for clip in clips}, strays)
     if not clips:
-        raise CorpusError(f"{root} holds no clip named as {corpus} names them ({example}); see {home}")
+        several = [path.relative_to(root) for path in found.sounds]
+        there = f"; it holds {len(several):,} other sound files, such as {several[0]}" if several else ""
+        raise CorpusError(f"{root} holds no clip named as {corpus} names them ({example}){there}; see {home}")
     forbid_copies(root, {clip.path: clip.name for clip in clips}, corpus)
     if strays:
         warn(

@@ -7,6 +7,7 @@ import pytest
 
 from ser.data.corpora import HOMES, ON_REQUEST, READERS, SEVERAL, Clip, CorpusError, find_root, read_corpora
 from ser.data.corpora.crema_d import ACTORS, REPOSITORY, VOTES
+from ser.data.corpora.sources import SOURCES
 
 
 @pytest.fixture(autouse=True)
@@ -143,9 +144,13 @@ def test_corpora_that_are_given_to_those_who_ask_are_to_be_asked_for(name: str) 
     assert "python train.py dataset=demo" in message
 
 
-def test_all_others_that_have_a_home_can_be_downloaded() -> None:
-    assert sorted(ON_REQUEST) == ["iemocap", "savee"]
-    for name in set(HOMES) - ON_REQUEST:
+def test_all_others_that_have_a_home_can_be_had_there() -> None:
+    assert sorted(ON_REQUEST) == ["casia", "esd", "iemocap", "savee"]
+    assert sorted(SOURCES) == ["crema_d", "emodb", "ravdess", "tess"]
+    for name in set(HOMES) - ON_REQUEST - set(SOURCES):
+        assert f"get it at {HOMES[name]}" in refusal(name)
+        assert "scripts/download.py" not in refusal(name)
+    for name in SOURCES:
         assert f"python scripts/download.py {name} gets it from {HOMES[name]}" in refusal(name)
 
 

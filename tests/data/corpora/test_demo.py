@@ -1,3 +1,4 @@
+import re
 from collections import Counter
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
@@ -44,10 +45,10 @@ def test_every_speaker_says_every_sentence_in_every_emotion_once(clips: list[Cli
 
 def test_clips_say_what_their_names_say_and_are_sorted(clips: list[Clip]) -> None:
     for clip in clips:
-        match = crema_d.STEM.fullmatch(clip.name)
+        match = re.fullmatch(crema_d.NAMES.expression, clip.name)
         assert match is not None
         assert clip.path.name == f"{clip.name}.wav"
-        assert (clip.speaker, clip.sentence, clip.intensity) == (match["actor"], match["sentence"], "XX")
+        assert (clip.speaker, clip.sentence, clip.intensity) == (match["speaker"], match["sentence"], "XX")
         assert clip.emotion == crema_d.EMOTIONS[match["emotion"]]
     names = [clip.name for clip in clips]
     assert names == sorted(names)

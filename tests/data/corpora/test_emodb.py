@@ -7,7 +7,7 @@ import pytest
 
 from ser.data.audio import read_audio
 from ser.data.corpora.clip import Clip, CorpusError
-from ser.data.corpora.emodb import HOME, read
+from ser.data.corpora.emodb import FACTS, read
 from tests.data.corpora.tester import CorpusTester, touch
 
 pytestmark = pytest.mark.usefixtures("strict")
@@ -15,7 +15,7 @@ pytestmark = pytest.mark.usefixtures("strict")
 
 class TestEmodb(CorpusTester):
     read = staticmethod(read)
-    home = HOME
+    home = str(FACTS.home)
     examples = ("wav/03a01Fa.wav",)
     kept = "08a01Fa"
     emotions: ClassVar = {

@@ -7,7 +7,7 @@ from typing import ClassVar
 import pytest
 
 from ser.data.corpora.clip import Clip, CorpusError
-from ser.data.corpora.ravdess import EMOTIONS, HOME, read
+from ser.data.corpora.ravdess import EMOTIONS, FACTS, read
 from tests.data.corpora.tester import CorpusTester, touch
 
 pytestmark = pytest.mark.usefixtures("strict")
@@ -27,7 +27,7 @@ def all_names() -> list[str]:
 
 class TestRavdess(CorpusTester):
     read = staticmethod(read)
-    home = HOME
+    home = str(FACTS.home)
     examples = ("Actor_01/03-01-05-02-01-02-01.wav",)
     kept = "03-01-05-02-01-01-02"
     passed_over = ("03-01-05-02-01-01-02.mp4", "._03-01-05-02-01-01-04.wav")

@@ -5,7 +5,7 @@ from typing import ClassVar
 import pytest
 
 from ser.data.corpora.clip import Clip, CorpusError
-from ser.data.corpora.savee import HOME, read
+from ser.data.corpora.savee import FACTS, read
 from tests.data.corpora.tester import CorpusTester, touch
 
 pytestmark = pytest.mark.usefixtures("strict")
@@ -21,7 +21,7 @@ NAMES = [
 
 class TestSavee(CorpusTester):
     read = staticmethod(read)
-    home = HOME
+    home = str(FACTS.home)
     examples = ("DC/a01.wav", "DC_a01.wav")
     kept = "DC_a01"
     passed_over = ("DC_a01.avi", "._DC_a03.wav")
