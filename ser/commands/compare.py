@@ -4,14 +4,13 @@ Both must have been tested on the same clips. Prints the paired difference, B - 
 and a p-value.
 """
 
-import json
 from pathlib import Path
 
 from rich.table import Table
 
 from ser.commands.cli import command_parser, errors_in_words
 from ser.errors import Screen
-from ser.files import refuse_overwriting, replacing
+from ser.files import refuse_overwriting, write_json
 
 
 def known_in(folder: Path) -> str:
@@ -47,8 +46,7 @@ def main() -> None:
         if options.json:
             read = [folder / name for folder in (options.run_a, options.run_b) for name in WRITTEN]
             refuse_overwriting([("--json", options.json)], read)
-            with replacing(options.json) as file:
-                file.write_text(json.dumps(found, indent=2) + "\n", encoding="utf-8")
+            write_json(options.json, found)
     console = Screen()
     first, second = (known_in(folder) for folder in (options.run_a, options.run_b))
     if first != second:

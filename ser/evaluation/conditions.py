@@ -21,7 +21,8 @@ from torch import Tensor
 from ser.augment.effects import add_noise, band_pass, change_gain, coloured_noise, impulse_responses, reverberate
 from ser.data.audio import MIN_SECONDS, AudioError, Recording, check_rate, resampler
 from ser.data.bank import INT16_SCALE
-from ser.evaluation import Answers, compare, intervals, scores_of
+from ser.evaluation import Answers, compare
+from ser.evaluation.scores import accuracy_and_uar, counts_of
 
 PINK = 1.0
 """Exponent of the noise, which has as much power in each octave."""
@@ -235,16 +236,11 @@ def score(condition: Condition, clean: Answers, answers: Answers, cut: float) ->
         ``family``, ``value``, ``unit``, ``name``, ``cut``, ``accuracy``, ``uar``, their ``intervals``, and ``change``:
         of UAR against ``clean``, in pairs, with ``interval`` and ``p`` as ``ser.evaluation.compare`` has them.
     """
-    one_hot = np.eye(len(answers.labels))
-    counts = one_hot[answers.true][:, :, None] * one_hot[answers.predicted][:, None, :]
-    scores, bounds = scores_of(counts.sum(0)), intervals(counts, answers.speakers)
     against = compare(clean, answers)["uar"]
     return {
         **{key: getattr(condition, key) for key in ("family", "value", "unit", "name")},
         "cut": cut,
-        "accuracy": float(scores["accuracy"]),
-        "uar": float(scores["uar"]),
-        "intervals": {key: bounds[key] for key in ("over", "accuracy", "uar")},
+        **accuracy_and_uar(counts_of(answers), answers.speakers),
         "change": {"uar": against["difference"], "interval": against["interval"], "p": against["p"]},
     }
 

@@ -17,7 +17,7 @@ from torch import Tensor
 
 from ser.errors import UserError
 from ser.features.config import FeatureConfig, converted
-from ser.files import replacing
+from ser.files import write_json
 
 NEUTRAL = "neutral"
 """The emotion of speech that is nothing in particular."""
@@ -150,8 +150,7 @@ class Voice:
             "mean": self.mean.tolist(),
             "deviation": self.deviation.tolist(),
         }
-        with replacing(Path(path)) as file:
-            file.write_text(json.dumps(held) + "\n", encoding="utf-8")
+        write_json(Path(path), held, indent=None)
 
     @classmethod
     def load(cls, path: str | Path) -> "Voice":

@@ -22,7 +22,7 @@ from ser.data.bank import decode
 from ser.errors import UserError
 from ser.features import Moments, Pretrained, Voice
 from ser.features.voices import PRIOR_FRAMES, grouped, varies
-from ser.files import check_writable, replacing
+from ser.files import check_out, write_text
 from ser.inference.speakers import speakers_of
 from ser.recognizer import Recognizer
 from ser.results import read_choices, write_choices
@@ -308,7 +308,7 @@ def adapt_run(
         other.name != "adapted.ckpt" for other in (out / "checkpoints").glob("*.ckpt")
     ):
         raise UserError(f"--out {out} holds another run: give a new folder")
-    check_writable(out)
+    check_out(out)
     recognizer = Recognizer.load(checkpoint)
     if voices is not None and recognizer.prior is None:
         raise UserError("--voices is for a model that was trained with features.normalize=speaker: leave it out")
@@ -329,7 +329,6 @@ def adapt_run(
         write_choices(out, read_choices(source))
     card = source / "model_card.md"
     text = adapted_card(held.adapted, card.read_text(encoding="utf-8") if card.is_file() else None)
-    with replacing(out / "model_card.md") as file:
-        file.write_text(text, encoding="utf-8")
+    write_text(out / "model_card.md", text)
     description: dict[str, Any] = held.adapted[-1]
     return description

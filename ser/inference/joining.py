@@ -60,7 +60,7 @@ def ensemble(runs: Sequence[RunRecord], folder: Path, command: list[str], device
     first, cfg = runs[0], read_choices(homes[0])
     cfg["seed"] = [run.seed for run in runs]
 
-    enrolled, voice = enrolment_of(first.enrolment) == "all", cfg["dataset"].get("voice", "speaker")
+    enrolled = enrolment_of(first.enrolment) == "all"
     sides = {}
     for side in ("val", "test"):
         trial = trial_of(cfg, side, [recognizer])
@@ -70,8 +70,7 @@ def ensemble(runs: Sequence[RunRecord], folder: Path, command: list[str], device
                 f"hash {trial.split.hash}, and not {first.split['hash']}"
             )
         if enrolled:
-            recordings = trial.at(recognizer.sample_rate)
-            extracted = ExtractedClips.of(recognizer, trial.clips, recordings, trial.labels, voice)
+            extracted = ExtractedClips.of(recognizer, trial)
             found = extracted.answers(Enrolment(None)).probabilities
         else:
             found = answer_all(recognizer, trial)

@@ -1,6 +1,5 @@
 """Scores of checkpoints under noise, in rooms, over a telephone and in other conditions, and the page of them."""
 
-import json
 from collections import defaultdict
 from collections.abc import Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
@@ -17,7 +16,7 @@ from ser.checkpoint import Checkpoint, find_checkpoint
 from ser.errors import UserError
 from ser.evaluation import answers_about
 from ser.evaluation.conditions import CLEAN, COLUMNS, CONDITIONS, LEFT, METHOD, apply, missing, row_of, score
-from ser.files import check_writable, replacing
+from ser.files import check_out, replacing, write_json, write_text
 from ser.inference.scoring import Trial, answer, answered, describe_checkpoint, describe_clips, trial_of
 from ser.recognizer import Recognizer
 from ser.results import SYNTHETIC_CAUTION, RunRecord, console, git_revision, versions
@@ -62,10 +61,7 @@ def measure(
     names = short_names(checkpoints)
     recognizers = [Recognizer.load(checkpoint, device) for checkpoint in checkpoints]
     trial = trial_of(cfg, side, recognizers)
-    try:
-        check_writable(folder)
-    except OSError as error:
-        raise UserError(f"{folder} can't be written to: {error.strerror or error}; give another --out") from error
+    check_out(folder)
     left_out = {rate: missing(CONDITIONS, rate) for rate in trial.recordings}
     answers, cut = answers_under(trial, recognizers, left_out, seed)
     trial, finite = answered(trial, [found for said in answers for found in said.values()])
@@ -195,10 +191,8 @@ def write(folder: Path, results: dict[str, Any]) -> None:
     curves = {one["name"]: one["conditions"] for one in results["checkpoints"]}
     with replacing(folder / "robustness.png") as file:
         robustness_figure(curves, 1 / len(results["labels"]["classes"])).savefig(file, format="png", dpi=150)
-    with replacing(folder / "robustness.md") as file:
-        file.write_text(page(results), encoding="utf-8", errors="replace")
-    with replacing(folder / "robustness.json") as file:
-        file.write_text(json.dumps(results, indent=2) + "\n", encoding="utf-8")
+    write_text(folder / "robustness.md", page(results), errors="replace")
+    write_json(folder / "robustness.json", results)
 
 
 def page(results: dict[str, Any]) -> str:

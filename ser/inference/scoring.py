@@ -1,7 +1,7 @@
 """Which clips of a corpus a checkpoint is scored on, and what it answers among the emotions that both know."""
 
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -37,6 +37,7 @@ class Trial:
         recordings: Recordings of ``clips``, by sample rate in hertz and by name.
         skipped: Why a clip can't be used, by name.
         left_out: Clips of emotions that do not count, by emotion.
+        voice: What counts as one voice, ``speaker``, ``session`` or ``corpus``.
     """
 
     clips: list[Clip]
@@ -45,10 +46,15 @@ class Trial:
     recordings: dict[int, dict[str, Recording]]
     skipped: dict[str, str]
     left_out: dict[str, int]
+    voice: str = "speaker"
 
     def at(self, sample_rate: int) -> list[Recording]:
         """Return the recordings of ``clips`` at a rate in hertz, in their order."""
         return [self.recordings[sample_rate][clip.name] for clip in self.clips]
+
+    def of(self, rows: Iterable[int]) -> "Trial":
+        """Return the trial of some of the clips."""
+        return replace(self, clips=[self.clips[row] for row in rows])
 
 
 def trial_of(cfg: dict[str, Any], side: str, recognizers: Sequence[Recognizer]) -> Trial:
@@ -91,7 +97,8 @@ def trial_of(cfg: dict[str, Any], side: str, recognizers: Sequence[Recognizer]) 
         rate: {clip.name: found for clip in usable if isinstance(found := recordings[clip.name], Recording)}
         for rate, recordings in decoded.items()
     }
-    trial = Trial(usable, labels, split, usable_at, skipped, dict(sorted({**dropped, **unshared}.items())))
+    left_out, voice = dict(sorted({**dropped, **unshared}.items())), cfg["dataset"].get("voice", "speaker")
+    trial = Trial(usable, labels, split, usable_at, skipped, left_out, voice)
     _tell(trial, side, clips, sum(dropped.values()), recognizers[0])
     return trial
 
@@ -168,8 +175,7 @@ def answered(trial: Trial, answers: Sequence[NDArray[np.float64]]) -> tuple[Tria
     too_loud = {
         clip.name: f"{clip.path}: {TOO_LOUD}" for clip, good in zip(trial.clips, finite, strict=True) if not good
     }
-    clips = [clip for clip in trial.clips if clip.name not in too_loud]
-    return replace(trial, clips=clips, skipped={**trial.skipped, **too_loud}), finite
+    return replace(trial.of(np.flatnonzero(finite)), skipped={**trial.skipped, **too_loud}), finite
 
 
 def describe_clips(cfg: dict[str, Any], side: str, trial: Trial) -> dict[str, Any]:

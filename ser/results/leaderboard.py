@@ -19,7 +19,7 @@ from urllib.parse import quote
 
 from ser.errors import UserError
 from ser.evaluation import SCORES, enrolment_of
-from ser.files import refuse_overwriting, replacing
+from ser.files import refuse_overwriting, replacing, write_text
 from ser.results.cards import plain
 from ser.results.choices import DATA
 from ser.results.jobs import PLAN, JobState, differing_words, job_states, read_plan
@@ -337,8 +337,7 @@ def write_tables(out: Path, boards: Sequence[Board], tables: Sequence[Shown]) ->
     refuse_overwriting([("--out", out / name) for name in ("index.html", "leaderboard.md", "leaderboard.csv")], read)
     out.mkdir(parents=True, exist_ok=True)
     for name, text in (("index.html", page(tables, boards, out)), ("leaderboard.md", markdown(tables))):
-        with replacing(out / name) as file:
-            file.write_text(text, encoding="utf-8", errors="backslashreplace")
+        write_text(out / name, text, errors="backslashreplace")
     with (
         replacing(out / "leaderboard.csv") as file,
         file.open("w", newline="", encoding="utf-8", errors="backslashreplace") as rows,

@@ -13,7 +13,7 @@ from typing import Any
 from ser.data.corpora import FACTS, SIDES, SYNTHETIC
 from ser.errors import UserError
 from ser.evaluation import SCORES
-from ser.files import replacing
+from ser.files import write_json
 from ser.results.choices import LATER, Recipe, flat, read_choices
 
 SCHEMA = 1
@@ -230,8 +230,7 @@ class RunRecord:
         Raises:
             WriteError: The folder can't be written to, or the disk is full.
         """
-        with replacing(file) as unfinished:
-            unfinished.write_text(json.dumps(self.as_dict(), indent=2) + "\n", encoding="utf-8")
+        write_json(file, self.as_dict())
 
 
 def _said(held: dict[str, Any]) -> dict[str, Any]:

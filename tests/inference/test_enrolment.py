@@ -25,13 +25,14 @@ from ser.commands import transfer as transfer_script
 from ser.config import check_choices
 from ser.data.audio import AudioError, Recording, read_audio
 from ser.data.corpora import Clip, read_corpora
-from ser.data.splits import split_clips
+from ser.data.splits import Split, split_clips
 from ser.datamodule import DataError, EmotionDataModule
 from ser.errors import UserError
 from ser.features import FeatureConfig, Moments, Voice, VoiceError
 from ser.inference.adapt import LEAST_CLIPS, adapt, adapted_checkpoint, distance_of
-from ser.inference.enrolment import Enrolment, ExtractedClips, adapted_answers, halves
+from ser.inference.enrolment import Enrolment, ExtractedClips, Knowledge, adapted_answers, halves
 from ser.inference.joining import ensemble
+from ser.inference.scoring import Trial
 from ser.inference.speakers import speakers_of
 from ser.inference.timeline import Listener
 from ser.models.ensemble import join_checkpoints
@@ -115,10 +116,14 @@ def recordings_of(recognizer: Recognizer, clips: list[Clip]) -> list[Recording]:
     return [read_audio(clip.path, recognizer.sample_rate) for clip in clips]
 
 
+def trial(recognizer: Recognizer, clips: list[Clip]) -> Trial:
+    recordings = {clip.name: one for clip, one in zip(clips, recordings_of(recognizer, clips), strict=True)}
+    return Trial(clips, recognizer.labels, Split([], [], clips), {recognizer.sample_rate: recordings}, {}, {})
+
+
 @pytest.fixture(scope="module")
 def heard(recognizer: Recognizer, trained: Trained) -> ExtractedClips:
-    clips = trained.split.test
-    return ExtractedClips.of(recognizer, clips, recordings_of(recognizer, clips), recognizer.labels)
+    return ExtractedClips.of(recognizer, trial(recognizer, trained.split.test))
 
 
 def module(people: Path, **options: Any) -> EmotionDataModule:
@@ -280,19 +285,19 @@ def test_voices_of_other_features_and_networks_without_voices_are_refused(
 
 def test_enrolment_scores_other_clips_and_reads_no_label(heard: ExtractedClips) -> None:
     voices, scored = heard.draw(Enrolment(2), seed=1)
-    people = {clip.speaker for clip in heard.clips}
+    people = {clip.speaker for clip in heard.trial.clips}
     assert (~scored).sum() == 2 * len(people)
     for person in people:
-        own = [i for i, clip in enumerate(heard.clips) if clip.speaker == person]
+        own = [i for i, clip in enumerate(heard.trial.clips) if clip.speaker == person]
         enrolled = [i for i in own if not scored[i]]
         expected = Voice.of(heard.moments[enrolled])
         assert all(torch.equal(voices[i].mean, expected.mean) for i in own)  # type: ignore[union-attr]
-    swapped = replace(heard, clips=[replace(clip, emotion="sad") for clip in heard.clips])
+    swapped = replace(heard, trial=replace(heard.trial, clips=[replace(c, emotion="sad") for c in heard.trial.clips]))
     for enrolment in (Enrolment(2), Enrolment(None), Enrolment(0)):
         one, other = heard.answers(enrolment, seed=1), swapped.answers(enrolment, seed=1)
         np.testing.assert_array_equal(one.probabilities, other.probabilities)
     neutral = heard.draw(Enrolment(1, neutral=True), seed=0)[1]
-    assert {heard.clips[i].emotion for i in np.flatnonzero(~neutral)} == {"neutral"}
+    assert {heard.trial.clips[i].emotion for i in np.flatnonzero(~neutral)} == {"neutral"}
     with pytest.raises(UserError, match="no voice has more than 50 any clips"):
         heard.answers(Enrolment(50))
 
@@ -333,12 +338,12 @@ def test_each_half_of_the_speakers_is_scored_after_adapting_on_the_other(
     first = halves(clips)
     people = [{clip.speaker for clip, inside in zip(clips, first, strict=True) if inside == side} for side in (0, 1)]
     assert not people[0] & people[1]
-    recordings = recordings_of(recognizer, clips)
-    answers, told = adapted_answers(recognizer, clips, recordings, recognizer.labels, Enrolment(0), anyway=True)
+    known = Knowledge(adapt=True, anyway=True)
+    answers, told = adapted_answers(recognizer, trial(recognizer, clips), known)
     assert sorted(answers.clips) == sorted(clip.name for clip in clips)
     assert [part.clips for part in told] == [int((~first).sum()), int(first.sum())]
     swapped = [replace(clip, emotion="sad") for clip in clips]
-    other, _ = adapted_answers(recognizer, swapped, recordings, recognizer.labels, Enrolment(0), anyway=True)
+    other, _ = adapted_answers(recognizer, trial(recognizer, swapped), known)
     np.testing.assert_array_equal(answers.probabilities, other.probabilities)
     with pytest.raises(UserError, match="two or more speakers, all of them known"):
         halves([replace(clip, speaker=None) for clip in clips])
