@@ -250,7 +250,7 @@ def report(training: Training) -> dict[str, Any]:
     table, errors = _calibrated(data, training.answers, calibration)
     training.board.show_answers(network, table)
     record = collect(
-        config.choices, data, network, training.history, training.tested, training.best_score,
+        config.choices, data, network, training.history.record(), training.tested, training.best_score,
         training.trainer.precision, table, training.left_out, errors,
     )  # fmt: skip
     if data.prior is not None:

@@ -12,7 +12,7 @@ from rich.table import Table
 
 from ser.commands.cli import INTERRUPTED
 from ser.data.audio import MIN_SECONDS, AudioError, SoundStream, is_pipe, kind_of
-from ser.errors import Screen, UserError, escape, is_unread
+from ser.errors import Screen, UserError, escape, is_unread, table_of
 from ser.evaluation.calibration import UNCALIBRATED
 from ser.features import Voice
 from ser.files import refuse_overwriting, replacing
@@ -29,7 +29,6 @@ SHOWN = 50
 
 NAMED = 3
 """Files that a remark names on screen."""
-
 
 console = Screen()
 
@@ -237,12 +236,17 @@ def show_error(error: str, path: Path, seconds: float, tables: Sequence[SegmentW
 
 def show_segments(segments: Sequence[Segment], title: str) -> None:
     """Print a table of the first segments."""
-    table = Table(title=title)
-    for heading in ("start", "end", "emotion", "probability"):
-        table.add_column(heading, justify="left" if heading == "emotion" else "right")
-    for segment in segments[:SHOWN]:
-        probability = "" if segment.probability is None else f"{segment.probability:.3f}"
-        table.add_row(clock(segment.start), clock(segment.end), escape(segment.emotion or "–"), probability)
+    rows = [
+        (
+            clock(one.start),
+            clock(one.end),
+            one.emotion or "–",
+            "" if one.probability is None else f"{one.probability:.3f}",
+        )
+        for one in segments[:SHOWN]
+    ]
+    table = table_of("", ("start", "end", "emotion", "probability"), rows, ("emotion",))
+    table.title = title
     console.print(table)
     if len(segments) > SHOWN:
         console.print(f"and {len(segments) - SHOWN:,} more: --csv FILE or --jsonl FILE has all")

@@ -259,7 +259,6 @@ METHOD = (
 
 COLUMNS = ("condition", "accuracy", "UAR", "95 % of UAR", "change")
 
-
 LEFT = ("condition", "checkpoint")
 """Columns of text, which stand on the left; numbers stand on the right."""
 

@@ -12,13 +12,10 @@ from ser.evaluation.metrics import SCORES, by_class, measures
 
 RESAMPLES = 2000
 
-
 CONFIDENCE = 0.95
-
 
 MIN_SPEAKERS = 5
 """Resampling fewer speakers than this says little about people; clips are resampled then."""
-
 
 Counts = NDArray[np.float64]
 """Confusion matrices ``(…, true, predicted)``; a human answer can count in parts."""

@@ -24,7 +24,6 @@ MARGINS = 0.8
 GAP = 0.35
 """Inches between stacked panels, for a title."""
 
-
 _fonts: dict[str, str | None] = {}
 """Script, such as ``CJK`` or ``THAI``, that matplotlib's own font lacks → the installed font that has it, or None."""
 

@@ -27,7 +27,6 @@ SYNTHETIC_CAUTION = "The corpus is synthetic: no person speaks in it, and the sc
 
 PACKAGES = ("ser", "torch", "torchaudio", "lightning", "torchmetrics", "hydra-core", "numpy", "soundfile")
 
-
 LARGEST_RESULTS = 1 << 28
 """Bytes that a ``metrics.json`` may have."""
 

@@ -156,10 +156,11 @@ class History(Callback):
         """Seconds that the run has taken, without the epoch that was lost when it was killed."""
         return time.perf_counter() - self._began
 
-    @property
-    def latest(self) -> dict[str, float]:
-        """The last value of each tag."""
-        return {tag: value for _, values in sorted(self.epochs.items()) for tag, value in values.items()}
+    def record(self) -> dict[str, Any]:
+        """Return all of it as plain data and tensors: ``command``, ``epochs``, ``confusion`` and ``seconds``."""
+        epochs = {epoch: dict(values) for epoch, values in self.epochs.items()}
+        confusion = dict(self.confusion)
+        return {"command": self.command, "epochs": epochs, "confusion": confusion, "seconds": self.seconds}
 
     def on_validation_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
         """Keep what validation found."""
@@ -169,12 +170,7 @@ class History(Callback):
     def on_save_checkpoint(self, trainer: Trainer, pl_module: LightningModule, checkpoint: dict[str, Any]) -> None:
         """Keep what training found, whose scores are known when checkpoints are written, and put all into this one."""
         self._keep(trainer, pl_module, "train")
-        own_parts(checkpoint)["history"] = {
-            "command": self.command,
-            "epochs": {epoch: dict(values) for epoch, values in self.epochs.items()},
-            "confusion": dict(self.confusion),
-            "seconds": self.seconds,
-        }
+        own_parts(checkpoint)["history"] = self.record()
 
     def on_load_checkpoint(self, trainer: Trainer, pl_module: LightningModule, checkpoint: dict[str, Any]) -> None:  # noqa: ARG002
         """Resume from a checkpoint. The table of Lightning's CSV logger begins empty and gets the earlier epochs."""

@@ -41,7 +41,7 @@ from ser.results.figures import (
     saliency_figure,
     waveforms_figure,
 )
-from ser.results.page import PLAYED_SECONDS, WORST
+from ser.results.page import PLAYED_SECONDS, WORST, markdown_table
 from ser.training.callbacks import gather
 
 PROJECTED = 2000
@@ -191,8 +191,8 @@ class TensorBoard(Callback):
         surest_first = np.argsort(-answers.probabilities.max(1), kind="stable")
         wrong = (answers.predicted != answers.true)[surest_first]
         for place, row in enumerate(surest_first[wrong][:WORST].tolist(), 1):
-            caption = f"test/mistake_{place}: {_verdict(answers, row)}, {answers.clips[row]}"
-            self._add_sound(writer, f"test/mistake_{place}", clips[row], caption, epoch)
+            tag, about = f"test/mistake_{place}", f"{_verdict(answers, row)}, {answers.clips[row]}"
+            self._write_sound(writer, tag, self._sound(clips[row]), about, epoch)
         if explained := _to_explain(answers, surest_first):
             titles = [f"{_verdict(answers, row)}, {answers.clips[row]}" for row in explained]
             self._explain(writer, network.eval(), [clips[row] for row in explained], titles, epoch)
@@ -202,11 +202,11 @@ class TensorBoard(Callback):
         """Return a table of clips by emotion and side, and what a reader must know about the split."""
         split, data = self.cfg["split"]["name"], self.data
         counts = {side: Counter(clip.emotion for clip in data.side(side)) for side in SIDES}
-        lines = [[_cell(label), *(str(counts[side][label]) for side in SIDES)] for label in data.labels]
+        lines = [[label, *(str(counts[side][label]) for side in SIDES)] for label in data.labels]
         lines.append(["**all**", *(f"**{counts[side].total()}**" for side in SIDES)])
         people = [{(clip.corpus, clip.speaker) for clip in data.side(side) if clip.speaker} for side in SIDES]
         lines.append(["speakers", *(str(len(known) or "not known") for known in people)])
-        paragraphs = [f"split={split} ({data.split.hash})", _table(["emotion", *SIDES], lines)]
+        paragraphs = [f"split={split} ({data.split.hash})", markdown_table(["emotion", *SIDES], lines, ["emotion"])]
         paragraphs.append(leakage_line(data.leakage()))
         if data.skipped:
             paragraphs.append(f"{len(data.skipped)} clips can't be used and were left out; metrics.json lists them.")
@@ -222,12 +222,11 @@ class TensorBoard(Callback):
             if "silent" not in data.remarks.get(clip.name, ()):
                 first.setdefault(clip.emotion, position)
         shown = {label: first[label] for label in data.labels if label in first}
-        for label, position in shown.items():
-            caption = f"data/{label}: {data.clips[position].name}"
-            self._add_sound(writer, f"data/{label}", position, caption)
         if not shown:
             return
         sounds = {label: self._sound(position) for label, position in shown.items()}
+        for label, position in shown.items():
+            self._write_sound(writer, f"data/{label}", sounds[label], data.clips[position].name)
         _add_figure(writer, "data/waveforms", waveforms_figure(sounds, rate))
         clips = torch.tensor(list(shown.values()))
         plain = data.make_batch(clips).inputs.split(1)
@@ -239,8 +238,7 @@ class TensorBoard(Callback):
             self._add_features(writer, "data/features_augmented", dict(zip(shown, augmented, strict=True)))
             if data.augment.wave.active:
                 for (label, position), sound in zip(shown.items(), _augmented_sounds(data, clips, gpu), strict=True):
-                    tag = f"data/{label}_augmented"
-                    self._write_sound(writer, tag, sound, f"{tag}: {data.clips[position].name}")
+                    self._write_sound(writer, f"data/{label}_augmented", sound, data.clips[position].name)
             self._show_effects(writer, clips, gpu)
 
     def _show_effects(self, writer: SummaryWriter, clips: Tensor, gpu: list[torch.device]) -> None:
@@ -256,7 +254,7 @@ class TensorBoard(Callback):
                     drawn[title] = changed.make_batch(clips, training=True).inputs[:1]
             if augment.wave.active:
                 sound = _augmented_sounds(changed, clips, gpu)[0]
-                self._write_sound(writer, f"data/{title}", sound, f"{title}: {data.clips[int(clips[0])].name}")
+                self._write_sound(writer, f"data/{title}", sound, data.clips[int(clips[0])].name)
         self._add_features(writer, "data/effects", drawn)
 
     def _add_features(self, writer: SummaryWriter, tag: str, inputs: Mapping[str, Tensor]) -> None:
@@ -285,18 +283,14 @@ class TensorBoard(Callback):
         waveform: NDArray[np.float32] = bank.gather(clip, int(bank.lengths[position]))[0][0].cpu().numpy()
         return waveform[: PLAYED_SECONDS * self.data.config.sample_rate]
 
-    def _add_sound(self, writer: SummaryWriter, tag: str, position: int, caption: str, step: int = 0) -> None:
-        """Write a clip with a caption."""
-        self._write_sound(writer, tag, self._sound(position), caption, step)
-
     def _write_sound(
-        self, writer: SummaryWriter, tag: str, samples: NDArray[np.float32], caption: str, step: int = 0
+        self, writer: SummaryWriter, tag: str, samples: NDArray[np.float32], about: str, step: int = 0
     ) -> None:
-        """Write ``samples`` ``(time,)`` with a caption, which ``SummaryWriter.add_audio`` does not take."""
+        """Write ``samples`` ``(time,)`` with the caption ``TAG: about``; ``SummaryWriter.add_audio`` takes none."""
         sound = audio(tag, samples.clip(-1, 1), self.data.config.sample_rate).value[0].audio
         value = Summary.Value(
             tag=tag,
-            metadata=create_summary_metadata(caption, description="", encoding=Encoding.Value("WAV")),
+            metadata=create_summary_metadata(f"{tag}: {about}", description="", encoding=Encoding.Value("WAV")),
             tensor=TensorProto(
                 dtype="DT_STRING",
                 string_val=[sound.encoded_audio_string, b""],
@@ -424,14 +418,6 @@ def _ranking(answers: Answers) -> str:
         others = {other: int(counts[own, i]) for i, other in enumerate(labels) if i != own}
         most = max(others, key=others.__getitem__)
         numbers = [f"{classes[label][name]:.3f}" for name in ("f1", "precision", "recall")]
-        lines.append([_cell(label), *numbers, f"{_cell(most)} ({others[most]} of {classes[label]['clips']})"])
-    return _table(["emotion", "F1", "precision", "recall", "most often taken for"], lines)
-
-
-def _table(header: Sequence[str], lines: Sequence[Sequence[str]]) -> str:
-    """Return a table in Markdown."""
-    return "\n".join(f"| {' | '.join(line)} |" for line in (header, ["---"] * len(header), *lines))
-
-
-def _cell(text: str) -> str:
-    return text.replace("|", r"\|")
+        lines.append([label, *numbers, f"{most} ({others[most]} of {classes[label]['clips']})"])
+    heads = ("emotion", "F1", "precision", "recall", "most often taken for")
+    return markdown_table(heads, lines, (heads[0], heads[-1]))

@@ -11,7 +11,7 @@ from lightning.pytorch.loggers import TensorBoardLogger
 from ser.errors import UserError
 
 pytest.importorskip("playwright", reason="Playwright comes with the extra docs")
-from benchmarks import screenshots  # noqa: E402
+from benchmarks import screenshots
 
 FOUND = next(filter(None, map(shutil.which, screenshots.BROWSERS)), None)
 
