@@ -35,17 +35,7 @@ from ser.datamodule import EmotionDataModule
 from ser.errors import UserError
 from ser.evaluation import answers_about
 from ser.evaluation.calibration import calibrate, calibration_report
-from ser.results import (
-    Recipe,
-    RunRecord,
-    describe_dataset,
-    git_revision,
-    scored,
-    show,
-    started_as,
-    versions,
-    write,
-)
+from ser.results import Recipe, RunRecord, describe_dataset, git_revision, scored, show, started_as, versions, write
 from ser.results.describe import describe_split
 from ser.train import load_data
 

@@ -108,8 +108,8 @@ def tensorboard(logdir: Path, patience: float) -> Iterator[str]:
         port = free.getsockname()[1]
     words = ["--logdir", str(logdir), "--host", "127.0.0.1", "--port", str(port)]
     address = f"http://127.0.0.1:{port}/"
-    nothing = dict.fromkeys(("stdin", "stdout", "stderr"), subprocess.DEVNULL)
-    with subprocess.Popen([sys.executable, "-m", "tensorboard.main", *words], **nothing) as process:
+    command, nothing = [sys.executable, "-m", "tensorboard.main", *words], subprocess.DEVNULL
+    with subprocess.Popen(command, stdin=nothing, stdout=nothing, stderr=nothing) as process:
         try:
             until = time.monotonic() + patience
             while not _shows_runs(address):
@@ -184,7 +184,6 @@ def photograph(
 
 
 def _place(tab: str, shown: str | None) -> str:
-    """Return what follows TensorBoard's address."""
     if TABS[tab].shown is None:
         return f"#{tab}"
     tags = quote(shown or TABS[tab].shown or "", safe="")

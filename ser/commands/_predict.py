@@ -18,7 +18,7 @@ from ser.features import Voice
 from ser.files import refuse_overwriting, replacing
 from ser.inference.microphone import Microphone, listen, lost_sound
 from ser.inference.recordings import find
-from ser.inference.rows import AnswerWriter, SegmentWriter, confident_emotion, write_each
+from ser.inference.rows import ANSWER_VALUES, SEGMENT_VALUES, RowWriter, confident_emotion, write_each, write_segments
 from ser.inference.speakers import enrol_each, speakers_of
 from ser.inference.timeline import OWN, Listener, Segment, Timeline, bands, own_voice
 from ser.recognizer import NO_VOICES, Answer, Recognizer, checkpoints_beside
@@ -54,23 +54,23 @@ def predict(options: argparse.Namespace) -> int:
         raise UserError(f"--picture draws one recording; {len(paths)} were given")
     options.enrol = None if options.enrol is None else find(options.enrol)
     check_outputs(options, paths)
-    voices = None if long else voices_of(options, recognizer, paths)  # before a file is written to
+    if long:
+        # Few windows go through at once: threads would wait for each other longer than they compute.
+        torch.set_num_threads(1)
+    voices = voices_of(options, recognizer, paths)  # before a file is written to
     with ExitStack() as stack:
         microphone = stack.enter_context(Microphone(recognizer.sample_rate)) if options.microphone else None
         files = [(kind, path) for kind, path in (("csv", options.csv), ("jsonl", options.jsonl)) if path is not None]
-        if long:
-            tables = [
-                stack.enter_context(closing(SegmentWriter(path, kind, recognizer.labels))) for kind, path in files
-            ]
-            # Few windows go through at once: threads would wait for each other longer than they compute.
-            torch.set_num_threads(1)
-            if microphone is not None:
-                return hear(options, recognizer, microphone, least, tables)
-            return follow(options, recognizer, paths, least, tables)
-        writers = [
-            stack.enter_context(closing(AnswerWriter(path, kind, recognizer.labels, least))) for kind, path in files
+        values = SEGMENT_VALUES if long else ANSWER_VALUES
+        tables = [
+            stack.enter_context(closing(RowWriter(path, kind, values, recognizer.labels))) for kind, path in files
         ]
-        answers = write_each(recognizer.answer(paths, options.batch_size or 32, voices), writers)
+        enrolled = voices if isinstance(voices, Voice) else None
+        if microphone is not None:
+            return hear(options, recognizer, microphone, least, tables, enrolled)
+        if long:
+            return follow(options, recognizer, paths, least, tables, enrolled)
+        answers = write_each(recognizer.answer(paths, options.batch_size or 32, voices), tables, least)
         progress = Screen(stderr=True)
         done: list[Answer] = []
         interrupted = False
@@ -78,7 +78,7 @@ def predict(options: argparse.Namespace) -> int:
             done.extend(track(answers, total=len(paths), console=progress, disable=not progress.is_terminal))
         except KeyboardInterrupt:
             interrupted = True
-    show(done, recognizer.labels, least, files=bool(writers))
+    show(done, recognizer.labels, least, files=bool(tables))
     if interrupted:
         console.print(f"interrupted: {len(paths) - len(done):,} files are not answered")
         return INTERRUPTED
@@ -94,34 +94,26 @@ def voices_of(
         UserError: The network knows nothing of voices, or no voice can be enrolled.
     """
     if options.enrol is not None:
-        return enrolled_voice(options, recognizer)
+        left_out: list[str] = []
+        voice = recognizer.enrol(options.enrol, neutral=options.enrol_neutral, left_out=left_out)
+        neutral = " neutral" if options.enrol_neutral else ""
+        show_voices(f"One voice is known from {voice.clips:,}{neutral} recordings", left_out)
+        return voice
     if options.voices is not None:
         if recognizer.prior is None:
             raise UserError(NO_VOICES)
         if pipes := [path for path in paths if is_pipe(path)]:
             raise UserError(f"--voices hears each recording twice, and {pipes[0]} is a pipe: write it to a file first")
         speakers = speakers_of(paths, options.voices)
-        enrolled = enrol_each(recognizer, paths, speakers)
+        voices, left_out = enrol_each(recognizer, paths, speakers)
         unknown = sum(speaker is None for speaker in speakers)
-        known = f"{len(enrolled.names):,} voices are known, each from its own recordings among these"
-        show_voices(known + (f"; {unknown:,} recordings are of unknown voices" if unknown else ""), enrolled.left_out)
-        return enrolled.voices
-    if recognizer.prior is not None:
+        count = len({name for name, voice in zip(speakers, voices, strict=True) if voice is not None})
+        known = f"{count:,} voices are known, each from its own recordings among these"
+        show_voices(known + (f"; {unknown:,} recordings are of unknown voices" if unknown else ""), left_out)
+        return voices
+    if recognizer.prior is not None and not (options.timeline or options.microphone):
         console.print("No voice is known: --voices or --enrol makes better answers, see docs/voices.md", soft_wrap=True)
     return None
-
-
-def enrolled_voice(options: argparse.Namespace, recognizer: Recognizer) -> Voice:
-    """Return the voice of ``--enrol``.
-
-    Raises:
-        UserError: The network knows nothing of voices, or none of the recordings can be used.
-    """
-    left_out: list[str] = []
-    voice = recognizer.enrol(options.enrol, neutral=options.enrol_neutral, left_out=left_out)
-    neutral = " neutral" if options.enrol_neutral else ""
-    show_voices(f"One voice is known from {voice.clips:,}{neutral} recordings", left_out)
-    return voice
 
 
 def show_voices(known: str, left_out: Sequence[str]) -> None:
@@ -149,10 +141,9 @@ def check_outputs(options: argparse.Namespace, paths: Sequence[Path]) -> None:
 
 def follow(
     options: argparse.Namespace, recognizer: Recognizer, paths: Sequence[Path], least: float,
-    tables: Sequence[SegmentWriter],
+    tables: Sequence[RowWriter], enrolled: Voice | None,
 ) -> int:  # fmt: skip
     """Answer one recording after the other as timelines, and return the exit status."""
-    enrolled = None if options.enrol is None else enrolled_voice(options, recognizer)
     screen = Screen(stderr=True)
     columns = TextColumn("{task.description}"), BarColumn(), TextColumn("{task.fields[time]}")
     errors = 0
@@ -188,10 +179,9 @@ def follow(
 
 def hear(
     options: argparse.Namespace, recognizer: Recognizer, microphone: Microphone, least: float,
-    tables: Sequence[SegmentWriter],
+    tables: Sequence[RowWriter], enrolled: Voice | None,
 ) -> int:  # fmt: skip
     """Show live answers until Ctrl-C, then the timeline of the sound, and return the exit status."""
-    enrolled = None if options.enrol is None else enrolled_voice(options, recognizer)
     listener = listener_of(options, recognizer, "the microphone", 1, enrolled)
     listen(microphone, listener, console, least)
     if listener.seconds >= MIN_SECONDS:
@@ -209,13 +199,11 @@ def listener_of(
     return Listener(recognizer, name, options.window, options.hop, options.silence_db, batch_size, known)
 
 
-def report(timeline: Timeline, title: str, least: float, tables: Sequence[SegmentWriter], path: str,
+def report(timeline: Timeline, title: str, least: float, tables: Sequence[RowWriter], path: str,
          picture: Path | None) -> None:  # fmt: skip
     """Write the segments, draw them, and print them where they are not written."""
     segments = timeline.segments(least)
-    for table in tables:
-        for segment in segments:
-            table.write(path, segment)
+    write_segments(segments, tables, path)
     if picture is not None:
         figure = timeline_figure(
             timeline.outline, bands(segments), timeline.probabilities, timeline.labels, timeline.seconds, timeline.hop
@@ -227,10 +215,10 @@ def report(timeline: Timeline, title: str, least: float, tables: Sequence[Segmen
     console.print(f"{title}: {clock(timeline.seconds)}, {len(segments):,} segments", highlight=False)
 
 
-def show_error(error: str, path: Path, seconds: float, tables: Sequence[SegmentWriter]) -> None:
+def show_error(error: str, path: Path, seconds: float, tables: Sequence[RowWriter]) -> None:
     """Print and write why there is no answer from ``seconds`` on."""
     for table in tables:
-        table.write_error(str(path), seconds, error)
+        table.write_row({"path": str(path), "start": seconds}, {}, error)
     console.print(f"[red]no answer[/red] {shown(error)}", soft_wrap=True, highlight=False)
 
 

@@ -72,7 +72,6 @@ def scored(answers: Answers) -> dict[str, Any]:
 
 
 def _measured(answers: Answers) -> tuple[dict[str, float], torch.Tensor]:
-    """The scores and the confusion matrix, by torchmetrics."""
     found = measures(len(answers.labels))
     found.update(torch.from_numpy(answers.predicted), torch.from_numpy(answers.true))
     values = found.compute()

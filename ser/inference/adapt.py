@@ -20,8 +20,8 @@ from ser.checkpoint import Checkpoint, find_checkpoint
 from ser.data.audio import AudioError, Recording
 from ser.data.bank import decode
 from ser.errors import UserError
-from ser.features import Moments, Pretrained, Voice
-from ser.features.voices import PRIOR_FRAMES, grouped, varies
+from ser.features import Moments, Pretrained, Voice, VoicePrior
+from ser.features.voices import PRIOR_FRAMES, grouped
 from ser.files import check_out, write_text
 from ser.inference.speakers import speakers_of
 from ser.recognizer import Recognizer
@@ -122,7 +122,10 @@ def adapt(
             "as it is and enrol voices, or adapt with --anyway"
         )
     normalizer = _adapt_normalizer(adapted, moments)
-    known = _voices(moments, voices) if voices is not None and adapted.prior is not None else None
+    known: list[Voice | None] | None = None
+    if voices is not None and adapted.prior is not None:
+        people = {name: Voice.of(moments[places]) for name, places in grouped(voices).items()}
+        known = [None if name is None else people[name] for name in voices]
     batch_norm = _adapt_batch_norms(adapted, features, real, known)
     if not (normalizer or batch_norm or balanced):
         raise UserError(
@@ -177,20 +180,17 @@ def _adapt_normalizer(recognizer: Recognizer, moments: Moments) -> float:
     normalizer = recognizer.frontend.normalizer
     if normalizer.mode not in ("standard", "speaker"):
         return 0.0
-    frames, mean, deviation = moments.pooled()
-    prior = PRIOR_FRAMES if recognizer.prior is None else recognizer.prior.frames
-    weight = frames / (frames + prior)
-    old_mean, old = normalizer.mean.flatten().double().cpu(), normalizer.std.flatten().double().cpu()
-    deviation = torch.where(varies(deviation, mean), deviation, old)  # one frame per clip of alike clips has none
-    variance = weight * deviation.square() + (1 - weight) * old.square()
-    new_mean, new = weight * mean + (1 - weight) * old_mean, variance.sqrt()
-    normalizer.mean.copy_(new_mean.unsqueeze(1))
-    normalizer.std.copy_(new.unsqueeze(1))
+    frames = PRIOR_FRAMES if recognizer.prior is None else recognizer.prior.frames
+    old = VoicePrior(normalizer.mean.flatten().double().cpu(), normalizer.std.flatten().double().cpu(), frames)
+    voice = Voice.of(moments)
+    mean, std = old.statistics(voice)
+    normalizer.mean.copy_(mean.unsqueeze(1))
+    normalizer.std.copy_(std.unsqueeze(1))
     if recognizer.prior is not None:
         # As a checkpoint gives it back, in single precision.
         mean, std = (values.flatten().double().cpu() for values in (normalizer.mean, normalizer.std))
         recognizer.prior = replace(recognizer.prior, mean=mean, std=std)
-    return weight
+    return voice.frames / (voice.frames + frames)
 
 
 def _adapt_batch_norms(
@@ -249,16 +249,9 @@ def _balance(
     """
     places = [i for i, label in enumerate(recognizer.labels) if emotions is None or label in emotions]
     parts = range(0, len(features), BATCH)
-    logits = torch.cat(
-        [
-            recognizer.decide(
-                features[start : start + BATCH],
-                real[start : start + BATCH],
-                None if voices is None else voices[start : start + BATCH],
-            )
-            for start in parts
-        ]
-    )[:, places].double()
+    known = [None if voices is None else voices[start : start + BATCH] for start in parts]
+    batches = zip(features.split(BATCH), real.split(BATCH), known, strict=True)
+    logits = torch.cat([recognizer.decide(*batch) for batch in batches])[:, places].double()
     shift = torch.zeros(len(places), dtype=torch.float64)
     for _ in range(MOST_STEPS):
         share = (logits + shift).softmax(1).mean(0)
@@ -271,12 +264,6 @@ def _balance(
     bias = torch.zeros(len(recognizer.labels)) if before is None else before.clone()
     bias[places] += (weight * shift).float()
     recognizer.calibration = replace(recognizer.calibration, bias=bias)
-
-
-def _voices(moments: Moments, names: Sequence[str | None]) -> list[Voice | None]:
-    """Measure the voice of each recording, from all recordings of it; None where nobody is known."""
-    voices = {name: Voice.of(moments[places]) for name, places in grouped(names).items()}
-    return [None if name is None else voices[name] for name in names]
 
 
 def adapt_run(

@@ -23,7 +23,7 @@ from ser.files import check_out, replacing, write_json, write_text
 from ser.inference.adapt import Adaptation, adapt
 from ser.inference.scoring import BATCH, Trial, describe_checkpoint, trial_of
 from ser.recognizer import NO_VOICES, Recognizer
-from ser.results import find_runs, git_revision, read_choices, versions
+from ser.results import find_runs, made_by, read_choices
 from ser.results.figures import enrolment_figure
 from ser.results.page import markdown_table
 
@@ -191,22 +191,19 @@ class Knowledge:
     anyway: bool = False
 
 
-def adapted_answers(
-    recognizer: Recognizer, trial: Trial, knowledge: Knowledge, seed: int = 0
-) -> tuple[Answers, list[Adaptation]]:
+def adapted_answers(recognizer: Recognizer, trial: Trial, knowledge: Knowledge) -> tuple[Answers, list[Adaptation]]:
     """Return the network's answers to a trial's clips after it was adapted without labels, and the adaptations.
 
     Args:
         recognizer: A recognizer as it was trained.
         trial: What is scored.
         knowledge: What is known of voices, and how to adapt.
-        seed: Seed of the halves and of the draw of enrolment clips.
 
     Raises:
         UserError: There are too few clips, they sound like those of the training, or speakers are not known.
     """
     clips, enrolment = trial.clips, knowledge.enrolment
-    first = np.ones(len(clips), bool) if knowledge.transductive else halves(clips, seed)
+    first = np.ones(len(clips), bool) if knowledge.transductive else halves(clips)
     parts, adaptations = [], []
     for scored in [first] if knowledge.transductive else [first, ~first]:
         source = trial.of(np.flatnonzero(scored if knowledge.transductive else ~scored))
@@ -214,7 +211,7 @@ def adapted_answers(
         recordings = source.at(recognizer.sample_rate)
         adapted, about = adapt(recognizer, recordings, knowledge.balanced, voices, trial.labels, knowledge.anyway)
         adaptations.append(about)
-        parts.append(ExtractedClips.of(adapted, trial.of(np.flatnonzero(scored))).answers(enrolment, seed))
+        parts.append(ExtractedClips.of(adapted, trial.of(np.flatnonzero(scored))).answers(enrolment))
     return join(parts), adaptations
 
 
@@ -227,13 +224,12 @@ def settings(neutral: bool) -> list[Enrolment]:
     return found
 
 
-def curve(extracted: Sequence[ExtractedClips], draws: int, seed: int = 0) -> list[dict[str, Any]]:
+def curve(extracted: Sequence[ExtractedClips], draws: int) -> list[dict[str, Any]]:
     """Score clips by what is known of their voices, for JSON.
 
     Args:
         extracted: The clips of one run, or of the folds of one recipe, which are pooled.
         draws: How often enrolment clips are drawn; scores and the ends of their intervals are means over these.
-        seed: Seed of the first draw.
 
     Returns:
         For each number and kind of enrolment clips: ``enrolment``, ``kind``, ``draws``, ``clips`` that are scored,
@@ -246,9 +242,9 @@ def curve(extracted: Sequence[ExtractedClips], draws: int, seed: int = 0) -> lis
     found = []
     for enrolment in settings(neutral):
         times = draws if enrolment.clips else 1
-        if not all(one.draw(enrolment, seed)[1].any() for one in extracted):
+        if not all(one.draw(enrolment, seed=0)[1].any() for one in extracted):
             continue
-        pooled = [join([one.answers(enrolment, seed + draw) for one in extracted]) for draw in range(times)]
+        pooled = [join([one.answers(enrolment, seed=draw) for one in extracted]) for draw in range(times)]
         scores = [summary(answers) for answers in pooled]
         found.append(
             {
@@ -302,11 +298,12 @@ def measure_enrolment(
         "runs": described,
         "draws": draws,
         "curve": curve(extracted, draws),
-        "versions": versions(),
-        "git": git_revision(),
-        "command": command,
+        **made_by(command),
     }
-    _write(folder, results)
+    with replacing(folder / "enrolment.png") as file:
+        enrolment_figure(results["curve"]).savefig(file, dpi=150)
+    write_text(folder / "enrolment.md", markdown_table(COLUMNS, curve_rows(results), LEFT) + "\n")
+    write_json(folder / "enrolment.json", results)
     return results
 
 
@@ -324,11 +321,3 @@ def curve_rows(results: dict[str, Any]) -> list[list[str]]:
         ]
         for point in results["curve"]
     ]
-
-
-def _write(folder: Path, results: dict[str, Any]) -> None:
-    """Write ``enrolment.png``, ``enrolment.md`` and ``enrolment.json``."""
-    with replacing(folder / "enrolment.png") as file:
-        enrolment_figure(results["curve"]).savefig(file, dpi=150)
-    write_text(folder / "enrolment.md", markdown_table(COLUMNS, curve_rows(results), LEFT) + "\n")
-    write_json(folder / "enrolment.json", results)

@@ -10,7 +10,7 @@ from ser.evaluation import Answers, answers_about, scored
 from ser.inference.enrolment import ExtractedClips, Knowledge, adapted_answers
 from ser.inference.scoring import Trial, answer_all, answered, describe_checkpoint, describe_clips, trial_of
 from ser.recognizer import Recognizer
-from ser.results import Recipe, RunRecord, git_revision, refuse_run_folders, versions, write
+from ser.results import Recipe, RunRecord, made_by, refuse_run_folders, write
 
 
 def evaluate(
@@ -54,9 +54,7 @@ def evaluate(
     record = RunRecord(
         **{**data, **network, **about, "split": {**data["split"], **network["split"]}},
         recipe=Recipe.of(command),
-        versions=versions(),
-        git=git_revision(),
-        command=command,
+        **made_by(command),
         **scored(answers),
     )
     folder.mkdir(parents=True, exist_ok=True)

@@ -17,7 +17,7 @@ from ser.inference.enrolment import Enrolment, ExtractedClips
 from ser.inference.scoring import answer_all, answered, trial_of
 from ser.models.ensemble import join_checkpoints
 from ser.recognizer import Recognizer
-from ser.results import RunRecord, git_revision, read_choices, refuse_run_folders, versions, write
+from ser.results import RunRecord, made_by, read_choices, refuse_run_folders, write
 
 
 def seed_sets(runs: Sequence[RunRecord]) -> tuple[list[list[RunRecord]], list[RunRecord]]:
@@ -94,9 +94,7 @@ def ensemble(runs: Sequence[RunRecord], folder: Path, command: list[str], device
         checkpoint={"tested": checkpoint.stem, "epoch": ", ".join(str(run.checkpoint["epoch"]) for run in runs)},
         calibration=calibration_report(calibration, len(sides["val"][2]), logits, targets),
         seconds=round(sum(run.seconds or 0 for run in runs), 1),
-        versions=versions(),
-        git=git_revision(),
-        command=command,
+        **made_by(command),
         last_epoch={},  # as there are many trainings
         history=[],
         **scored(answers),

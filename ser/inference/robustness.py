@@ -5,6 +5,7 @@ from collections.abc import Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from itertools import takewhile
 from pathlib import Path
+from statistics import mean
 from typing import Any
 
 import numpy as np
@@ -19,11 +20,14 @@ from ser.evaluation.conditions import CLEAN, COLUMNS, CONDITIONS, LEFT, METHOD, 
 from ser.files import check_out, replacing, write_json, write_text
 from ser.inference.scoring import Trial, answer, answered, describe_checkpoint, describe_clips, trial_of
 from ser.recognizer import Recognizer
-from ser.results import SYNTHETIC_CAUTION, RunRecord, console, git_revision, versions
+from ser.results import SYNTHETIC_CAUTION, RunRecord, console, made_by
 from ser.results.figures import robustness_figure
 from ser.results.page import markdown_table
 
 BATCH = 64
+
+SEED = 0
+"""Seed of noises and rooms."""
 
 CAUTION = (
     "Clips that it was trained on may be among these: give the words of its run (dataset=, labels=, split=) and --side "
@@ -34,13 +38,7 @@ BRACKETS = "change: UAR against clean; in brackets where its 95 % interval, of t
 
 
 def measure(
-    checkpoints: Sequence[Path],
-    cfg: dict[str, Any],
-    side: str,
-    folder: Path,
-    command: list[str],
-    device: str = "cpu",
-    seed: int = 0,
+    checkpoints: Sequence[Path], cfg: dict[str, Any], side: str, folder: Path, command: list[str], device: str = "cpu"
 ) -> dict[str, Any]:
     """Score the checkpoints under all conditions and write the folder.
 
@@ -51,7 +49,6 @@ def measure(
         folder: What is left goes there.
         command: What was typed.
         device: Where the networks answer.
-        seed: Seed of noises and rooms.
 
     Raises:
         UserError: A checkpoint or the corpus can't be used, the checkpoints do not share what the clips show, or the
@@ -63,7 +60,7 @@ def measure(
     trial = trial_of(cfg, side, recognizers)
     check_out(folder)
     left_out = {rate: missing(CONDITIONS, rate) for rate in trial.recordings}
-    answers, cut = answers_under(trial, recognizers, left_out, seed)
+    answers = answers_under(trial, recognizers, left_out)
     trial, finite = answered(trial, [found for said in answers for found in said.values()])
     clips = trial.clips
     scored = []
@@ -79,20 +76,19 @@ def measure(
                 "input": {"sample_rate": rate, "seconds": recognizer.seconds},
                 "left_out": left_out[rate],
                 "conditions": [
-                    score(condition, said[CLEAN.name], said[condition.name], cut[rate][condition.name][finite].mean())
+                    score(
+                        condition,
+                        said[CLEAN.name],
+                        said[condition.name],
+                        mean(condition.shortens(recording, rate) for recording in trial.at(rate)),
+                    )
                     for condition in CONDITIONS
                     if condition.name in said
                 ],
             }
         )
-    results = {
-        **describe_clips(cfg, side, trial),
-        "checkpoints": scored,
-        "seed": seed,
-        "versions": {**versions(), "libsndfile": soundfile.__libsndfile_version__},
-        "git": git_revision(),
-        "command": command,
-    }
+    results = {**describe_clips(cfg, side, trial), "checkpoints": scored, "seed": SEED, **made_by(command)}
+    results["versions"]["libsndfile"] = soundfile.__libsndfile_version__
     write(folder, results)
     return results
 
@@ -102,15 +98,14 @@ Found = dict[str, NDArray[np.float64]]
 
 
 def answers_under(
-    trial: Trial, recognizers: Sequence[Recognizer], left_out: Mapping[int, Mapping[str, str]], seed: int
-) -> tuple[list[Found], dict[int, dict[str, NDArray[np.bool_]]]]:
-    """Return each recognizer's answers, and by rate and condition which clips were cut, ``(clip,)``.
+    trial: Trial, recognizers: Sequence[Recognizer], left_out: Mapping[int, Mapping[str, str]]
+) -> list[Found]:
+    """Return each recognizer's answers.
 
     Args:
         trial: The clips.
         recognizers: At the trial's rates.
         left_out: Conditions that can't be applied, by rate.
-        seed: Seed of noises and rooms.
     """
     steps = [
         (rate, condition, start)
@@ -120,26 +115,16 @@ def answers_under(
         for start in range(0, len(trial.clips), BATCH)
     ]
     said: list[dict[str, list[NDArray[np.float64]]]] = [defaultdict(list) for _ in recognizers]
-    cut: dict[int, dict[str, list[bool]]] = defaultdict(lambda: defaultdict(list))
     with ThreadPoolExecutor() as pool:  # codecs are most of the work, and don't hold Python's lock
         for rate, condition, start in track(steps, console=console, disable=not console.is_terminal):
             clips = trial.clips[start : start + BATCH]
-            before = [trial.recordings[rate][clip.name] for clip in clips]
-            jobs = [
-                pool.submit(apply, condition, recording, rate, clip.name, seed)
-                for recording, clip in zip(before, clips, strict=True)
-            ]
+            recordings = trial.recordings[rate]
+            jobs = [pool.submit(apply, condition, recordings[clip.name], rate, clip.name, SEED) for clip in clips]
             after = [job.result() for job in jobs]
-            cut[rate][condition.name] += [
-                len(one.samples) < len(other.samples) for one, other in zip(after, before, strict=True)
-            ]
             for parts, recognizer in zip(said, recognizers, strict=True):
                 if recognizer.sample_rate == rate:
                     parts[condition.name].append(answer(recognizer, after, trial.labels))
-    return (
-        [{name: np.concatenate(parts) for name, parts in found.items()} for found in said],
-        {rate: {name: np.array(flags) for name, flags in own.items()} for rate, own in cut.items()},
-    )
+    return [{name: np.concatenate(parts) for name, parts in found.items()} for found in said]
 
 
 def short_names(checkpoints: Sequence[Path]) -> list[str]:

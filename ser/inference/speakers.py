@@ -2,7 +2,6 @@
 
 import csv
 from collections.abc import Sequence
-from dataclasses import dataclass, field
 from pathlib import Path
 
 from ser.errors import UserError
@@ -11,21 +10,6 @@ from ser.features.voices import grouped
 from ser.recognizer import Recognizer
 
 PATH, SPEAKER = "path", "speaker"
-
-
-@dataclass(frozen=True)
-class Enrolled:
-    """Holds the voices of some recordings.
-
-    Attributes:
-        voices: The voice of each recording; None where nobody is known.
-        names: Whose voices were enrolled.
-        left_out: Why a recording says nothing of its voice, a message each.
-    """
-
-    voices: list[Voice | None]
-    names: list[str]
-    left_out: list[str] = field(default_factory=list)
 
 
 def speakers_of(paths: Sequence[Path], said: str) -> list[str | None]:
@@ -71,13 +55,18 @@ def _table(file: Path) -> dict[Path, str]:
         raise UserError(f"--voices {file} names a path that no file can have: {error}") from error
 
 
-def enrol_each(recognizer: Recognizer, paths: Sequence[Path], speakers: Sequence[str | None]) -> Enrolled:
+def enrol_each(
+    recognizer: Recognizer, paths: Sequence[Path], speakers: Sequence[str | None]
+) -> tuple[list[Voice | None], list[str]]:
     """Enrol each speaker with all recordings of theirs; what can't be used for that is left out and listed.
 
     Args:
         recognizer: A recognizer whose network knows voices.
         paths: Recordings.
         speakers: Who speaks in each; None for unknown.
+
+    Returns:
+        The voice of each recording, None where nobody is known; and why recordings say nothing of their voice.
 
     Raises:
         UserError: The network knows nothing of voices.
@@ -92,5 +81,4 @@ def enrol_each(recognizer: Recognizer, paths: Sequence[Path], speakers: Sequence
             if not unusable:
                 raise
         left_out += unusable
-    known = [None if speaker is None else voices.get(speaker) for speaker in speakers]
-    return Enrolled(known, sorted(voices), left_out)
+    return [None if speaker is None else voices.get(speaker) for speaker in speakers], left_out

@@ -6,7 +6,6 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
 
 from ser.checkpoint import find_checkpoint
 from ser.config import compose_words
@@ -67,6 +66,7 @@ def measure(run: Path, corpus: str, words: Sequence[str], device: str = "cpu") -
             left_out[name] = str(error)
             console.print(f"left out, {escape(name)}: {escape(error)}", soft_wrap=True)
     plain = found[AS_IT_IS]
+    places = {clip: i for i, clip in enumerate(plain.clips)}
     return {
         "run": str(run),
         **{key: value for key, value in describe_checkpoint(checkpoint, trial.clips).items() if key != "split"},
@@ -76,7 +76,9 @@ def measure(run: Path, corpus: str, words: Sequence[str], device: str = "cpu") -
                 **summary(answers),
                 "clips": len(answers.clips),
                 # Clips that were enrolled are not scored, so only the others can be compared in pairs.
-                "against": compare(plain.of(_places(plain, answers)), answers)["uar"] if name != AS_IT_IS else None,
+                "against": compare(plain.of(np.array([places[clip] for clip in answers.clips])), answers)["uar"]
+                if name != AS_IT_IS
+                else None,
             }
             for name, answers in found.items()
         },
@@ -84,12 +86,6 @@ def measure(run: Path, corpus: str, words: Sequence[str], device: str = "cpu") -
         "versions": versions(),
         "git": git_revision(),
     }
-
-
-def _places(plain: Answers, answers: Answers) -> NDArray[np.int64]:
-    """Return where the clips of ``answers`` stand in ``plain``."""
-    where = {name: i for i, name in enumerate(plain.clips)}
-    return np.array([where[name] for name in answers.clips], dtype=np.int64)
 
 
 def rows(results: Sequence[dict[str, Any]]) -> list[list[str]]:

@@ -311,3 +311,8 @@ def git_revision() -> str | None:
     except (OSError, subprocess.CalledProcessError):
         return None
     return revision.stdout.strip() + ("+" if changes.stdout.strip() else "")
+
+
+def made_by(command: Sequence[str]) -> dict[str, Any]:
+    """What every record says of how it was made: ``versions``, ``git``, and ``command``, what was typed."""
+    return {"versions": versions(), "git": git_revision(), "command": command}

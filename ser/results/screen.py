@@ -7,8 +7,10 @@ from typing import Any
 
 from lightning import Trainer
 
-from ser.data.corpora import SIDES, SYNTHETIC, Clip
+from ser.data.corpora import SIDES, SYNTHETIC, Clip, read_corpora
+from ser.data.corpora.clip import telling
 from ser.data.explore import missing_classes
+from ser.data.labels import Labels
 from ser.datamodule import EmotionDataModule
 from ser.errors import Screen, escape, table_of
 from ser.evaluation import SCORES, enrolment_line
@@ -23,6 +25,20 @@ console = Screen()
 def tell_corpus(message: str) -> None:
     """Say on screen what a reader of a corpus warned of; for ``ser.data.corpora.clip.telling``."""
     console.print(f"[yellow]corpus:[/yellow] {escape(message)}", soft_wrap=True, highlight=False)
+
+
+def read_clips(cfg: Mapping[str, Any]) -> tuple[list[Clip], dict[str, int]]:
+    """Read the clips that choices of ``dataset`` and ``labels`` name, and say on screen what a reader warned of.
+
+    Returns:
+        The clips with their classes, and how many clips of each class ``labels`` left out.
+
+    Raises:
+        UserError: The corpus can't be read, or does not allow these labels.
+    """
+    with telling(tell_corpus):
+        read = read_corpora(cfg["dataset"])
+    return Labels(**cfg["labels"]).apply(read)
 
 
 def tell_unusable(problems: Sequence[tuple[Clip, str]]) -> None:

@@ -197,14 +197,10 @@ def together(trainer: Trainer) -> Iterator[None]:
             launcher: Any = trainer.strategy.launcher
             launcher.kill(getattr(signal, "SIGKILL", signal.SIGTERM))
             launcher.procs.clear()  # Lightning looks every 5 s whether one has failed, and would also kill this one
-        if trainer.world_size > 1 and _is_loss(error):
+        gloo = isinstance(error, RuntimeError) and "gloo" in str(error)  # whose errors have no type of their own
+        if trainer.world_size > 1 and (gloo or isinstance(error, torch.distributed.DistError)):
             raise LostRankError(
                 f"rank {trainer.global_rank} has lost another of the {trainer.world_size} processes of this run, which "
                 "was killed or failed; what it said itself stands above"
             ) from error
         raise
-
-
-def _is_loss(error: BaseException) -> bool:
-    """Return whether ``error`` is about the connection to another process; gloo's have no type of their own."""
-    return isinstance(error, torch.distributed.DistError) or (isinstance(error, RuntimeError) and "gloo" in str(error))

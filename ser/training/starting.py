@@ -126,7 +126,6 @@ def _check_sizes(path: Path, theirs: EmotionNetwork, settings: dict[str, Any]) -
 
 
 def _words(group: str, values: dict[str, Any]) -> str:
-    """Write options as they are typed."""
     words = {
         name: "null" if value is None else str(value).replace(" ", "").replace("'", "")
         for name, value in values.items()

@@ -183,7 +183,6 @@ class Sweep(Callback):
             del os.environ["OMP_NUM_THREADS"]
 
     def _ended(self) -> tuple[int, int]:
-        """Count the jobs that have ended, and those of them that failed."""
         states = [job.state for job in job_states(self.folder, self.jobs)]
         return len(states) - states.count("missing"), states.count("failed")
 
@@ -202,7 +201,6 @@ class Sweep(Callback):
         return f"{counted}; the same command with {word} runs the others, and failed ones again"
 
     def _watch(self) -> None:
-        """Look for results of other processes."""
         while not self.over:
             self._tell()
             time.sleep(LOOK_EVERY_SECONDS)

@@ -95,7 +95,7 @@ class TensorBoard(Callback):
             begun = Event(session_log=SessionLog(status=SessionLog.START))
             writer._get_file_writer().add_event(begun, checkpoint["epoch"] + 1)
 
-    def on_train_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
+    def on_train_start(self, trainer: Trainer, pl_module: Any) -> None:
         """Lay out the charts, and show the input; a resumed run has already done so."""
         if (writer := _writer(trainer)) is None or trainer.ckpt_path is not None:
             return
@@ -105,12 +105,11 @@ class TensorBoard(Callback):
         writer.add_text("run/config", f"```yaml\n{OmegaConf.to_yaml(OmegaConf.create(dict(self.cfg)))}```")
         writer.add_text("data/split", self._split())
         self._show_clips(writer)
-        network = _network(pl_module)
-        inputs = self.data.make_batch(torch.tensor([0])).inputs.to(network.device)
+        inputs = self.data.make_batch(torch.tensor([0])).inputs.to(pl_module.device)
         if not self.data.config.fine_tune:  # what happens there depends on the clips' lengths
             with warnings.catch_warnings():
                 warnings.simplefilter("ignore", torch.jit.TracerWarning)  # of sizes, which are what they are
-                writer.add_graph(network.layers, network.as_images(inputs))
+                writer.add_graph(pl_module.layers, pl_module.as_images(inputs))
 
     def on_train_epoch_start(self, trainer: Trainer, pl_module: LightningModule) -> None:  # noqa: ARG002
         """Write the learning rate at the beginning of the epoch, and start the clock."""
@@ -134,27 +133,27 @@ class TensorBoard(Callback):
             self._validated = trainer.current_epoch
             self._write_f1(trainer, pl_module, "val")
 
-    def on_train_epoch_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
+    def on_train_epoch_end(self, trainer: Trainer, pl_module: Any) -> None:
         """Write F1 of each class and clips per second, and draw every ``figure_every_n_epochs``-th epoch."""
         self._last = trainer.current_epoch
         self._write_f1(trainer, pl_module, "train")
         if (writer := _writer(trainer)) is not None:
             writer.add_scalar("train/clips_per_second", self._clips / self._seconds, trainer.current_epoch)
         if self.every_n_epochs and (trainer.current_epoch + 1) % self.every_n_epochs == 0:
-            self._draw_epoch(trainer, _network(pl_module))
+            self._draw_epoch(trainer, pl_module)
 
-    def on_train_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
+    def on_train_end(self, trainer: Trainer, pl_module: Any) -> None:
         """Draw the last epoch, wherever training stopped."""
         if self.every_n_epochs and self._drawn != self._last:
-            self._draw_epoch(trainer, _network(pl_module))
+            self._draw_epoch(trainer, pl_module)
 
-    def on_test_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
+    def on_test_start(self, trainer: Trainer, pl_module: Any) -> None:
         """Begin to record the input of the last layer."""
         self._embeddings.clear()
         self._tested.clear()
         # On every process, because each has some of the clips.
         if self.every_n_epochs and any(isinstance(logger, TensorBoardLogger) for logger in trainer.loggers):
-            last = [layer for layer in _network(pl_module).layers.modules() if isinstance(layer, nn.Linear)][-1]
+            last = [layer for layer in pl_module.layers.modules() if isinstance(layer, nn.Linear)][-1]
             self._hook = last.register_forward_pre_hook(lambda _, inputs: self._embeddings.append(inputs[0].cpu()))
 
     def on_test_batch_end(
@@ -248,7 +247,7 @@ class TensorBoard(Callback):
         for title, augment in {"as it is": Augment(data.config.sample_rate), **data.augment.each()}.items():
             # All clips, because mixup needs others; from one random state, so that all are the same piece of the clip,
             # and that what is played is what is drawn.
-            changed = data.augmented_by(augment)
+            changed = data.changed(augment=augment)
             if data.frontend.features.dimensions < 3:
                 with torch.random.fork_rng(gpu):
                     drawn[title] = changed.make_batch(clips, training=True).inputs[:1]
@@ -359,11 +358,6 @@ def _writer(trainer: Trainer) -> SummaryWriter | None:
     return next((logger.experiment for logger in trainer.loggers if isinstance(logger, TensorBoardLogger)), None)
 
 
-def _network(module: LightningModule) -> EmotionNetwork:
-    assert isinstance(module, EmotionNetwork)
-    return module
-
-
 def _layout() -> dict[str, dict[str, list[Any]]]:
     """Return the charts of TensorBoard's *Custom Scalars*; each has the tags that its patterns match."""
     scores = {name: ["Multiline", [f"(train|val)/{name}$"]] for name in ("loss", *SCORES)}
@@ -389,7 +383,6 @@ def _add_figure(writer: SummaryWriter, tag: str, figure: Any, step: int = 0) -> 
 
 
 def _verdict(answers: Answers, row: int) -> str:
-    """Return a clip's answer, its probability, and whether it was right."""
     true, predicted = answers.labels[answers.true[row]], answers.labels[answers.predicted[row]]
     said = f"{true}, rightly" if true == predicted else f"{true} taken for {predicted}"
     return f"{said}, p {answers.probabilities[row].max():.2f}"
@@ -409,7 +402,6 @@ def _to_explain(answers: Answers, surest_first: NDArray[np.int64]) -> list[int]:
 
 
 def _ranking(answers: Answers) -> str:
-    """Return a table of the classes from most to least confusing."""
     labels, counts = answers.labels, answers.confusion
     classes = by_class(torch.from_numpy(counts), labels)
     lines = []

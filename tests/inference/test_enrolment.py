@@ -38,7 +38,7 @@ from ser.inference.timeline import Listener
 from ser.models.ensemble import join_checkpoints
 from ser.recognizer import Recognizer
 from ser.results import find_runs
-from ser.train import answers_of, run
+from ser.train import logits_of, run
 from tests.helpers import SPLIT, Trained, composed, manifest, struck_down
 
 PITCHES = {"anger": 900, "neutral": 500, "sad": 200}
@@ -180,7 +180,7 @@ def test_what_counts_as_a_voice_can_be_chosen(people: Path, voice: str) -> None:
 def test_voice_dropout_is_drawn_in_training_alone(people: Path) -> None:
     data = module(people, voice_dropout=1.0)
     clips = torch.tensor(data._positions["train"])
-    none = data.enrolled("none").make_batch(clips).inputs
+    none = data.changed(enrolment="none").make_batch(clips).inputs
     assert torch.equal(data.make_batch(clips, training=True).inputs, none)
     assert not torch.equal(data.make_batch(clips).inputs, none)
 
@@ -217,7 +217,7 @@ def test_a_checkpoint_answers_as_its_run_did(trained: Trained, recognizer: Recog
     cfg = composed(*WORDS, f"dataset.root={Path(trained.split.test[0].path).parents[1] / 'clips.csv'}")
     with ser.results.console.capture():
         data, _ = ser.train.load_data(check_choices(cfg), torch.device("cpu"))
-    logits, _ = answers_of(recognizer.network, data.enrolled("none"), "test")
+    logits, _ = logits_of(recognizer.network, data.changed(enrolment="none"), "test")
     none = heard.answers(Enrolment(0)).probabilities
     expected = recognizer.calibration.apply(logits).double().softmax(1).numpy()
     np.testing.assert_allclose(none, expected, atol=1e-5)

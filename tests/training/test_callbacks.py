@@ -14,6 +14,7 @@ from ser.checkpoint import read_lightning
 from ser.errors import UserError
 from ser.files import WriteError
 from ser.models import NETWORKS, Batch, EmotionNetwork
+from ser.results.describe import _last_epoch
 from ser.training.callbacks import (
     AverageWeights,
     CheckpointFiles,
@@ -202,7 +203,10 @@ def test_history_has_what_is_logged_of_every_epoch(tmp_path: Path) -> None:
     trainer = fitted(tmp_path / "a", 3, history, logger=Watch(tmp_path))
     assert history.epochs == logged
     assert set(history.epochs) == {1, 2, 3}
-    assert history.latest == history.epochs[3]
+    last = {side: _last_epoch(history.record(), side, ["a", "b", "c"]) for side in ("train", "val")}
+    for tag, value in history.epochs[3].items():
+        side, _, name = tag.partition("/")
+        assert last[side][name] == value
     network: Any = trainer.lightning_module
     for side, clips in (("train", 12), ("val", 18)):
         counts = getattr(network, f"{side}_measures")["confusion"].compute()
@@ -217,7 +221,8 @@ def test_epochs_without_validation_tell_of_training_alone_and_are_kept_in_last(t
     assert sides == {1: {"train"}, 2: {"train", "val"}, 3: {"train"}}
     assert read_lightning(tmp_path / "last.ckpt")["epoch"] == 2
     assert read_lightning(tmp_path / "best.ckpt")["epoch"] == 1
-    assert history.latest["val/loss"] == history.epochs[2]["val/loss"]
+    last = _last_epoch(history.record(), "val", ["a", "b", "c"])
+    assert last["loss"] == history.epochs[2]["val/loss"]
 
 
 def test_a_history_goes_on_from_a_checkpoint_and_is_left_alone_by_a_test(tmp_path: Path) -> None:
