@@ -25,8 +25,6 @@ from ser.augment import EFFECTS, SpecAugment, WaveAugment
 from ser.augment.effects import impulse_responses
 from ser.commands.cli import command_parser
 from ser.config import compose_words
-from ser.data.audio import Recording
-from ser.data.bank import WaveformBank
 from ser.data.splits import Split
 from ser.errors import escape, table_of
 from ser.features import FeatureConfig, Frontend
@@ -197,13 +195,10 @@ def feature_works(device: torch.device) -> dict[str, Work]:
 def step_of(words: list[str], device: torch.device) -> Work:
     """Return one step on one batch: features, augmentation, network, gradients, optimizer."""
     cfg = compose_words(words)
-    waveforms, lengths = common.noise(BATCH)
-    sounds = [row[:size].numpy() for row, size in zip(waveforms, lengths.tolist(), strict=True)]
-    recordings = {f"{i:03}": Recording(sound) for i, sound in enumerate(sounds)}
-    listed = common.clips_of(recordings)
+    sounds = common.recordings(BATCH)
+    listed = common.clips_of(sounds.found)
     split = Split(listed, listed[:6], listed[:6])
-    bank = WaveformBank.of(sounds, recordings)
-    data = common.data_of(cfg, split, bank, device, cfg["datamodule"]["keep_features"], BATCH)
+    data = common.data_of(cfg, split, sounds, device, cfg["datamodule"]["keep_features"], BATCH)
     network = common.network_of(cfg, data.input_shape)
     network = network.to(device).train()
     optimizer = torch.optim.AdamW(network.parameters(), 1e-3, fused=True)

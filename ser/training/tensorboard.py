@@ -86,7 +86,6 @@ class TensorBoard(Callback):
         self._began = self._seconds = 0.0
         self._clips = 0
         self._embeddings: list[Tensor] = []
-        self._tested: list[Tensor] = []
         self._hook: RemovableHandle | None = None
 
     def on_load_checkpoint(self, trainer: Trainer, pl_module: LightningModule, checkpoint: dict[str, Any]) -> None:  # noqa: ARG002
@@ -150,26 +149,19 @@ class TensorBoard(Callback):
     def on_test_start(self, trainer: Trainer, pl_module: Any) -> None:
         """Begin to record the input of the last layer."""
         self._embeddings.clear()
-        self._tested.clear()
         # On every process, because each has some of the clips.
         if self.every_n_epochs and any(isinstance(logger, TensorBoardLogger) for logger in trainer.loggers):
             last = [layer for layer in pl_module.layers.modules() if isinstance(layer, nn.Linear)][-1]
             self._hook = last.register_forward_pre_hook(lambda _, inputs: self._embeddings.append(inputs[0].cpu()))
-
-    def on_test_batch_end(
-        self, trainer: Trainer, pl_module: LightningModule, outputs: Any, batch: Batch, batch_idx: int,  # noqa: ARG002
-        dataloader_idx: int = 0,  # noqa: ARG002
-    ) -> None:  # fmt: skip
-        """Note which clips the last layer has just processed."""
-        self._tested.append(batch.clips.cpu())
 
     def on_test_epoch_end(self, trainer: Trainer, pl_module: LightningModule) -> None:  # noqa: ARG002
         """Put together what the last layer read in all processes."""
         if self._hook is not None:
             self._hook.remove()
             self._hook = None
-            rows = gather({"clips": torch.cat(self._tested), "embeddings": torch.cat(self._embeddings)})
-            self._embeddings = [rows["embeddings"]]
+            embeddings = torch.cat(self._embeddings)
+            clips = torch.tensor(list(trainer.test_dataloaders.dataset))[: len(embeddings)]  # type: ignore[union-attr]
+            self._embeddings = [gather({"clips": clips, "embeddings": embeddings})["embeddings"]]
 
     def show_answers(self, network: EmotionNetwork, answers: Answers) -> None:
         """Write what the test found: confusion, worst mistakes, what moved some answers, embeddings.
