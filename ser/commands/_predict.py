@@ -17,9 +17,8 @@ from ser.evaluation.calibration import UNCALIBRATED
 from ser.features import Voice
 from ser.files import refuse_overwriting, replacing
 from ser.inference.microphone import Microphone, listen, lost_sound
-from ser.inference.recordings import find
+from ser.inference.recordings import enrol_each, find, speakers_of
 from ser.inference.rows import ANSWER_VALUES, SEGMENT_VALUES, RowWriter, confident_emotion, write_each, write_segments
-from ser.inference.speakers import enrol_each, speakers_of
 from ser.inference.timeline import OWN, Listener, Segment, Timeline, bands, own_voice
 from ser.recognizer import NO_VOICES, Answer, Recognizer, checkpoints_beside
 from ser.results.figures import timeline_figure

@@ -23,7 +23,7 @@ from ser.errors import UserError
 from ser.features import Moments, Pretrained, Voice, VoicePrior
 from ser.features.voices import PRIOR_FRAMES, grouped
 from ser.files import check_out, write_text
-from ser.inference.speakers import speakers_of
+from ser.inference.recordings import speakers_of
 from ser.recognizer import Recognizer
 from ser.results import read_choices, write_choices
 from ser.results.cards import adapted_card
@@ -277,7 +277,7 @@ def adapt_run(
         paths: Recordings; those that can't be read are left out.
         out: The new folder.
         balanced: Take the recordings to hold the emotions about equally often.
-        voices: Whose recordings they are, as ``ser.inference.speakers.speakers_of`` takes it, where the adapted model
+        voices: Whose recordings they are, as ``ser.inference.recordings.speakers_of`` takes it, where the adapted model
             is to be used with voices; None otherwise.
         note: Called with a line about each recording that is left out.
         anyway: Adapt also to recordings that sound like those of the training.

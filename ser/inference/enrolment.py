@@ -215,15 +215,6 @@ def adapted_answers(recognizer: Recognizer, trial: Trial, knowledge: Knowledge) 
     return join(parts), adaptations
 
 
-def settings(neutral: bool) -> list[Enrolment]:
-    """List the enrolments of a curve; with ``neutral`` also those of neutral clips, declared as such and not."""
-    found = [Enrolment(0), *(Enrolment(count) for count in CURVE), Enrolment(None)]
-    if neutral:
-        for declared in (True, False):
-            found += [Enrolment(count, True, declared) for count in CURVE if count <= 10]
-    return found
-
-
 def curve(extracted: Sequence[ExtractedClips], draws: int) -> list[dict[str, Any]]:
     """Score clips by what is known of their voices, for JSON.
 
@@ -240,7 +231,10 @@ def curve(extracted: Sequence[ExtractedClips], draws: int) -> list[dict[str, Any
         for one in extracted
     )
     found = []
-    for enrolment in settings(neutral):
+    enrolments = [Enrolment(0), *(Enrolment(count) for count in CURVE), Enrolment(None)]
+    if neutral:  # declared as such and not
+        enrolments += [Enrolment(n, True, declared) for declared in (True, False) for n in CURVE if n <= 10]
+    for enrolment in enrolments:
         times = draws if enrolment.clips else 1
         if not all(one.draw(enrolment, seed=0)[1].any() for one in extracted):
             continue

@@ -32,8 +32,8 @@ from ser.features import FeatureConfig, Moments, Voice, VoiceError
 from ser.inference.adapt import LEAST_CLIPS, adapt, adapted_checkpoint, distance_of
 from ser.inference.enrolment import Enrolment, ExtractedClips, Knowledge, adapted_answers, halves
 from ser.inference.joining import ensemble
+from ser.inference.recordings import speakers_of
 from ser.inference.scoring import Trial
-from ser.inference.speakers import speakers_of
 from ser.inference.timeline import Listener
 from ser.models.ensemble import join_checkpoints
 from ser.recognizer import Recognizer
