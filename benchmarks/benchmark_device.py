@@ -86,25 +86,19 @@ def training(clips: int, device: torch.device, rounds: int) -> Iterator[Speed]:
                     if precision == "bf16-mixed" and resolve_precision("auto", device.type) != precision:
                         continue
                     way = f"{source}, {'compiled' if compiled else 'eager'}, {precision}"
-                    own = through_lightning(network(), data, precision, compiled, rounds)
-                    bare = bare_loop(network(), data, precision, compiled, rounds)
+                    networks = network(), network()
+                    if compiled:
+                        for one in networks:
+                            one.compile()
+                    taken = common.lightning_epochs(networks[0], data, None, precision, rounds + 1)[1:]
+                    own = len(data.side("train")) / median(taken)
+                    bare = bare_loop(networks[1], data, precision, rounds)
                     yield Speed(f"train {model}", way, own, f"{own / bare:.2f} of a bare loop's {bare:,.0f}")
 
 
-def through_lightning(
-    network: EmotionNetwork, data: EmotionDataModule, precision: Any, compiled: bool, rounds: int
-) -> float:
-    """Return training clips per second, by the median epoch after the first."""
-    if compiled:
-        network.compile()
-    return len(data.side("train")) / median(common.lightning_epochs(network, data, None, precision, rounds + 1)[1:])
-
-
-def bare_loop(network: EmotionNetwork, data: EmotionDataModule, precision: str, compiled: bool, rounds: int) -> float:
+def bare_loop(network: EmotionNetwork, data: EmotionDataModule, precision: str, rounds: int) -> float:
     """Return clips per second of a loop over the data module's batches, without Lightning and metrics."""
     network = network.to(data.device).train()
-    if compiled:
-        network.compile()
     optimizer = torch.optim.AdamW(network.parameters(), 1e-3, fused=True)
     count = len(data.side("train"))
 
@@ -129,9 +123,9 @@ def idle(clips: int, device: torch.device) -> str:
     data = common.data_of(cfg, split, sounds, device, False, 128)
     network = common.network_of(cfg, data.input_shape)
     precision = resolve_precision("auto", device.type)
-    bare_loop(network, data, precision, compiled=False, rounds=1)
+    bare_loop(network, data, precision, rounds=1)
     with profile(activities=[ProfilerActivity.CPU, ProfilerActivity.CUDA]) as profiler:
-        bare_loop(network, data, precision, compiled=False, rounds=EPOCHS)
+        bare_loop(network, data, precision, rounds=EPOCHS)
     spans = sorted(
         (event.time_range.start, event.time_range.end)
         for event in profiler.events()

@@ -5,9 +5,10 @@ import signal
 import sys
 import threading
 import warnings
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -21,7 +22,7 @@ from lightning.pytorch.loggers import CSVLogger, Logger, TensorBoardLogger
 from lightning.pytorch.utilities.exceptions import MisconfigurationException, SIGTERMException
 from omegaconf import DictConfig
 
-from ser.checkpoint import Checkpoint
+from ser.checkpoint import Checkpoint, CheckpointFiles
 from ser.config import (
     CONF,
     ConfigError,
@@ -46,7 +47,6 @@ from ser.models import EmotionNetwork
 from ser.results import announce, collect, console, describe_enrolment, read_clips, show, started_as, tell_corpus, write
 from ser.training.callbacks import (
     AverageWeights,
-    CheckpointFiles,
     EpochCheckpoint,
     EpochSeed,
     History,
@@ -272,9 +272,15 @@ def make_trainer(config: RunConfig, folder: Path, callbacks: Sequence[Callback])
         callbacks.append(Patience(config.early_stopping_patience))
     if config.trainer["enable_progress_bar"] is not False:
         callbacks.append(RichProgressBar())
+    # Known by name, so that the choices of a run folder from elsewhere name nothing that is called.
+    loggers: dict[str, Callable[..., Logger]] = {
+        "tensorboard": partial(TensorBoardLogger, default_hp_metric=False),
+        "csv": CSVLogger,
+    }
+    name = config.logger["name"]
     settings = {
         **config.trainer,
-        "logger": make_logger(config.logger["name"], folder) or False,
+        "logger": loggers[name](folder, name, "") if name in loggers else False,
         "plugins": [CheckpointFiles()],
         "callbacks": callbacks,
         "default_root_dir": folder,
@@ -287,20 +293,6 @@ def make_trainer(config: RunConfig, folder: Path, callbacks: Sequence[Callback])
         raise UserError(f"trainer.: Lightning refuses these options: {error}") from error
     check_ranks(trainer, config.datamodule["batch_size"])
     return trainer
-
-
-def make_logger(name: str, folder: Path) -> Logger | None:
-    """Make the logger of ``logger=NAME``, whose files go to the run folder's subfolder NAME; None for ``none``.
-
-    Loggers are known by name, so that the choices of a run folder from elsewhere name nothing that is called.
-    """
-    match name:
-        case "tensorboard":
-            return TensorBoardLogger(folder, name, "", default_hp_metric=False)
-        case "csv":
-            return CSVLogger(folder, name, "")
-        case _:
-            return None
 
 
 def load_data(config: RunConfig, device: torch.device) -> tuple[EmotionDataModule, dict[str, int]]:

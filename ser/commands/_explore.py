@@ -3,12 +3,14 @@
 from pathlib import Path
 from typing import Any
 
+import soundfile
 import torch
 from rich.table import Table
 
+from ser.data.audio import MOST_SAMPLES, open_sound
 from ser.data.bank import WaveformBank, decode_clips, fingerprints, reasons
 from ser.data.corpora import SIDES
-from ser.data.explore import Survey, copy_sound, first_clip, missing_classes, survey, usable_part, write_clips
+from ser.data.explore import Survey, first_clip, missing_classes, survey, usable_part, write_clips
 from ser.data.labels import refuse_lost
 from ser.data.splits import SplitError, split_clips
 from ser.errors import Screen, escape
@@ -40,7 +42,10 @@ def explore(cfg: dict[str, Any], out: Path, emotion: str | None = None, place: i
     draw(found, cfg, out)
     if emotion is not None:
         position, clip, _ = first_clip(found, emotion, place)
-        copy_sound(clip, out / "clip.wav", cfg["features"]["sample_rate"])
+        with open_sound(clip.path, cfg["features"]["sample_rate"]) as file:  # at its own rate, with all its channels
+            soundfile.write(
+                out / "clip.wav", file.read(min(file.frames, MOST_SAMPLES), dtype="float32"), file.samplerate
+            )
         console.print(
             f"place {position}: {escape(clip.name)}, {escape(clip.emotion)} → {escape(out / 'clip.wav')}",
             soft_wrap=True,

@@ -18,7 +18,7 @@ from ser.features import Voice
 from ser.files import refuse_overwriting, replacing
 from ser.inference.microphone import Microphone, listen, lost_sound
 from ser.inference.recordings import enrol_each, find, speakers_of
-from ser.inference.rows import ANSWER_VALUES, SEGMENT_VALUES, RowWriter, confident_emotion, write_each, write_segments
+from ser.inference.rows import ANSWER_VALUES, SEGMENT_VALUES, RowWriter, confident_emotion, write_each
 from ser.inference.timeline import OWN, Listener, Segment, Timeline, bands, own_voice
 from ser.recognizer import NO_VOICES, Answer, Recognizer, checkpoints_beside
 from ser.results.figures import timeline_figure
@@ -202,7 +202,10 @@ def report(timeline: Timeline, title: str, least: float, tables: Sequence[RowWri
          picture: Path | None) -> None:  # fmt: skip
     """Write the segments, draw them, and print them where they are not written."""
     segments = timeline.segments(least)
-    write_segments(segments, tables, path)
+    for segment in segments:
+        values = {name: getattr(segment, name) for name in SEGMENT_VALUES if name != "path"}
+        for table in tables:
+            table.write_row({"path": path, **values}, segment.probabilities, None)
     if picture is not None:
         figure = timeline_figure(
             timeline.outline, bands(segments), timeline.probabilities, timeline.labels, timeline.seconds, timeline.hop

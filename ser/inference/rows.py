@@ -10,7 +10,6 @@ from pathlib import Path
 from typing import Any
 
 from ser.files import WriteError
-from ser.inference.timeline import Segment
 from ser.recognizer import Answer
 
 DIGITS = {"start": 3, "end": 3}
@@ -116,20 +115,6 @@ def write_each(answers: Iterable[Answer], tables: Sequence[RowWriter], least: fl
         for table in tables:
             table.write_row(values, answer.probabilities, answer.error)
         yield answer
-
-
-def write_segments(segments: Iterable[Segment], tables: Sequence[RowWriter], recording: str) -> None:
-    """Write the segments of a recording to tables of ``SEGMENT_VALUES``.
-
-    Args:
-        segments: In order.
-        tables: Where to.
-        recording: Its path, or empty for a microphone's.
-    """
-    for segment in segments:
-        own = {name: getattr(segment, name) for name in SEGMENT_VALUES if name != "path"}
-        for table in tables:
-            table.write_row({"path": recording, **own}, segment.probabilities, None)
 
 
 def _csv_line(cells: Sequence[str]) -> str:

@@ -7,14 +7,13 @@ from typing import Any
 
 import torch
 from lightning import LightningModule, Trainer
-from lightning.fabric.plugins.io import TorchCheckpointIO
 from lightning.pytorch.callbacks import Callback, EarlyStopping, ModelCheckpoint, WeightAveraging
 from lightning.pytorch.loggers import CSVLogger
 from lightning.pytorch.trainer.states import TrainerFn
 from torch import Tensor
 from torch.optim.swa_utils import get_ema_multi_avg_fn
 
-from ser.checkpoint import own_parts, read_lightning, write_lightning
+from ser.checkpoint import own_parts
 from ser.errors import UserError
 
 RANK_STEP = 2_654_435_761
@@ -111,26 +110,6 @@ class Patience(EarlyStopping):
         """Count the last epoch as ended, as Lightning does where training continues or all epochs were seen."""
         progress: Any = trainer.fit_loop.epoch_progress.current
         progress.completed = progress.processed
-
-
-class CheckpointFiles(TorchCheckpointIO):
-    """Writes and reads checkpoints in the format of ``ser.checkpoint``, in one step."""
-
-    def save_checkpoint(self, checkpoint: dict[str, Any], path: str | Path, storage_options: Any = None) -> None:  # noqa: ARG002
-        """Write ``checkpoint``.
-
-        Raises:
-            WriteError: It can't be; the checkpoint that was there is still there.
-        """
-        write_lightning(Path(path), checkpoint)
-
-    def load_checkpoint(self, path: str | Path, map_location: Any = None, weights_only: bool | None = None) -> Any:  # noqa: ARG002
-        """Read the checkpoint at ``path``, on the host and as plain data, whatever is asked for.
-
-        Raises:
-            UserError: It is not a checkpoint of a run, is broken, or of another version.
-        """
-        return read_lightning(Path(path))
 
 
 class History(Callback):
