@@ -10,7 +10,7 @@ from typing import Any
 
 import torch
 from lightning import LightningModule, Trainer
-from lightning.pytorch.callbacks import Callback
+from lightning.pytorch.callbacks import LambdaCallback
 from torch import Tensor
 
 from ser.augment import Augment
@@ -146,27 +146,6 @@ def seconds_of(work: Callable[[], object], device: torch.device = CPU) -> float:
     return own if isinstance(own, float) else time.perf_counter() - start
 
 
-class Stopwatch(Callback):
-    """Times every training epoch, its validation included.
-
-    Attributes:
-        taken: Seconds of each epoch.
-    """
-
-    def __init__(self) -> None:
-        self.taken: list[float] = []
-
-    def on_train_epoch_start(self, trainer: Trainer, pl_module: LightningModule) -> None:  # noqa: ARG002
-        """Start the clock of this epoch."""
-        wait_for(pl_module.device)
-        self.began = time.perf_counter()
-
-    def on_train_epoch_end(self, trainer: Trainer, pl_module: LightningModule) -> None:  # noqa: ARG002
-        """Stop the clock and keep the seconds."""
-        wait_for(pl_module.device)
-        self.taken.append(time.perf_counter() - self.began)
-
-
 def training_step(network: EmotionNetwork, batch: Batch, optimizer: torch.optim.Optimizer, half: bool = False) -> None:
     """Take one step, as training does, except for its logs and schedules; ``half`` computes the network in bfloat16."""
     with torch.autocast(batch.inputs.device.type, torch.bfloat16, enabled=half):
@@ -177,7 +156,7 @@ def training_step(network: EmotionNetwork, batch: Batch, optimizer: torch.optim.
 
 
 def lightning_epochs(network: EmotionNetwork, train: Any, held: Any, precision: Any, epochs: int) -> list[float]:
-    """Train through all of Lightning, and return the seconds of each epoch.
+    """Train through all of Lightning, and return the seconds of each epoch, its validation included.
 
     Args:
         network: The network.
@@ -186,7 +165,13 @@ def lightning_epochs(network: EmotionNetwork, train: Any, held: Any, precision: 
         precision: Lightning's.
         epochs: How many.
     """
-    watch = Stopwatch()
+    ticks: list[float] = []
+
+    def tick(_: Trainer, module: LightningModule) -> None:
+        wait_for(module.device)
+        ticks.append(time.perf_counter())
+
+    watch = LambdaCallback(on_train_epoch_start=tick, on_train_epoch_end=tick)
     accelerator = "auto" if isinstance(train, EmotionDataModule) and train.device.type != "cpu" else "cpu"
     trainer = Trainer(
         accelerator=accelerator, devices=1, max_epochs=epochs, precision=precision, logger=False,
@@ -194,4 +179,4 @@ def lightning_epochs(network: EmotionNetwork, train: Any, held: Any, precision: 
         limit_val_batches=0 if held is None else None, callbacks=[watch, EpochSeed(0)], default_root_dir=gettempdir(),
     )  # fmt: skip
     trainer.fit(network, train, held)
-    return watch.taken
+    return [end - begin for begin, end in zip(ticks[::2], ticks[1::2], strict=True)]

@@ -1,9 +1,9 @@
 """Scores of checkpoints under noise, in rooms, over a telephone and in other conditions, and the page of them."""
 
+import os
 from collections import defaultdict
 from collections.abc import Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from itertools import takewhile
 from pathlib import Path
 from statistics import mean
 from typing import Any
@@ -139,14 +139,9 @@ def short_names(checkpoints: Sequence[Path]) -> list[str]:
         raise UserError(f"{twice} is given twice: give each checkpoint once")
     if len(paths) == 1:
         return [paths[0][-3] if paths[0][-2:-1] == ("checkpoints",) else checkpoints[0].stem]
-    first = _common_length(paths)
-    last = min(_common_length([parts[::-1] for parts in paths]), min(map(len, paths)) - first - 1)
+    first = len(os.path.commonprefix(paths))
+    last = min(len(os.path.commonprefix([parts[::-1] for parts in paths])), min(map(len, paths)) - first - 1)
     return ["/".join(parts[first : len(parts) - last]) for parts in paths]
-
-
-def _common_length(paths: Sequence[Sequence[str]]) -> int:
-    """Count the parts that the paths begin with in common."""
-    return sum(1 for _ in takewhile(lambda parts: len(set(parts)) == 1, zip(*paths, strict=False)))
 
 
 def surely_unseen(checkpoint: Path, about: Mapping[str, Any], trial: Trial, side: str) -> bool:

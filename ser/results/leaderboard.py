@@ -17,7 +17,7 @@ from ser.files import refuse_overwriting, replacing, write_text
 from ser.results.cards import plain
 from ser.results.choices import DATA
 from ser.results.jobs import PLAN, JobState, differing_words, job_states, read_plan
-from ser.results.page import index_page, markdown_table
+from ser.results.page import markdown_table, pages
 from ser.results.record import RunRecord
 
 PUBLISHED = {
@@ -314,7 +314,7 @@ def page(tables: Sequence[Shown], boards: Sequence[Board], out: Path) -> str:
             seed = "" if run.seed is None else f", seed {run.seed}"
             address = quote(Path(os.path.relpath(own[0], out)).as_posix(), errors="surrogateescape")
             links.append((f"{run.title}, {run.split['name']}{seed}", address))
-    return index_page("Runs", tables, links)
+    return pages.get_template("index.html").render(title="Runs", tables=tables, runs=links)
 
 
 def write_tables(out: Path, boards: Sequence[Board], tables: Sequence[Shown]) -> None:

@@ -122,15 +122,3 @@ def markdown_table(heads: Sequence[str], rows: Sequence[Sequence[str]], left: Se
     sides = ["---" if head in left else "---:" for head in heads]
     plain = [[cell.replace("|", "\\|") for cell in row] for row in rows]
     return "\n".join(f"| {' | '.join(cells)} |" for cells in (heads, sides, *plain))
-
-
-def index_page(title: str, tables: Sequence[tuple[str, Sequence[str], Sequence[Sequence[str]]]],
-               runs: Sequence[tuple[str, str]]) -> str:  # fmt: skip
-    """The page of a sweep, as HTML.
-
-    Args:
-        title: Title of the page.
-        tables: Title, columns and lines of each table of the leaderboard.
-        runs: Name and address of each run's page.
-    """
-    return pages.get_template("index.html").render(title=title, tables=tables, runs=runs)
