@@ -89,7 +89,11 @@ def measure(
         )
     results = {**describe_clips(cfg, side, trial), "checkpoints": scored, "seed": SEED, **made_by(command)}
     results["versions"]["libsndfile"] = soundfile.__libsndfile_version__
-    write(folder, results)
+    curves = {one["name"]: one["conditions"] for one in scored}
+    with replacing(folder / "robustness.png") as file:
+        robustness_figure(curves, 1 / len(trial.labels)).savefig(file, format="png", dpi=150)
+    write_text(folder / "robustness.md", page(results), errors="replace")
+    write_json(folder / "robustness.json", results)
     return results
 
 
@@ -139,8 +143,9 @@ def short_names(checkpoints: Sequence[Path]) -> list[str]:
         raise UserError(f"{twice} is given twice: give each checkpoint once")
     if len(paths) == 1:
         return [paths[0][-3] if paths[0][-2:-1] == ("checkpoints",) else checkpoints[0].stem]
-    first = len(os.path.commonprefix(paths))
-    last = min(len(os.path.commonprefix([parts[::-1] for parts in paths])), min(map(len, paths)) - first - 1)
+    common = os.path.commonprefix  # of parts, not of letters
+    first = len(common(paths))
+    last = min(len(common([parts[::-1] for parts in paths])), min(map(len, paths)) - first - 1)
     return ["/".join(parts[first : len(parts) - last]) for parts in paths]
 
 
@@ -160,19 +165,6 @@ def surely_unseen(checkpoint: Path, about: Mapping[str, Any], trial: Trial, side
     except UserError:  # it is not in a run's folder, where only its speakers show that
         return False
     return bool(side == "test" and run.split["hash"] == trial.split.hash)
-
-
-def write(folder: Path, results: dict[str, Any]) -> None:
-    """Write ``robustness.png``, ``robustness.md`` and ``robustness.json``.
-
-    Raises:
-        WriteError: The folder can't be written to, or the disk is full.
-    """
-    curves = {one["name"]: one["conditions"] for one in results["checkpoints"]}
-    with replacing(folder / "robustness.png") as file:
-        robustness_figure(curves, 1 / len(results["labels"]["classes"])).savefig(file, format="png", dpi=150)
-    write_text(folder / "robustness.md", page(results), errors="replace")
-    write_json(folder / "robustness.json", results)
 
 
 def page(results: dict[str, Any]) -> str:
