@@ -6,7 +6,7 @@ the same noise at each SNR and the same room at each RT60, whatever comes before
 
 import hashlib
 import io
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -79,9 +79,12 @@ class Condition:
         amount = f"{'' if self.value is None else f'{self.value:g} '}{self.unit}"
         return f"{self.family}, {amount}" if amount else self.family
 
-    def shortens(self, recording: Recording, sample_rate: int) -> bool:
-        """Return whether a recording at ``sample_rate`` hertz becomes shorter."""
-        return self.family == "cut" and len(recording.samples) > round((self.value or 0) * sample_rate)
+    def cut_share(self, recordings: Sequence[Recording], sample_rate: int) -> float:
+        """Return the share of recordings at ``sample_rate`` hertz that it makes shorter, 0 to 1."""
+        if self.family != "cut":
+            return 0.0
+        longest = round((self.value or 0) * sample_rate)
+        return float(np.mean([len(recording.samples) > longest for recording in recordings]))
 
 
 def apply(condition: Condition, recording: Recording, sample_rate: int, clip: str, seed: int = 0) -> Recording:

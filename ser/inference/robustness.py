@@ -5,7 +5,6 @@ from collections import defaultdict
 from collections.abc import Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
-from statistics import mean
 from typing import Any
 
 import numpy as np
@@ -66,7 +65,7 @@ def measure(
     scored = []
     for name, checkpoint, recognizer, found in zip(names, checkpoints, recognizers, answers, strict=True):
         rate = recognizer.sample_rate
-        about = describe_checkpoint(checkpoint, clips)
+        about, recordings = describe_checkpoint(checkpoint, clips), trial.at(rate)
         said = {key: answers_about(clips, trial.labels, values[finite]) for key, values in found.items()}
         scored.append(
             {
@@ -76,12 +75,7 @@ def measure(
                 "input": {"sample_rate": rate, "seconds": recognizer.seconds},
                 "left_out": left_out[rate],
                 "conditions": [
-                    score(
-                        condition,
-                        said[CLEAN.name],
-                        said[condition.name],
-                        mean(condition.shortens(recording, rate) for recording in trial.at(rate)),
-                    )
+                    score(condition, said[CLEAN.name], said[condition.name], condition.cut_share(recordings, rate))
                     for condition in CONDITIONS
                     if condition.name in said
                 ],
