@@ -11,7 +11,6 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-import soundfile
 import torch
 from matplotlib.figure import Figure
 from numpy.typing import NDArray
@@ -24,7 +23,7 @@ from ser.data.bank import WaveformBank
 from ser.errors import Screen, escape
 from ser.features import FeatureConfig, Frontend
 from ser.results.figures import effect_figure, effects_figure
-from ser.results.page import PLAYED_SECONDS, pages
+from ser.results.page import PLAYED_SECONDS, flac_url, pages
 
 RATE = 16_000
 
@@ -154,12 +153,6 @@ def _png(figure: Figure) -> str:
     return "data:image/png;base64," + base64.b64encode(into.getvalue()).decode()
 
 
-def _flac(sound: Sounds) -> str:
-    into = io.BytesIO()
-    soundfile.write(into, sound[0][0].clamp(-1, 1).numpy(), RATE, format="FLAC", subtype="PCM_16")
-    return "data:audio/flac;base64," + base64.b64encode(into.getvalue()).decode()
-
-
 def page(name: str, sound: Sounds, other: Sounds) -> str:
     """Return the page of a clip, as HTML."""
     parts = []
@@ -172,7 +165,14 @@ def page(name: str, sound: Sounds, other: Sounds) -> str:
             RATE,
             SECONDS_PER_FRAME,
         )
-        parts.append({"title": title, "option": option, "picture": _png(figure), "sound": _flac(changed)})
+        parts.append(
+            {
+                "title": title,
+                "option": option,
+                "picture": _png(figure),
+                "sound": flac_url(changed[0][0].clamp(-1, 1).numpy(), RATE),
+            }
+        )
     draws = [
         {
             "title": title,
@@ -181,7 +181,9 @@ def page(name: str, sound: Sounds, other: Sounds) -> str:
         }
         for title, pictures in drawn(sound, other).items()
     ]
-    return pages.get_template("augmentation.html").render(name=name, before=_flac(sound), parts=parts, draws=draws)
+    return pages.get_template("augmentation.html").render(
+        name=name, before=flac_url(sound[0][0].clamp(-1, 1).numpy(), RATE), parts=parts, draws=draws
+    )
 
 
 def main() -> None:

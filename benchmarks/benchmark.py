@@ -7,7 +7,6 @@ ratios: 2 means that this project takes half the time. A contender that is not i
 
 import argparse
 import importlib.util
-import json
 import multiprocessing
 import os
 import subprocess
@@ -20,29 +19,24 @@ from pathlib import Path
 from statistics import median
 from typing import Any
 
+import _common as common
 import numpy as np
 import soundfile
 import torch
-from _common import LABELS, LONGEST, RATE, Stopwatch, noise, seconds_of
-from lightning import Trainer
 from numpy.typing import NDArray
-from rich.table import Table
 from torch import Tensor, nn
 from torch.utils.data import DataLoader
 from torchaudio.transforms import MelSpectrogram
 
 from ser.commands.cli import command_parser
-from ser.config import compose_words, network_settings
+from ser.config import compose_words
 from ser.data.corpora import find_root
-from ser.errors import Screen, UserError, escape
+from ser.errors import UserError, escape
 from ser.features import FeatureConfig, Frontend
-from ser.models import NETWORKS, Batch, EmotionNetwork
+from ser.models import Batch, EmotionNetwork
 from ser.recognizer import Recognizer
-from ser.training.callbacks import EpochSeed
 
 REPORT_1D = FeatureConfig(names=["mfcc", "rolloff", "energy", "zcr"], n_mfcc=20, filter_rate=22_050)
-
-console = Screen()
 
 
 @dataclass(frozen=True)
@@ -76,15 +70,15 @@ def compare(
     ours(), theirs()
     ratios = []
     for _ in range(rounds):
-        mine, other = seconds_of(ours), seconds_of(theirs)
+        mine, other = common.seconds_of(ours), common.seconds_of(theirs)
         ratios.append(other / mine)
     return Row(part, against, median(ratios), min(ratios), max(ratios), *goals)
 
 
 def features_report(rounds: int) -> Iterator[Row]:
     """Time the report's five features."""
-    waveforms, lengths = noise(64)
-    frontends = [Frontend(FeatureConfig(names=["mel"]), LONGEST), Frontend(REPORT_1D, LONGEST)]
+    waveforms, lengths = common.noise(64)
+    frontends = [Frontend(FeatureConfig(names=["mel"]), common.LONGEST), Frontend(REPORT_1D, common.LONGEST)]
 
     def ours() -> None:
         with torch.inference_mode():
@@ -120,8 +114,8 @@ def librosa_features(sound: NDArray[np.float32]) -> list[NDArray[np.float32]]:
 
 def features_mel(rounds: int) -> Iterator[Row]:
     """Time the log-mel of a batch, against torchaudio's mel without the logarithm."""
-    waveforms, lengths = noise(128)
-    frontend = Frontend(FeatureConfig(names=["mel"]), LONGEST)
+    waveforms, lengths = common.noise(128)
+    frontend = Frontend(FeatureConfig(names=["mel"]), common.LONGEST)
     transform = MelSpectrogram(16_000, n_fft=2048, hop_length=512, n_mels=128)
 
     def ours() -> Tensor:
@@ -141,7 +135,7 @@ class Kept:
     def __init__(self, shape: tuple[int, ...], count: int) -> None:
         generator = torch.Generator().manual_seed(0)
         self.inputs = torch.randn(count, *shape, generator=generator)
-        self.targets = torch.randint(len(LABELS), (count,), generator=generator)
+        self.targets = torch.randint(len(common.LABELS), (count,), generator=generator)
 
     def batch(self, clips: list[int]) -> Batch:
         """Gather clips by index."""
@@ -155,24 +149,14 @@ class Kept:
 
 def lightning_epoch(network: EmotionNetwork, kept: Kept, held: Kept | None, precision: Any) -> Callable[[], float]:
     """Return what gives the seconds of an epoch, after one to warm up, through all of Lightning."""
-
-    def epoch() -> float:
-        watch = Stopwatch()
-        trainer = Trainer(
-            accelerator="cpu", max_epochs=2, precision=precision, logger=False, enable_checkpointing=False,
-            enable_progress_bar=False, enable_model_summary=False, num_sanity_val_steps=0,
-            callbacks=[watch, EpochSeed(0)], default_root_dir=tempfile.gettempdir(),
-        )  # fmt: skip
-        trainer.fit(network, kept.loader(True), None if held is None else held.loader(False))
-        return watch.taken[-1]
-
-    return epoch
+    loaders = kept.loader(True), None if held is None else held.loader(False)
+    return lambda: common.lightning_epochs(network, *loaders, precision, epochs=2)[-1]
 
 
 def build(model: str, shape: tuple[int, ...]) -> EmotionNetwork:
     """Make a network of the report's recipe."""
-    cfg = compose_words([f"model={model}", "model.schedule=constant", "model.label_smoothing=0"])
-    return NETWORKS[model](shape, len(LABELS), **network_settings(cfg))
+    words = [f"model={model}", "model.schedule=constant", "model.label_smoothing=0"]
+    return common.network_of(compose_words(words), shape)
 
 
 def train_paper2d(rounds: int) -> Iterator[Row]:
@@ -195,26 +179,27 @@ def keras_epoch(kept: Kept) -> Callable[[], object]:
     """Return what trains an epoch of the layers of ``paper2d`` in Keras."""
     os.environ.setdefault("KERAS_BACKEND", "tensorflow")
     os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
+    from keras import layers  # noqa: PLC0415
+
+    blocks = [
+        layers.Conv2D(16, (12, 6), activation="relu"), layers.MaxPooling2D(),
+        layers.Conv2D(24, (8, 12), activation="relu"), layers.MaxPooling2D(),
+        layers.Conv2D(24, (5, 7), activation="relu"),
+    ]  # fmt: skip
+    model = keras_network((128, 157, 1), blocks, len(common.LABELS), "sparse_categorical_crossentropy")
+    inputs, targets = kept.inputs.permute(0, 2, 3, 1).numpy(), kept.targets.numpy()
+    return lambda: model.fit(inputs, targets, batch_size=128, epochs=1, verbose=0)
+
+
+def keras_network(shape: tuple[int, ...], blocks: Sequence[Any], classes: int, loss: str) -> Any:
+    """Make a network of the report's in Keras: ``blocks`` of convolutions, and the same dense layers behind them."""
     import keras  # noqa: PLC0415
     from keras import layers  # noqa: PLC0415
 
-    model = keras.Sequential(
-        [
-            layers.Input((128, 157, 1)),
-            layers.Conv2D(16, (12, 6), activation="relu"),
-            layers.MaxPooling2D(),
-            layers.Conv2D(24, (8, 12), activation="relu"),
-            layers.MaxPooling2D(),
-            layers.Conv2D(24, (5, 7), activation="relu"),
-            layers.Flatten(),
-            layers.Dense(64, activation="relu"),
-            layers.Dropout(0.2),
-            layers.Dense(len(LABELS), activation="softmax"),
-        ]
-    )
-    model.compile(keras.optimizers.Adam(1e-3), "sparse_categorical_crossentropy", metrics=["accuracy"])
-    inputs, targets = kept.inputs.permute(0, 2, 3, 1).numpy(), kept.targets.numpy()
-    return lambda: model.fit(inputs, targets, batch_size=128, epochs=1, verbose=0)
+    dense = [layers.Dense(64, activation="relu"), layers.Dropout(0.2), layers.Dense(classes, activation="softmax")]
+    model = keras.Sequential([layers.Input(shape), *blocks, layers.Flatten(), *dense])
+    model.compile(keras.optimizers.Adam(1e-3), loss, metrics=["accuracy"])
+    return model
 
 
 def eager_network() -> nn.Sequential:
@@ -223,7 +208,7 @@ def eager_network() -> nn.Sequential:
         nn.Conv2d(1, 16, (12, 6)), nn.ReLU(), nn.MaxPool2d(2),
         nn.Conv2d(16, 24, (8, 12)), nn.ReLU(), nn.MaxPool2d(2),
         nn.Conv2d(24, 24, (5, 7)), nn.ReLU(),
-        nn.Flatten(), nn.Linear(13_104, 64), nn.ReLU(), nn.Dropout(0.2), nn.Linear(64, len(LABELS)),
+        nn.Flatten(), nn.Linear(13_104, 64), nn.ReLU(), nn.Dropout(0.2), nn.Linear(64, len(common.LABELS)),
     )  # fmt: skip
 
 
@@ -257,15 +242,15 @@ def epoch_cnn1d(rounds: int) -> Iterator[Row]:
 
 def latency_clip(rounds: int) -> Iterator[Row]:
     """Time one clip from WAV to answer, with the model loaded: the allowed 10 ms by the median."""
-    frontend = Frontend(FeatureConfig(names=["mel"]), LONGEST)
-    recognizer = Recognizer(build("paper2d", frontend.input_shape), frontend, LABELS, 16_000)
-    waveforms, lengths = noise(2)
+    frontend = Frontend(FeatureConfig(names=["mel"]), common.LONGEST)
+    recognizer = Recognizer(build("paper2d", frontend.input_shape), frontend, common.LABELS, 16_000)
+    waveforms, lengths = common.noise(2)
     with tempfile.TemporaryDirectory() as folder:
         path = Path(folder) / "clip.wav"
-        soundfile.write(path, waveforms[1, : int(lengths[1])].numpy(), RATE)
+        soundfile.write(path, waveforms[1, : int(lengths[1])].numpy(), common.RATE)
         for _ in range(10):
             recognizer(path)
-        taken = sorted(seconds_of(lambda: recognizer(path)) for _ in range(20 * rounds))
+        taken = sorted(common.seconds_of(lambda: recognizer(path)) for _ in range(20 * rounds))
     ratios = [0.010 / seconds for seconds in taken]
     yield Row("latency_clip", "10 ms", median(ratios), ratios[-len(ratios) // 20], ratios[len(ratios) // 20], 1, 2)
 
@@ -320,7 +305,7 @@ def as_the_report(root: Path) -> None:
     codes = sorted({path.stem.split("_")[2] for path in paths})
     targets = np.array([codes.index(path.stem.split("_")[2]) for path in paths])
     sounds = [librosa.load(path, sr=None)[0] for path in paths]
-    padded = np.array([np.pad(sound, (0, LONGEST - len(sound))) for sound in sounds])
+    padded = np.array([np.pad(sound, (0, common.LONGEST - len(sound))) for sound in sounds])
     energy = [librosa.feature.rms(y=sound)[0] for sound in padded]
     crossings = [librosa.feature.zero_crossing_rate(sound)[0] for sound in padded]
     features = np.concatenate([np.array(energy), np.array(crossings)], axis=1)[:, :, None]
@@ -328,22 +313,13 @@ def as_the_report(root: Path) -> None:
     inputs, held, answers, held_answers = train_test_split(
         inputs, answers, test_size=0.05, random_state=42, stratify=answers
     )
-    model = keras.Sequential(
-        [
-            layers.Input(features.shape[1:]),
-            *(
-                layer
-                for filters, kernel in ((16, 12), (24, 8), (24, 5))
-                for layer in (layers.Conv1D(filters, kernel, activation="relu"), layers.MaxPooling1D())
-            ),
-            layers.Flatten(),
-            layers.Dense(64, activation="relu"),
-            layers.Dropout(0.2),
-            layers.Dense(len(codes), activation="softmax"),
-        ]
-    )
+    blocks = [
+        layer
+        for filters, kernel in ((16, 12), (24, 8), (24, 5))
+        for layer in (layers.Conv1D(filters, kernel, activation="relu"), layers.MaxPooling1D())
+    ]
+    model = keras_network(features.shape[1:], blocks, len(codes), "categorical_crossentropy")
     one_hot = keras.utils.to_categorical
-    model.compile(keras.optimizers.Adam(1e-3), "categorical_crossentropy", metrics=["accuracy"])
     model.fit(
         inputs, one_hot(answers), batch_size=128, epochs=50, verbose=0, validation_data=(held, one_hot(held_answers))
     )
@@ -371,35 +347,38 @@ def main() -> None:
     """Measure, print, and write where asked to."""
     parser = command_parser(__doc__, "features_mel latency_clip --rounds 9")
     parser.add_argument("parts", nargs="*", metavar="PART", help=f"out of {', '.join(PARTS)}; by default all")
-    parser.add_argument("--rounds", type=int, default=5, help="of each part")
-    parser.add_argument("--json", type=Path, metavar="FILE", help="write the rows")
     parser.add_argument("--as-the-report", type=Path, help=argparse.SUPPRESS)
-    options = parser.parse_args()
+    options = common.parse(parser, 5)
     if options.as_the_report:
         as_the_report(options.as_the_report)
         return
-    unknown = sorted(set(options.parts) - set(PARTS))
-    if unknown or options.rounds < 1:
-        parser.error(f"{', '.join(unknown) or options.rounds}: parts are {', '.join(PARTS)}, and rounds 1 or more")
+    if unknown := sorted(set(options.parts) - set(PARTS)):
+        parser.error(f"{', '.join(unknown)}: parts are {', '.join(PARTS)}")
     rows: list[Row] = []
     for name in options.parts or PARTS:
         measure, needed = PARTS[name]
         if not installed(*needed):
-            console.print(f'{name} is left out: {", ".join(needed)} not installed; pip install -e ".\\[bench]"')
+            common.console.print(f'{name} is left out: {", ".join(needed)} not installed; pip install -e ".\\[bench]"')
             continue
         try:
             for row in measure(options.rounds):
                 rows.append(row)
-                console.print(f"{row.part} against {row.against}: {row.ratio:.2f} ×", highlight=False)
+                common.console.print(f"{row.part} against {row.against}: {row.ratio:.2f} ×", highlight=False)
         except UserError as error:
-            console.print(f"{name} is left out: {escape(str(error))}", soft_wrap=True)
-    table = Table("part", "against", "ratio", "least to most", "must", "stretch")
-    for row in rows:
-        spread = f"{row.low:.2f} to {row.high:.2f}"
-        table.add_row(row.part, row.against, f"{row.ratio:.2f}", spread, f"{row.must:g}", f"{row.stretch:g}")
-    console.print(table)
-    if options.json:
-        options.json.write_text(json.dumps([asdict(row) for row in rows], indent=2) + "\n", encoding="utf-8")
+            common.console.print(f"{name} is left out: {escape(str(error))}", soft_wrap=True)
+    heads = ("part", "against", "ratio", "least to most", "must", "stretch")
+    lines = [
+        (
+            row.part,
+            row.against,
+            f"{row.ratio:.2f}",
+            f"{row.low:.2f} to {row.high:.2f}",
+            f"{row.must:g}",
+            f"{row.stretch:g}",
+        )
+        for row in rows
+    ]
+    common.report(heads, lines, heads[:2], options.json, [asdict(row) for row in rows])
     sys.exit(0 if rows else "error: nothing was measured")
 
 

@@ -8,8 +8,6 @@ half the time. A contender that is not installed is named and left out; ``pip in
 """
 
 import importlib.util
-import json
-import sys
 import tempfile
 import warnings
 from collections.abc import Callable, Mapping
@@ -18,23 +16,18 @@ from pathlib import Path
 from statistics import median
 from typing import Any
 
+import _common as common
 import soundfile
 import torch
-from _common import LABELS, LONGEST, RATE, clips_of, noise, seconds_of, training_step
-from rich.table import Table
 from torch import Tensor
 
-from ser.augment import EFFECTS, Augment, SpecAugment, WaveAugment
+from ser.augment import EFFECTS, SpecAugment, WaveAugment
 from ser.augment.effects import impulse_responses
 from ser.commands.cli import command_parser
-from ser.config import compose_words, network_settings
-from ser.data.audio import Recording
-from ser.data.bank import WaveformBank
+from ser.config import compose_words
 from ser.data.splits import Split
-from ser.datamodule import EmotionDataModule
-from ser.errors import Screen, escape
+from ser.errors import escape, table_of
 from ser.features import FeatureConfig, Frontend
-from ser.models import NETWORKS
 from ser.train import resolve_precision
 
 BATCH = 64
@@ -69,8 +62,6 @@ WAYS = {
 
 Work = Callable[[], object]
 
-console = Screen()
-
 
 @dataclass(frozen=True)
 class Cost:
@@ -91,9 +82,9 @@ class Cost:
 
 def write_rooms(folder: Path) -> None:
     """Write impulse responses as files, so that all libraries read the same ones."""
-    responses = impulse_responses(torch.linspace(0.2, 0.7, 16), RATE, generator=torch.Generator().manual_seed(0))
+    responses = impulse_responses(torch.linspace(0.2, 0.7, 16), common.RATE, generator=torch.Generator().manual_seed(0))
     for number, response in enumerate(responses):
-        soundfile.write(folder / f"{number:02}.wav", 0.5 * response.numpy(), RATE, subtype="FLOAT")
+        soundfile.write(folder / f"{number:02}.wav", 0.5 * response.numpy(), common.RATE, subtype="FLOAT")
 
 
 def audiomentations(chances: Mapping[str, float], rooms: Path) -> list[Any]:
@@ -107,7 +98,7 @@ def audiomentations(chances: Mapping[str, float], rooms: Path) -> list[Any]:
         )  # fmt: skip
 
     makes: dict[str, Callable[[float], Any]] = {
-        "speed": lambda p: library.Resample(round(RATE / 1.1), round(RATE / 0.9), p=p),
+        "speed": lambda p: library.Resample(round(common.RATE / 1.1), round(common.RATE / 0.9), p=p),
         "stretch": lambda p: library.TimeStretch(0.9, 1.1, leave_length_unchanged=False, p=p),
         "pitch": lambda p: library.PitchShift(-2, 2, p=p),
         "shift": lambda p: library.Shift(-0.1, 0.1, rollover=False, p=p),
@@ -125,7 +116,7 @@ def torch_audiomentations(chances: Mapping[str, float], rooms: Path) -> list[Any
     """Make the transforms of torch-audiomentations; it has no speed, stretch and clipping."""
     import torch_audiomentations as library  # noqa: PLC0415
 
-    options: dict[str, Any] = {"sample_rate": RATE, "output_type": "dict"}
+    options: dict[str, Any] = {"sample_rate": common.RATE, "output_type": "dict"}
     edges = (1850, 1850.001, 3100 / 1850, 3100 / 1850 + 1e-6)
     makes: dict[str, Callable[[float], Any]] = {
         "pitch": lambda p: library.PitchShift(-2, 2, p=p, **options),
@@ -147,7 +138,7 @@ def one_by_one(transforms: list[Any], waveforms: Tensor, lengths: Tensor) -> Wor
         for sound in sounds:
             changed = sound
             for transform in transforms:
-                changed = transform(changed, sample_rate=RATE)
+                changed = transform(changed, sample_rate=common.RATE)
 
     return work
 
@@ -158,7 +149,7 @@ def at_once(transforms: list[Any], waveforms: Tensor) -> Work:
     def work() -> None:
         changed = waveforms[:, None]
         for transform in transforms:
-            changed = transform(changed, sample_rate=RATE).samples
+            changed = transform(changed, sample_rate=common.RATE).samples
 
     return work
 
@@ -187,13 +178,13 @@ def contenders(
 
 def feature_works(device: torch.device) -> dict[str, Work]:
     """Return what applies each effect of ``SPEC`` to log-mels of the clips."""
-    waveforms, lengths = noise(BATCH)
-    frontend = Frontend(FeatureConfig(**compose_words(["features=logmel"])["features"]), LONGEST).to(device)
+    waveforms, lengths = common.noise(BATCH)
+    frontend = Frontend(FeatureConfig(**compose_words(["features=logmel"])["features"]), common.LONGEST).to(device)
     lengths = lengths.to(device)
     features, real = frontend.extract(waveforms.to(device), lengths), frontend.real_frames(lengths)
     frontend.normalizer.fit([(features, real)])
     features = frontend.normalizer(features, real)
-    targets = torch.eye(len(LABELS), device=device)[torch.arange(BATCH, device=device) % len(LABELS)]
+    targets = torch.eye(len(common.LABELS), device=device)[torch.arange(BATCH, device=device) % len(common.LABELS)]
 
     def work_of(augment: SpecAugment) -> Work:
         return lambda: augment.mix(augment(features, real, 1 / frontend.normalizer.std), targets)
@@ -204,31 +195,25 @@ def feature_works(device: torch.device) -> dict[str, Work]:
 def step_of(words: list[str], device: torch.device) -> Work:
     """Return one step on one batch: features, augmentation, network, gradients, optimizer."""
     cfg = compose_words(words)
-    waveforms, lengths = noise(BATCH)
-    sounds = [row[:size].numpy() for row, size in zip(waveforms, lengths.tolist(), strict=True)]
-    recordings = {f"{i:03}": Recording(sound) for i, sound in enumerate(sounds)}
-    listed = clips_of(recordings)
-    data = EmotionDataModule(
-        Split(listed, listed[:6], listed[:6]), FeatureConfig(**cfg["features"]), Augment(RATE, **cfg["augment"]),
-        batch_size=BATCH, device=device, keep_features=cfg["datamodule"]["keep_features"],
-        recordings=WaveformBank.of(sounds, recordings),
-    )  # fmt: skip
-    data.setup()
-    network = NETWORKS[cfg["model"]["name"]](data.input_shape, len(LABELS), **network_settings(cfg))
+    sounds = common.recordings(BATCH)
+    listed = common.clips_of(sounds.found)
+    split = Split(listed, listed[:6], listed[:6])
+    data = common.data_of(cfg, split, sounds, device, cfg["datamodule"]["keep_features"], BATCH)
+    network = common.network_of(cfg, data.input_shape)
     network = network.to(device).train()
     optimizer = torch.optim.AdamW(network.parameters(), 1e-3, fused=True)
     half = resolve_precision("auto", device.type) == "bf16-mixed"
     picked = torch.arange(BATCH, device=device)
 
     def step() -> None:
-        training_step(network, data.make_batch(picked, training=True), optimizer, half)
+        common.training_step(network, data.make_batch(picked, training=True), optimizer, half)
 
     return step
 
 
 def measure(device: torch.device, rounds: int) -> tuple[list[Cost], dict[str, Any], dict[str, str]]:
     """Measure effects, the chain and training steps, and return what was left out and why."""
-    waveforms, lengths = (tensor.to(device) for tensor in noise(BATCH))
+    waveforms, lengths = (tensor.to(device) for tensor in common.noise(BATCH))
     works: dict[tuple[str, str], Work] = {}
     left_out: dict[str, str] = {}
     chain = {name: CHAIN[name]["chance"] for name in EFFECTS if CHAIN[name]["chance"]}
@@ -248,14 +233,14 @@ def measure(device: torch.device, rounds: int) -> tuple[list[Cost], dict[str, An
             options: dict[str, Any] = {name: {"chance": chance} for name, chance in chances.items()}
             if "reverberation" in options:
                 options["reverberation"]["folder"] = folder
-            augment = WaveAugment(RATE, **options).train()
+            augment = WaveAugment(common.RATE, **options).train()
             works[name, "ours"] = lambda augment=augment: augment(waveforms, lengths)  # type: ignore[misc]
             for contender, work in contenders(chances, rooms, waveforms, lengths, left_out).items():
                 works[name, contender] = work
         works = {**steps, **works}
         for work in works.values():
             work()
-        taken = [{key: seconds_of(work, device) for key, work in works.items()} for _ in range(rounds)]
+        taken = [{key: common.seconds_of(work, device) for key, work in works.items()} for _ in range(rounds)]
 
     def ratio(one: tuple[str, str], other: tuple[str, str]) -> float:
         return median(each[one] / each[other] for each in taken)
@@ -279,49 +264,43 @@ def measure(device: torch.device, rounds: int) -> tuple[list[Cost], dict[str, An
     return costs, whole, left_out
 
 
-def show(costs: list[Cost], steps: Mapping[str, Mapping[str, float]]) -> None:
-    """Print both tables."""
-    names = sorted({name for cost in costs for name in cost.ratios})
-    table = Table("effect, every clip", "ms per clip", *(f"of a {recipe} step" for recipe in RECIPES), *names)
-    for cost in costs:
-        ratios = [f"{cost.ratios[name]:.1f} ×" if name in cost.ratios else "" for name in names]
-        shares = [f"{share:.1%}" for share in cost.shares.values()]
-        table.add_row(cost.effect, f"{cost.milliseconds:.2f}", *shares, *ratios)
-    console.print(table)
+def show(steps: Mapping[str, Mapping[str, float]]) -> None:
+    """Print the table of training steps."""
     heads = ("augment=none, ms per clip", "features computed anew", "augment=spec", "augment=wave", "augment=full")
-    table = Table("training step", *heads)
-    for recipe, step in steps.items():
-        more = (f"{step[way]:.2f} ×" for way in WAYS if way != "none")
-        table.add_row(recipe, f"{step['milliseconds']:.2f}", *more)
-    console.print(table)
+    rows = [
+        (recipe, f"{step['milliseconds']:.2f}", *(f"{step[way]:.2f} ×" for way in WAYS if way != "none"))
+        for recipe, step in steps.items()
+    ]
+    common.console.print(table_of("", ("training step", *heads), rows, ("training step",)))
 
 
 def main() -> None:
     """Measure, print, and write where asked to."""
     parser = command_parser(__doc__, "--rounds 9 --device cuda")
-    parser.add_argument("--device", default="cpu", choices=("cpu", "cuda"), help="where it is measured")
-    parser.add_argument("--rounds", type=int, default=7, help="of each")
-    parser.add_argument("--json", type=Path, metavar="FILE", help="write the figures")
-    options = parser.parse_args()
-    if options.rounds < 1:
-        parser.error(f"--rounds={options.rounds} must be 1 or more")
-    if options.device == "cuda" and not torch.cuda.is_available():
-        sys.exit("error: --device=cuda is not there; take --device cpu")
-    device = torch.device(options.device)
-    name = torch.cuda.get_device_name() if options.device == "cuda" else f"CPU, {torch.get_num_threads()} threads"
-    console.print(f"{name}, torch {torch.__version__}, {BATCH} clips at once, {options.rounds} rounds", highlight=False)
+    common.add_device(parser)
+    options = common.parse(parser, 7)
+    device, device_name = common.device_of(options.device)
+    common.console.print(
+        f"{device_name}, torch {torch.__version__}, {BATCH} clips at once, {options.rounds} rounds", highlight=False
+    )
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")  # of the contenders, about shapes and files
         costs, steps, left_out = measure(device, options.rounds)
     for contender, reason in left_out.items():
-        console.print(f"{contender} is left out: {escape(reason)}", soft_wrap=True, highlight=False)
-    show(costs, steps)
-    if options.json:
-        kept = {
-            "device": name, "torch": torch.__version__, "rounds": options.rounds, "steps": steps, "left_out": left_out,
-            "costs": [asdict(cost) for cost in costs],
-        }  # fmt: skip
-        options.json.write_text(json.dumps(kept, indent=2) + "\n", encoding="utf-8")
+        common.console.print(f"{contender} is left out: {escape(reason)}", soft_wrap=True, highlight=False)
+    names = sorted({name for cost in costs for name in cost.ratios})
+    heads = ("effect, every clip", "ms per clip", *(f"of a {recipe} step" for recipe in RECIPES), *names)
+    rows = [
+        (
+            cost.effect, f"{cost.milliseconds:.2f}", *(f"{share:.1%}" for share in cost.shares.values()),
+            *(f"{cost.ratios[name]:.1f} ×" if name in cost.ratios else "" for name in names),
+        )
+        for cost in costs
+    ]  # fmt: skip
+    about = {"device": device_name, "torch": torch.__version__, "rounds": options.rounds}
+    held = {**about, "steps": steps, "left_out": left_out, "costs": [asdict(cost) for cost in costs]}
+    common.report(heads, rows, heads[:1], options.json, held)
+    show(steps)
 
 
 if __name__ == "__main__":

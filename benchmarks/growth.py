@@ -19,16 +19,15 @@ from pathlib import Path
 import numpy as np
 import soundfile
 import torch
-from _common import RATE, training_step
+from _common import RATE, console, report, training_step
 from matplotlib.figure import Figure
-from rich.table import Table
 
 from ser.commands.cli import command_parser, errors_in_words
 from ser.data.bank import decode_clips
 from ser.data.corpora import Clip
 from ser.data.splits import Split
 from ser.datamodule import EmotionDataModule
-from ser.errors import Screen, UserError
+from ser.errors import UserError
 from ser.features import FeatureConfig
 from ser.models import NETWORKS
 
@@ -43,8 +42,6 @@ STEPS = 4
 
 FILES = 100
 """Files that are written; more clips read them again, since what the clips hold does not change the cost."""
-
-console = Screen()
 
 
 @dataclass(frozen=True)
@@ -149,9 +146,9 @@ def main() -> None:
     """Measure, print, and write where asked to."""
     parser = command_parser(__doc__, "--clips 500 --json growth.json")
     parser.add_argument("--clips", type=int, default=1000, help="of the smallest corpus")
-    parser.add_argument("--json", type=Path, metavar="FILE", help="write the costs")
     parser.add_argument("--figure", type=Path, metavar="FILE", help="draw them")
     parser.add_argument("--measure", nargs=3, metavar=("FOLDER", "CLIPS", "SECONDS"), help=argparse.SUPPRESS)
+    parser.add_argument("--json", type=Path, metavar="FILE", help="write the costs")
     options = parser.parse_args()
     if options.measure:
         folder, clips, seconds = options.measure
@@ -161,17 +158,16 @@ def main() -> None:
         parser.error(f"--clips={options.clips}: 400 or more, so that both emotions are in training")
     with errors_in_words():
         more, longer = grow(options.clips)
-    table = Table("clips", "of s", "prepare, s", "step, ms", "MB", "prepare, per second", "step", "memory")
-    for costs in (more, longer):
-        for cost in costs:
-            relative = (f"{value:.2f}" for value in cost.relative(costs[0]))
-            values = (f"{cost.prepare:.1f}", f"{1000 * cost.step:.0f}", f"{cost.memory / 1e6:,.0f}")
-            table.add_row(f"{cost.clips:,}", f"{cost.seconds:g}", *values, *relative)
-        table.add_section()
-    console.print(table)
-    if options.json:
-        kept = {"more_clips": [asdict(cost) for cost in more], "longer_clips": [asdict(cost) for cost in longer]}
-        options.json.write_text(json.dumps(kept, indent=2) + "\n", encoding="utf-8")
+    heads = ("clips", "of s", "prepare, s", "step, ms", "MB", "prepare, per second", "step", "memory")
+    rows = [
+        (
+            f"{cost.clips:,}", f"{cost.seconds:g}", f"{cost.prepare:.1f}", f"{1000 * cost.step:.0f}",
+            f"{cost.memory / 1e6:,.0f}", *(f"{value:.2f}" for value in cost.relative(costs[0])),
+        )
+        for costs in (more, longer) for cost in costs
+    ]  # fmt: skip
+    held = {"more_clips": [*map(asdict, more)], "longer_clips": [*map(asdict, longer)]}
+    report(heads, rows, (), options.json, held)
     if options.figure:
         figure_of(more, longer).savefig(options.figure, dpi=120)
 

@@ -8,22 +8,20 @@ decoding to the test; with datamodule.cache= the first fold made the functionals
 are left out, because their weights are not at hand.
 """
 
-import json
 import math
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from statistics import mean, median
 
 import torch
-from _common import seconds_of, training_step
+from _common import network_of, parse, seconds_of, training_step
 from rich.table import Column, Table
 
 from ser.commands.cli import command_parser, errors_in_words
-from ser.config import check_choices, compose_words, network_settings
+from ser.config import check_choices, compose_words
 from ser.errors import Screen, UserError
-from ser.files import refuse_overwriting, replacing
-from ser.models import NETWORKS
+from ser.files import refuse_overwriting, write_json
 from ser.recognizer import Recognizer
 from ser.results import RunRecord, find_runs
 from ser.train import load_data, resolve_precision
@@ -76,9 +74,7 @@ class Training:
         self.cfg = compose_words(words)
         torch.manual_seed(self.cfg["seed"])
         self.data, _ = load_data(check_choices(self.cfg), torch.device("cpu"))
-        self.network = NETWORKS[self.cfg["model"]["name"]](
-            self.data.input_shape, len(self.data.labels), **network_settings(self.cfg)
-        )
+        self.network = network_of(self.cfg, self.data.input_shape, len(self.data.labels))
         self.optimizer = torch.optim.AdamW(self.network.parameters(), 1e-4, fused=True)
         self.half = resolve_precision(self.cfg["trainer"]["precision"], "cpu") == "bf16-mixed"
         self.path = self.data.clips[0].path
@@ -117,27 +113,22 @@ def measure(corpus: Sequence[str], clips: int, rounds: int) -> dict[str, Measure
         UserError: The corpus can't be used.
     """
     trainings = {name: Training([*words.split(), "split=stratified", *corpus]) for name, words in ROWS.items()}
-    steps: dict[str, list[float]] = {name: [] for name in ROWS}
-    for number in range(WARM_UP + rounds):
-        for name, training in trainings.items():
-            taken = seconds_of(training.step)
-            if number >= WARM_UP:
-                steps[name].append(taken)
-    answers: dict[str, Callable[[], object]] = {name: training.answer() for name, training in trainings.items()}
-    taken_by: dict[str, list[float]] = {name: [] for name in answers}
-    for number in range(WARM_UP + rounds):
-        for name, answer in answers.items():
-            taken = seconds_of(answer)
-            if number >= WARM_UP:
-                taken_by[name].append(taken)
+    steps = _in_turn({name: training.step for name, training in trainings.items()}, rounds)
+    answers = _in_turn({name: training.answer() for name, training in trainings.items()}, rounds)
     return {
         name: Measured(
             sum(parameter.numel() for parameter in training.network.parameters()),
             median(steps[name]) * training.steps(clips),
-            taken_by[name],
+            answers[name],
         )
         for name, training in trainings.items()
     }
+
+
+def _in_turn(works: Mapping[str, Callable[[], object]], rounds: int) -> dict[str, list[float]]:
+    """Return the seconds of each work in each round, after those that warm up."""
+    taken = [{name: seconds_of(work) for name, work in works.items()} for _ in range(WARM_UP + rounds)]
+    return {name: [times[name] for times in taken[WARM_UP:]] for name in works}
 
 
 def results(folder: Path, name: str) -> list[RunRecord]:
@@ -206,12 +197,7 @@ def main() -> None:
         "--train", type=int, default=TRAINING_CLIPS,
         help="clips of a whole training, as in a fold of CREMA-D by speakers",
     )  # fmt: skip
-    parser.add_argument("--rounds", type=int, default=20, help="steps and answers to time")
-    parser.add_argument("--json", type=Path, metavar="FILE", help="write what was measured there, too")
-    options = parser.parse_args()
-    for option in ("train", "rounds"):
-        if getattr(options, option) < 1:
-            parser.error(f"--{option}={getattr(options, option)} must be 1 or more")
+    options = parse(parser, 20, train=1)
     with errors_in_words():
         found = {name: results(options.results, name) for name in (*ROWS, SVM)}
         if not any(found.values()):
@@ -223,9 +209,7 @@ def main() -> None:
         measured = measure(options.words, options.train, options.rounds) | svm
         if options.json:
             refuse_overwriting([("--json", options.json)], [run.file for runs in found.values() for run in runs])
-            costs = {name: vars(row) for name, row in measured.items()}
-            with replacing(options.json) as file:
-                file.write_text(json.dumps(costs, indent=1) + "\n", encoding="utf-8")
+            write_json(options.json, {name: vars(row) for name, row in measured.items()}, indent=1)
     words = Column("words of train.py", overflow="fold")
     shown = Table(words, "parameters", "training, min", "UAR, speaker-independent", "answer, ms")
     for line in lines(measured, found):

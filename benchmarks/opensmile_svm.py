@@ -26,30 +26,18 @@ from sklearn.preprocessing import StandardScaler
 from sklearn.svm import SVC
 
 from ser.commands.cli import command_parser, errors_in_words
-from ser.config import compose_words
+from ser.config import check_choices, compose_words
 from ser.data.audio import Recording, read_audio
-from ser.data.bank import INT16_SCALE, decode_clips, fingerprints, reasons, refuse_skipped
-from ser.data.cache import cached, code, digest_of
-from ser.data.corpora import SIDES, read_corpora
-from ser.data.corpora.clip import telling
-from ser.data.labels import Labels, refuse_lost
-from ser.data.splits import split_clips
+from ser.data.bank import INT16_SCALE
+from ser.data.cache import cached, code, contents, digest_of
+from ser.data.corpora import SIDES
+from ser.datamodule import EmotionDataModule
 from ser.errors import UserError
 from ser.evaluation import answers_about
 from ser.evaluation.calibration import calibrate, calibration_report
-from ser.results import (
-    Recipe,
-    RunRecord,
-    describe_dataset,
-    git_revision,
-    leakage_line,
-    scored,
-    show,
-    started_as,
-    tell_corpus,
-    versions,
-    write,
-)
+from ser.results import Recipe, RunRecord, describe_dataset, git_revision, scored, show, started_as, versions, write
+from ser.results.describe import describe_split
+from ser.train import load_data
 
 FUNCTIONALS = ("ComParE_2016", "eGeMAPSv02")
 """6,373 of them (Schuller et al., 2016), and 88 (Eyben et al., 2016)."""
@@ -61,6 +49,17 @@ STRENGTHS = (0.3, 1.0, 3.0, 10.0, 30.0)
 
 CHUNK = 64
 """Clips that a process reads at once."""
+
+WITHOUT_FEATURES = [
+    "features=mel",
+    "features.normalize=none",
+    f"features.sample_rate={SAMPLE_RATE}",
+    "datamodule.keep_features=false",
+    "datamodule.max_seconds=30",
+    "model=cnn2d",
+    "augment=none",
+]
+"""Words with which a data module decodes and splits clips, and computes no features of its own."""
 
 TIMED = 20
 """Clips that are answered one by one, for the time that it takes."""
@@ -110,12 +109,12 @@ def fit(
     return fitted, strength, score
 
 
-def run(name: str, cfg: dict[str, Any], folder: Path, command: list[str]) -> RunRecord:
+def run(name: str, words: Sequence[str], folder: Path, command: list[str]) -> RunRecord:
     """Read, split, fit, test and write the folder.
 
     Args:
         name: One of ``FUNCTIONALS``.
-        cfg: The composed choices; only dataset, labels, split and the cache count.
+        words: Words of train.py; only those of dataset, labels, split and the cache count.
         folder: Folder of the results.
         command: The words that were typed.
 
@@ -124,38 +123,17 @@ def run(name: str, cfg: dict[str, Any], folder: Path, command: list[str]) -> Run
     """
     began = time.perf_counter()
     opensmile_version = version("opensmile")
-    with telling(tell_corpus):
-        read = read_corpora(cfg["dataset"])
-    clips, left_out = Labels(**cfg["labels"]).apply(read)
-    cache = cfg["datamodule"]["cache"]
-    keep = None if cache is None else Path(cache).expanduser()
-    outcomes = decode_clips(clips, SAMPLE_RATE, keep).found
-    skipped = reasons(outcomes)
-    refuse_skipped(list(skipped.values()), cfg["dataset"]["strict"])
-    refuse_lost(clips, skipped)
-    split = split_clips(clips, fingerprints=fingerprints(outcomes), **cfg["split"])
-    recordings = {clip: found for clip, found in sorted(outcomes.items()) if isinstance(found, Recording)}
-    place = {clip: row for row, clip in enumerate(recordings)}
-    usable = {side: [clip for clip in getattr(split, side) if clip.name in place] for side in SIDES}
-    if empty := [side for side, own in usable.items() if not own]:
-        why = "; ".join(list(skipped.values())[:3])
-        raise UserError(f"no usable clip is left for {' and '.join(empty)} ({why})")
-    inputs = _kept(name, list(recordings.values()), keep)
-
-    labels = sorted({clip.emotion for own in usable.values() for clip in own})
-    sides = {side: np.array([place[clip.name] for clip in own]) for side, own in usable.items()}
-    targets = np.zeros(len(place), np.int64)
-    for own in usable.values():
-        for clip in own:
-            targets[place[clip.name]] = labels.index(clip.emotion)
-    if missing := set(range(len(labels))) - set(targets[sides["train"]].tolist()):
-        raise UserError(f"no training clip shows {', '.join(labels[i] for i in sorted(missing))}")
+    cfg = compose_words([*words, *WITHOUT_FEATURES])
+    data, left_out = load_data(check_choices(cfg), torch.device("cpu"))
+    inputs, targets = _kept(name, data), data.targets.numpy()
+    places = np.split(np.arange(len(targets)), np.cumsum([len(data.side(side)) for side in SIDES])[:-1])
+    sides = dict(zip(SIDES, places, strict=True))
     fitted, strength, best = fit(inputs, targets, sides)
     margins = {side: torch.from_numpy(_margins(fitted, inputs[sides[side]])) for side in ("val", "test")}
     calibration = calibrate(margins["val"], torch.from_numpy(targets[sides["val"]]))
     probabilities = calibration.apply(margins["test"]).softmax(1)
-    answers = answers_about(usable["test"], labels, probabilities.double().numpy())
-    leakage = split.leakage()
+    test = data.side("test")
+    answers = answers_about(test, data.labels, probabilities.double().numpy())
     machine_of = fitted[-1]
     choices = {
         **{key: cfg[key] for key in ("dataset", "labels", "split")},
@@ -163,16 +141,9 @@ def run(name: str, cfg: dict[str, Any], folder: Path, command: list[str]) -> Run
         "model": "svm",
     }
     record = RunRecord(
-        dataset=describe_dataset(cfg["dataset"]["name"], [clip for own in usable.values() for clip in own], skipped),
-        split={
-            **cfg["split"],
-            "hash": split.hash,
-            "clips": {side: len(own) for side, own in usable.items()},
-            "test_speakers": leakage.test_speakers,
-            "test_speakers_heard_before": leakage.seen_before,
-            "leakage": leakage_line(leakage),
-        },
-        labels={"classes": labels, "left_out": left_out},
+        dataset=describe_dataset(cfg["dataset"]["name"], data.clips, {clip.name: why for clip, why in data.skipped}),
+        split=describe_split(cfg, data),
+        labels={"classes": data.labels, "left_out": left_out},
         recipe=Recipe.of(command, choices),
         features=name,
         model="svm",
@@ -180,10 +151,8 @@ def run(name: str, cfg: dict[str, Any], folder: Path, command: list[str]) -> Run
         parameters={"trainable": len(machine_of.support_) * inputs.shape[1] + machine_of.dual_coef_.size},
         precision="64-true",
         checkpoint={"tested": f"SVM with C = {strength:g}", "epoch": None, "best_val_uar": best},
-        calibration=calibration_report(
-            calibration, len(usable["val"]), margins["test"], torch.from_numpy(answers.true)
-        ),
-        answer_seconds=_answer_seconds(name, fitted, [clip.path for clip in usable["test"][:TIMED]]),
+        calibration=calibration_report(calibration, len(sides["val"]), margins["test"], torch.from_numpy(answers.true)),
+        answer_seconds=_answer_seconds(name, fitted, [clip.path for clip in test[:TIMED]]),
         seconds=round(time.perf_counter() - began, 1),
         versions={**versions(), "opensmile": opensmile_version, "scikit-learn": version("scikit-learn")},
         git=git_revision(),
@@ -191,7 +160,7 @@ def run(name: str, cfg: dict[str, Any], folder: Path, command: list[str]) -> Run
         **scored(answers),
     )
     folder.mkdir(parents=True, exist_ok=True)
-    write(folder, choices, record, answers, sounds={clip.name: clip.path for clip in usable["test"]})
+    write(folder, choices, record, answers, sounds={clip.name: clip.path for clip in test})
     return record
 
 
@@ -212,22 +181,28 @@ def _answer_seconds(name: str, fitted: Pipeline, paths: Sequence[Path]) -> float
     return median(taken)
 
 
-def _kept(name: str, recordings: Sequence[Recording], keep: Path | None) -> NDArray[np.float32]:
-    if keep is None:
-        return functionals(name, recordings)
+def _kept(name: str, data: EmotionDataModule) -> NDArray[np.float32]:
+    """Return the functionals of the data module's clips, in their order; the cache keeps them in the order of names."""
+    order = np.argsort([clip.name for clip in data.clips])
+    bank = data.bank
+    spans = zip(bank.starts[order].tolist(), bank.lengths[order].tolist(), strict=True)
+    recordings = [Recording(bank.samples[start : start + length].numpy()) for start, length in spans]
+    if data.cache is None:
+        return functionals(name, recordings)[order.argsort()]
     about = {
         "names": [name],
         "clips": len(recordings),
         "opensmile": version("opensmile"),
         "sample_rate": SAMPLE_RATE,
         "code": code("data/audio.py", "data/bank.py"),
-        "contents": digest_of([recording.content for recording in recordings]),
+        "contents": digest_of(contents([data.clips[i].path for i in order])),
     }
 
     def make(folder: Path) -> None:
         np.save(folder / "functionals.npy", functionals(name, recordings))
 
-    return np.load(cached(keep, "features", about, make) / "functionals.npy")
+    found: NDArray[np.float32] = np.load(cached(data.cache, "features", about, make) / "functionals.npy")
+    return found[order.argsort()]
 
 
 def main() -> None:
@@ -238,10 +213,9 @@ def main() -> None:
     parser.add_argument("--out", type=Path, default=Path("outputs/opensmile_svm"), help="folder for the results")
     options = parser.parse_args()
     with errors_in_words():
-        cfg = compose_words(options.words)
         command = [*started_as("benchmarks/opensmile_svm.py"), *sys.argv[1:]]
         try:
-            record = run(options.functionals, cfg, options.out, command)
+            record = run(options.functionals, options.words, options.out, command)
         except PackageNotFoundError as error:
             raise UserError(f'{error}: openSMILE comes with pip install -e ".[bench]"') from error
     show(record, options.out)

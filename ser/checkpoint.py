@@ -15,6 +15,7 @@ from typing import Any
 from zipfile import BadZipFile, ZipFile, is_zipfile
 
 import torch
+from lightning.fabric.plugins.io import TorchCheckpointIO
 from torch import Tensor
 
 from ser import __version__
@@ -216,26 +217,28 @@ def own_parts(checkpoint: dict[str, Any]) -> dict[str, Any]:
     return own
 
 
-def write_lightning(path: Path, checkpoint: dict[str, Any]) -> None:
-    """Write what Lightning has gathered of a training, in one step.
+class CheckpointFiles(TorchCheckpointIO):
+    """Writes and reads what Lightning has gathered of a training as a checkpoint's file, in one step."""
 
-    Raises:
-        WriteError: It can't be written; what was there is still there.
-    """
-    checkpoint = dict(checkpoint)
-    checkpoint.pop("hparams_name", None)
-    own = {"parameters": checkpoint.pop("hyper_parameters", {}), **checkpoint.pop(_DATA, {}), **own_parts(checkpoint)}
-    _write(path, {**checkpoint, _OWN: {"format": FORMAT, "version": __version__, **own}})
+    def save_checkpoint(self, checkpoint: dict[str, Any], path: str | Path, storage_options: Any = None) -> None:  # noqa: ARG002
+        """Write ``checkpoint``.
 
+        Raises:
+            WriteError: It can't be written; what was there is still there.
+        """
+        held = dict(checkpoint)
+        held.pop("hparams_name", None)
+        own = {"parameters": held.pop("hyper_parameters", {}), **held.pop(_DATA, {}), **own_parts(held)}
+        _write(Path(path), {**held, _OWN: {"format": FORMAT, "version": __version__, **own}})
 
-def read_lightning(path: Path) -> dict[str, Any]:
-    """Read a checkpoint as Lightning takes it, for resuming and testing.
+    def load_checkpoint(self, path: str | Path, map_location: Any = None, weights_only: bool | None = None) -> Any:  # noqa: ARG002
+        """Read a checkpoint for resuming and testing, on the host and as plain data, whatever is asked for.
 
-    Raises:
-        UserError: It is not a checkpoint of a run, is broken, or was written by a version that is too new or too old.
-    """
-    held = _read(path)
-    return {**held, _DATA: held[_OWN]}
+        Raises:
+            UserError: It is not a checkpoint of a run, is broken, or of a version that is too new or too old.
+        """
+        held = _read(Path(path))
+        return {**held, _DATA: held[_OWN]}
 
 
 def _is_adaptation(one: object) -> bool:

@@ -3,7 +3,6 @@
 import inspect
 import re
 import shlex
-import sys
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, fields
 from functools import reduce
@@ -17,7 +16,6 @@ from hydra import compose, initialize_config_dir
 from hydra.core.config_store import ConfigStore
 from hydra.core.override_parser.overrides_parser import OverridesParser
 from hydra.errors import HydraException
-from hydra.experimental.callback import Callback
 from lightning import Trainer
 from omegaconf import DictConfig, OmegaConf
 
@@ -29,7 +27,6 @@ from ser.data.splits import SPLITS
 from ser.datamodule import EmotionDataModule, check_augment, check_voices
 from ser.errors import UserError
 from ser.features import DIMENSIONS, FeatureConfig, Pretrained, features_of
-from ser.files import check_writable
 from ser.models import NETWORKS, EmotionNetwork
 
 HERE = Path(__file__).resolve().parent
@@ -365,21 +362,3 @@ def network_settings(cfg: dict[str, Any]) -> dict[str, Any]:
     if cfg["features"]["fine_tune"]:
         settings["pretrained"] = Pretrained(FeatureConfig(**cfg["features"])).architecture
     return settings
-
-
-class MakeFolder(Callback):
-    """Makes the folder of results, and ends in words where that fails; Hydra would end with a traceback."""
-
-    def on_run_start(self, config: DictConfig, **kwargs: Any) -> None:  # noqa: ARG002
-        """Make the run's folder."""
-        self._make("hydra.run.dir", config.hydra.run.dir)
-
-    def on_multirun_start(self, config: DictConfig, **kwargs: Any) -> None:  # noqa: ARG002
-        """Make the sweep's folder."""
-        self._make("hydra.sweep.dir", config.hydra.sweep.dir)
-
-    def _make(self, option: str, folder: str) -> None:
-        try:
-            check_writable(Path(folder))
-        except OSError as error:
-            sys.exit(f"error: {option}={folder} can't be made or written to: {error.strerror or error}")

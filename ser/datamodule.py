@@ -234,15 +234,6 @@ class EmotionDataModule(LightningDataModule):
         """Return this process's share of the test clips, in order of name."""
         return self.loader("test", *self._place())
 
-    def check_deal(self, ranks: int) -> None:
-        """Check, before they are started, that the clips can be dealt out to so many processes.
-
-        Raises:
-            UserError: The clips can't be dealt out.
-        """
-        for side in SIDES:
-            self.loader(side, 0, ranks)
-
     def loader(self, side: str, rank: int = 0, ranks: int = 1) -> DataLoader[int]:
         """Return the share of a side that process ``rank`` of ``ranks`` gets.
 
@@ -305,16 +296,10 @@ class EmotionDataModule(LightningDataModule):
             waveforms, lengths = self.augment.train().wave(waveforms, lengths)
         return waveforms, lengths
 
-    def augmented_by(self, augment: Augment) -> "EmotionDataModule":
-        """Return a copy with other augmentation of the same clips and features, after ``setup``."""
+    def changed(self, **attributes: object) -> "EmotionDataModule":
+        """Return a copy with another ``augment`` or ``enrolment``, of the same clips and features, after ``setup``."""
         other = copy(self)
-        other.augment = augment
-        return other
-
-    def enrolled(self, enrolment: str) -> "EmotionDataModule":
-        """Return a copy with another enrolment of the same clips and features, after ``setup``."""
-        other = copy(self)
-        other.enrolment = enrolment
+        vars(other).update(attributes)
         return other
 
     def add_seen(self, people: Collection[str]) -> list[str]:

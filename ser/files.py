@@ -1,6 +1,7 @@
 """Files that are complete or absent, whatever ends the process that writes them, and folders locked for one process."""
 
 import errno
+import json
 import os
 import re
 import stat
@@ -9,6 +10,7 @@ from collections.abc import Iterable, Iterator
 from contextlib import AbstractContextManager, contextmanager, nullcontext, suppress
 from itertools import count
 from pathlib import Path
+from typing import Any
 from urllib.request import url2pathname
 
 from filelock import FileLock, Timeout
@@ -106,6 +108,30 @@ def replacing(path: Path) -> Iterator[Path]:
             unfinished.unlink()
 
 
+def write_text(path: Path, text: str, errors: str = "strict") -> None:
+    """Write a UTF-8 file in one step.
+
+    Args:
+        path: The file.
+        text: What it will hold.
+        errors: What becomes of characters that have no code, as in ``str.encode``.
+
+    Raises:
+        WriteError: It can't be written; what was there is still there.
+    """
+    with replacing(path) as unfinished:
+        unfinished.write_text(text, encoding="utf-8", errors=errors)
+
+
+def write_json(path: Path, held: Any, indent: int | None = 2) -> None:
+    """Write plain data as JSON, in one step.
+
+    Raises:
+        WriteError: It can't be written; what was there is still there.
+    """
+    write_text(path, json.dumps(held, indent=indent) + "\n")
+
+
 class InUseError(UserError):
     """Reports a folder in which another process is working."""
 
@@ -177,6 +203,18 @@ def check_writable(folder: Path) -> None:
     finally:
         with suppress(OSError):  # where it could not be written, the error above says so
             probe.unlink()
+
+
+def check_out(folder: Path) -> None:
+    """Make the folder of ``--out`` if it is missing, and test whether it is writable.
+
+    Raises:
+        UserError: It can't be made or written to, or its disk is full.
+    """
+    try:
+        check_writable(folder)
+    except OSError as error:
+        raise UserError(f"{folder} can't be written to: {error.strerror or error}; give another --out") from error
 
 
 def file_error(error: BaseException, folder: Path) -> str | None:

@@ -5,9 +5,10 @@ import signal
 import sys
 import threading
 import warnings
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -21,7 +22,7 @@ from lightning.pytorch.loggers import CSVLogger, Logger, TensorBoardLogger
 from lightning.pytorch.utilities.exceptions import MisconfigurationException, SIGTERMException
 from omegaconf import DictConfig
 
-from ser.checkpoint import Checkpoint
+from ser.checkpoint import Checkpoint, CheckpointFiles
 from ser.config import (
     CONF,
     ConfigError,
@@ -34,7 +35,7 @@ from ser.config import (
     typed_words,
 )
 from ser.data.bank import decode_clips, fingerprints, reasons
-from ser.data.corpora import read_corpora
+from ser.data.corpora import SIDES, Clip
 from ser.data.corpora.clip import telling
 from ser.data.labels import refuse_lost
 from ser.data.splits import split_clips
@@ -43,19 +44,9 @@ from ser.errors import UserError, escape, outlast_readers, suit_terminal
 from ser.evaluation import Answers, answers_about, beside
 from ser.evaluation.calibration import Calibration, calibrate, calibration_report
 from ser.models import EmotionNetwork
-from ser.results import (
-    announce,
-    collect,
-    console,
-    describe_enrolment,
-    show,
-    started_as,
-    tell_corpus,
-    write,
-)
+from ser.results import announce, collect, console, describe_enrolment, read_clips, show, started_as, tell_corpus, write
 from ser.training.callbacks import (
     AverageWeights,
-    CheckpointFiles,
     EpochCheckpoint,
     EpochSeed,
     History,
@@ -200,7 +191,8 @@ def build(
     history, answers = History(command), TestAnswers()
     trainer = make_trainer(config, folder, [history, *checkpoints.values(), answers])
     data, left_out = load_data(config, trainer.strategy.root_device)
-    data.check_deal(trainer.world_size)
+    for side in SIDES:  # refuses clips that can't be dealt out to so many processes, before they are started
+        data.loader(side, 0, trainer.world_size)
     if checkpoint is not None:
         data.add_seen(Checkpoint.read(checkpoint).seen_elsewhere)
     network = config.network(data.input_shape, len(data.labels), **config.network_options)
@@ -245,20 +237,21 @@ def report(training: Training) -> dict[str, Any]:
     if not training.trainer.is_global_zero:
         return {"checkpoint": {"best_val_macro_f1": training.best_score}}
     config, data, network = training.config, training.data, training.network
-    calibration = calibrate(*answers_of(network, data, "val"))
+    calibration = calibrate(*logits_of(network, data, "val"))
     _mark_as_tested(training, calibration)
-    table, errors = _calibrated(data, training.answers, calibration)
+    logits, clips = training.answers.logits, [data.clips[i] for i in training.answers.clips.tolist()]
+    table = _answers(data, clips, logits, calibration)
+    errors = calibration_report(calibration, len(data.side("val")), logits, torch.from_numpy(table.true))
     training.board.show_answers(network, table)
     record = collect(
-        config.choices, data, network, training.history, training.tested, training.best_score,
+        config.choices, data, network, training.history.record(), training.tested, training.best_score,
         training.trainer.precision, table, training.left_out, errors,
     )  # fmt: skip
     if data.prior is not None:
-        others = {
-            other: _beside(network, data.enrolled(other), calibration)
-            for other in ENROLMENTS
-            if other != data.enrolment
-        }
+        others = {}
+        for other in set(ENROLMENTS) - {data.enrolment}:
+            logits, _ = logits_of(network, data.changed(enrolment=other), "test")
+            others[other] = beside(_answers(data, data.side("test"), logits, calibration))
         record = replace(record, enrolment={**describe_enrolment(data), "beside": others})
     sounds = {clip.name: clip.path for clip in data.side("test")}
     write(training.folder, config.choices, record, table, training.trainer.loggers, sounds)
@@ -279,9 +272,15 @@ def make_trainer(config: RunConfig, folder: Path, callbacks: Sequence[Callback])
         callbacks.append(Patience(config.early_stopping_patience))
     if config.trainer["enable_progress_bar"] is not False:
         callbacks.append(RichProgressBar())
+    # Known by name, so that the choices of a run folder from elsewhere name nothing that is called.
+    loggers: dict[str, Callable[..., Logger]] = {
+        "tensorboard": partial(TensorBoardLogger, default_hp_metric=False),
+        "csv": CSVLogger,
+    }
+    name = config.logger["name"]
     settings = {
         **config.trainer,
-        "logger": make_logger(config.logger["name"], folder) or False,
+        "logger": loggers[name](folder, name, "") if name in loggers else False,
         "plugins": [CheckpointFiles()],
         "callbacks": callbacks,
         "default_root_dir": folder,
@@ -320,9 +319,7 @@ def load_data(
     Returns:
         The data module, and how many clips of each class ``labels`` left out.
     """
-    with telling(tell_corpus):
-        read = read_corpora(config.dataset)
-    clips, left_out = config.labels.apply(read)
+    clips, left_out = read_clips(config.choices)
     cache, mapped = config.datamodule["cache"], config.datamodule["bank"] == "mmap"
     folder = None if cache is None else Path(cache).expanduser()
     recordings = decode_clips(clips, config.features.sample_rate, folder, mapped)
@@ -347,7 +344,7 @@ def load_data(
     return data, left_out
 
 
-def answers_of(network: EmotionNetwork, data: EmotionDataModule, side: str) -> tuple[torch.Tensor, torch.Tensor]:
+def logits_of(network: EmotionNetwork, data: EmotionDataModule, side: str) -> tuple[torch.Tensor, torch.Tensor]:
     """Return logits ``(clip, class)`` and class indices ``(clip,)`` of a side's clips, in single precision."""
     network = network.to(data.device).eval()
     with torch.inference_mode():
@@ -365,19 +362,9 @@ def _mark_as_tested(training: Training, calibration: Calibration) -> None:
             untested.with_calibration(None).write(other)
 
 
-def _beside(network: EmotionNetwork, data: EmotionDataModule, calibration: Calibration) -> dict[str, Any]:
-    """Score the test clips with intervals, for ``metrics.json``, under the data module's enrolment."""
-    logits, _ = answers_of(network, data, "test")
-    probabilities = calibration.apply(logits.double()).softmax(1)
-    return beside(answers_about(data.side("test"), data.labels, probabilities.numpy()))
-
-
-def _calibrated(data: EmotionDataModule, answers: TestAnswers, calibration: Calibration) -> tuple[Answers, Any]:
-    """Return test answers at the calibration's temperature, and the calibration errors for ``metrics.json``."""
-    probabilities = calibration.apply(answers.logits.double()).softmax(1)
-    table = answers_about([data.clips[i] for i in answers.clips.tolist()], data.labels, probabilities.numpy())
-    right = torch.from_numpy(table.true)
-    return table, calibration_report(calibration, len(data.side("val")), answers.logits, right)
+def _answers(data: EmotionDataModule, clips: Sequence[Clip], logits: torch.Tensor, calibration: Calibration) -> Answers:
+    """Return answers about ``clips`` by logits ``(clip, class)``, at the calibration's temperature."""
+    return answers_about(clips, data.labels, calibration.apply(logits.double()).softmax(1).numpy())
 
 
 def resolve_precision(asked: str | int | None, accelerator: str = "auto") -> Any:

@@ -11,7 +11,6 @@ from ser.augment import Augment
 from ser.config import (
     LOGGERS,
     ConfigError,
-    MakeFolder,
     check_choices,
     compose_words,
     hydra_word,
@@ -23,6 +22,7 @@ from ser.data.splits import SPLITS
 from ser.errors import UserError
 from ser.features import DIMENSIONS, FEATURES, PRETRAINED
 from ser.models import NETWORKS
+from ser.training.ranks import AloneInFolder
 from tests.helpers import composed
 
 CONF = Path(__file__).parents[1] / "conf"
@@ -484,8 +484,8 @@ def test_a_folder_that_can_not_be_made_ends_in_words(tmp_path: Path) -> None:
     (tmp_path / "file").touch()
     cfg = OmegaConf.create({"hydra": {"run": {"dir": f"{tmp_path}/file/a"}, "sweep": {"dir": f"{tmp_path}/b/c"}}})
     with pytest.raises(SystemExit, match=r"error: hydra\.run\.dir=.* can't be made"):
-        MakeFolder().on_run_start(cfg)
-    MakeFolder().on_multirun_start(cfg)
+        AloneInFolder().on_run_start(cfg)
+    AloneInFolder().on_multirun_start(cfg)
     assert (tmp_path / "b/c").is_dir()
 
 

@@ -1,10 +1,14 @@
 """Augmentation of normalised features, on the device, in training only; drawn again for each clip and each epoch."""
 
+import sys
+from dataclasses import dataclass
+
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 from torchaudio.functional import mask_along_axis_iid
 
+from ser.augment.waveform import check_bounds, within
 from ser.errors import UserError
 
 ROW_AXIS, FRAME_AXIS = 2, 3
@@ -16,6 +20,7 @@ OFF: dict[str, float | None] = {
 """Effect → the value that turns it off, which is its default."""
 
 
+@dataclass(eq=False)
 class SpecAugment(nn.Module):
     """Random piece, warps and level, then frequency and time masks (Park et al., 2019, arXiv 1904.08779), then mixup.
 
@@ -40,53 +45,29 @@ class SpecAugment(nn.Module):
         mixup_alpha: Both numbers of the beta distribution that the share is drawn from.
     """
 
-    def __init__(
-        self,
-        crop_frames: int | None = None,
-        shift_share: float = 0.0,
-        time_warp: float = 0.0,
-        frequency_warp: float = 0.0,
-        level_db: float = 0.0,
-        frequency_masks: int = 0,
-        frequency_share: float = 0.125,
-        time_masks: int = 0,
-        time_share: float = 0.125,
-        mixup: float = 0.0,
-        mixup_alpha: float = 0.2,
-    ) -> None:
+    crop_frames: int | None = None
+    shift_share: float = within(0.0, 0, 1)
+    time_warp: float = within(0.0, 0, 1)
+    frequency_warp: float = within(0.0, 0, 1)
+    level_db: float = within(0.0, 0, sys.float_info.max, "must be 0 dB or more")
+    frequency_masks: int = within(0, 0, sys.maxsize, "must be 0 or more")
+    frequency_share: float = within(0.125, 0, 1)
+    time_masks: int = within(0, 0, sys.maxsize, "must be 0 or more")
+    time_share: float = within(0.125, 0, 1)
+    mixup: float = within(0.0, 0, 1)
+    mixup_alpha: float = within(0.2, sys.float_info.min, sys.float_info.max, "must be above 0")
+
+    def __post_init__(self) -> None:
         super().__init__()
-        shares = {
-            "shift_share": shift_share,
-            "time_warp": time_warp,
-            "frequency_warp": frequency_warp,
-            "frequency_share": frequency_share,
-            "time_share": time_share,
-            "mixup": mixup,
-        }
-        for name, share in shares.items():
-            if not 0 <= share <= 1:
-                raise UserError(f"augment.spec.{name}={share} must lie between 0 and 1")
-        for name, count in {"frequency_masks": frequency_masks, "time_masks": time_masks}.items():
-            if count < 0:
-                raise UserError(f"augment.spec.{name}={count} must be 0 or more")
-        if crop_frames is not None and crop_frames < 1:
-            raise UserError(f"augment.spec.crop_frames={crop_frames} must be at least 1, or null for whole clips")
-        if time_warp == 1:
-            raise UserError(f"augment.spec.time_warp={time_warp} would stop time: take less, such as 0.1")
-        if not 0 <= level_db < float("inf"):
-            raise UserError(f"augment.spec.level_db={level_db} must be 0 dB or more")
-        if not 0 < mixup_alpha < float("inf"):
-            raise UserError(f"augment.spec.mixup_alpha={mixup_alpha} must be above 0")
-        self.crop_frames = crop_frames
-        self.shift_share = shift_share
-        self.time_warp = time_warp
-        self.frequency_warp = frequency_warp
-        self.level_db = level_db
-        self.masks = [(ROW_AXIS, frequency_share)] * frequency_masks + [(FRAME_AXIS, time_share)] * time_masks
-        self.mixup = mixup
-        self.mixup_alpha = mixup_alpha
-        self.moves = bool(crop_frames is not None or time_warp or frequency_warp)
-        self.active = bool(self.moves or shift_share or level_db or self.masks or mixup)
+        check_bounds(self, "augment.spec")
+        if self.crop_frames is not None and self.crop_frames < 1:
+            raise UserError(f"augment.spec.crop_frames={self.crop_frames} must be at least 1, or null for whole clips")
+        if self.time_warp == 1:
+            raise UserError(f"augment.spec.time_warp={self.time_warp} would stop time: take less, such as 0.1")
+        rows, frames = (ROW_AXIS, self.frequency_share), (FRAME_AXIS, self.time_share)
+        self.masks = [rows] * self.frequency_masks + [frames] * self.time_masks
+        self.moves = bool(self.crop_frames is not None or self.time_warp or self.frequency_warp)
+        self.active = bool(self.moves or self.shift_share or self.level_db or self.masks or self.mixup)
 
     def forward(self, features: Tensor, real: Tensor, per_decibel: Tensor) -> Tensor:
         """Change normalised features, except for mixup; unchanged outside training.

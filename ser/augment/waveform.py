@@ -25,9 +25,22 @@ CATHEDRAL = (sys.float_info.min, 10, "must lie between 0 and 10 s")
 TIMES = "must lie between 0 and 0.5: 0.1 is 0.9 to 1.1 times"
 
 
-def within(default: float, low: float, high: float, rule: str = "must lie between 0 and 1") -> Any:
-    """Make a field of an effect whose value lies between ``low`` and ``high``, as ``rule`` says."""
+def within(default: Any, low: float, high: float, rule: str = "must lie between 0 and 1") -> Any:
+    """Make an option whose value lies between ``low`` and ``high``, as ``rule`` says."""
     return field(default=default, metadata={"bounds": (low, high, rule)})
+
+
+def check_bounds(options: Any, group: str) -> None:
+    """Check the fields of a data class that ``within`` made; ``group`` is the beginning of their names in messages.
+
+    Raises:
+        UserError: A value is out of its range.
+    """
+    for option in fields(options):
+        if "bounds" in option.metadata:
+            low, high, rule = option.metadata["bounds"]
+            if not low <= (value := getattr(options, option.name)) <= high:
+                raise UserError(f"{group}.{option.name}={value} {rule}")
 
 
 @dataclass
@@ -46,11 +59,9 @@ class Effect:
     chance: float = within(0.0, 0, 1)
 
     def __post_init__(self) -> None:
+        check_bounds(self, f"augment.wave.{self.name()}")
         for option in fields(self):
             value, other = getattr(self, option.name), option.name.replace("low", "high")
-            if "bounds" in option.metadata:
-                low, high, rule = option.metadata["bounds"]
-                self.require(low <= value <= high, rule, option.name)
             if other != option.name:
                 self.require(
                     -math.inf < value <= getattr(self, other) < math.inf, "must be in this order", option.name, other

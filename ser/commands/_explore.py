@@ -3,18 +3,19 @@
 from pathlib import Path
 from typing import Any
 
+import soundfile
 import torch
 from rich.table import Table
 
+from ser.data.audio import MOST_SAMPLES, open_sound
 from ser.data.bank import WaveformBank, decode_clips, fingerprints, reasons
-from ser.data.corpora import SIDES, read_corpora
-from ser.data.corpora.clip import telling
-from ser.data.explore import Survey, copy_sound, first_clip, missing_classes, survey, usable_part, write_clips
-from ser.data.labels import Labels, refuse_lost
+from ser.data.corpora import SIDES
+from ser.data.explore import Survey, first_clip, missing_classes, survey, usable_part, write_clips
+from ser.data.labels import refuse_lost
 from ser.data.splits import SplitError, split_clips
 from ser.errors import Screen, escape
 from ser.features import FeatureConfig, FeatureSet
-from ser.results import leakage_line, tell_corpus, tell_unusable
+from ser.results import leakage_line, read_clips, tell_unusable
 from ser.results.figures import counts_figure, lengths_figure, log_mel_figure, waveforms_figure
 
 LISTED = 10
@@ -29,9 +30,7 @@ def explore(cfg: dict[str, Any], out: Path, emotion: str | None = None, place: i
         UserError: The corpus can't be read, an emotion has no clip that can be used, or there is no such clip. What is
             known of the corpus was printed and written before.
     """
-    with telling(tell_corpus):
-        read = read_corpora(cfg["dataset"])
-    clips, left_out = Labels(**cfg["labels"]).apply(read)
+    clips, left_out = read_clips(cfg)
     recordings = decode_clips(clips, cfg["features"]["sample_rate"]).found
     found = survey(clips, recordings)
     out.mkdir(parents=True, exist_ok=True)
@@ -43,7 +42,10 @@ def explore(cfg: dict[str, Any], out: Path, emotion: str | None = None, place: i
     draw(found, cfg, out)
     if emotion is not None:
         position, clip, _ = first_clip(found, emotion, place)
-        copy_sound(clip, out / "clip.wav", cfg["features"]["sample_rate"])
+        with open_sound(clip.path, cfg["features"]["sample_rate"]) as file:  # at its own rate, with all its channels
+            soundfile.write(
+                out / "clip.wav", file.read(min(file.frames, MOST_SAMPLES), dtype="float32"), file.samplerate
+            )
         console.print(
             f"place {position}: {escape(clip.name)}, {escape(clip.emotion)} → {escape(out / 'clip.wav')}",
             soft_wrap=True,

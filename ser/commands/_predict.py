@@ -13,15 +13,14 @@ from rich.table import Table
 from ser.checkpoint import SHIPPED
 from ser.commands.cli import INTERRUPTED
 from ser.data.audio import MIN_SECONDS, AudioError, SoundStream, is_pipe, kind_of
-from ser.errors import Screen, UserError, escape, is_unread
+from ser.errors import Screen, UserError, escape, is_unread, table_of
 from ser.evaluation.calibration import UNCALIBRATED
 from ser.features import Moments, Voice
 from ser.files import refuse_overwriting, replacing
 from ser.inference.adapt import LEAST_CLIPS, LEAST_DISTANCE, distance_of
 from ser.inference.microphone import Microphone, listen, lost_sound
-from ser.inference.recordings import find
-from ser.inference.rows import AnswerWriter, SegmentWriter, confident_emotion, write_each
-from ser.inference.speakers import enrol_each, speakers_of
+from ser.inference.recordings import enrol_each, find, speakers_of
+from ser.inference.rows import ANSWER_VALUES, SEGMENT_VALUES, RowWriter, confident_emotion, write_each
 from ser.inference.timeline import OWN, Listener, Segment, Timeline, bands, own_voice
 from ser.recognizer import NO_VOICES, Answer, JointRecognizer, Recognizer, checkpoints_beside
 from ser.results.figures import timeline_figure
@@ -36,7 +35,6 @@ SHIPPED_ANSWERS = (
 
 NAMED = 3
 """Files that a remark names on screen."""
-
 
 console = Screen()
 
@@ -64,24 +62,24 @@ def predict(options: argparse.Namespace) -> int:
         raise UserError(f"--picture draws one recording; {len(paths)} were given")
     options.enrol = None if options.enrol is None else find(options.enrol)
     check_outputs(options, paths)
-    voices = None if long else voices_of(options, recognizer, paths)  # before a file is written to
+    if long:
+        # Few windows go through at once: threads would wait for each other longer than they compute.
+        torch.set_num_threads(1)
+    voices = voices_of(options, recognizer, paths)  # before a file is written to
     with ExitStack() as stack:
         microphone = stack.enter_context(Microphone(recognizer.sample_rate)) if options.microphone else None
         files = [(kind, path) for kind, path in (("csv", options.csv), ("jsonl", options.jsonl)) if path is not None]
-        if long:
-            tables = [
-                stack.enter_context(closing(SegmentWriter(path, kind, recognizer.labels))) for kind, path in files
-            ]
-            # Few windows go through at once: threads would wait for each other longer than they compute.
-            torch.set_num_threads(1)
-            if microphone is not None:
-                return hear(options, recognizer, microphone, least, tables)
-            return follow(options, recognizer, paths, least, tables)
-        writers = [
-            stack.enter_context(closing(AnswerWriter(path, kind, recognizer.labels, least))) for kind, path in files
+        values = SEGMENT_VALUES if long else ANSWER_VALUES
+        tables = [
+            stack.enter_context(closing(RowWriter(path, kind, values, recognizer.labels))) for kind, path in files
         ]
+        enrolled = voices if isinstance(voices, Voice) else None
+        if microphone is not None:
+            return hear(options, recognizer, microphone, least, tables, enrolled)
+        if long:
+            return follow(options, recognizer, paths, least, tables, enrolled)
         sums: list[Moments] = []
-        answers = write_each(recognizer.answer(paths, options.batch_size or 32, voices, sums), writers)
+        answers = write_each(recognizer.answer(paths, options.batch_size or 32, voices, sums), tables, least)
         progress = Screen(stderr=True)
         done: list[Answer] = []
         interrupted = False
@@ -89,7 +87,7 @@ def predict(options: argparse.Namespace) -> int:
             done.extend(track(answers, total=len(paths), console=progress, disable=not progress.is_terminal))
         except KeyboardInterrupt:
             interrupted = True
-    show(done, recognizer.labels, least, files=bool(writers))
+    show(done, recognizer.labels, least, files=bool(tables))
     if sums and (remark := unlike(recognizer, Moments.join(sums))):
         console.print(remark, soft_wrap=True, highlight=False)
     if interrupted:
@@ -122,34 +120,26 @@ def voices_of(
         UserError: The network knows nothing of voices, or no voice can be enrolled.
     """
     if options.enrol is not None:
-        return enrolled_voice(options, recognizer)
+        left_out: list[str] = []
+        voice = recognizer.enrol(options.enrol, neutral=options.enrol_neutral, left_out=left_out)
+        neutral = " neutral" if options.enrol_neutral else ""
+        show_voices(f"One voice is known from {voice.clips:,}{neutral} recordings", left_out)
+        return voice
     if options.voices is not None:
         if recognizer.prior is None:
             raise UserError(NO_VOICES)
         if pipes := [path for path in paths if is_pipe(path)]:
             raise UserError(f"--voices hears each recording twice, and {pipes[0]} is a pipe: write it to a file first")
         speakers = speakers_of(paths, options.voices)
-        enrolled = enrol_each(recognizer, paths, speakers)
+        voices, left_out = enrol_each(recognizer, paths, speakers)
         unknown = sum(speaker is None for speaker in speakers)
-        known = f"{len(enrolled.names):,} voices are known, each from its own recordings among these"
-        show_voices(known + (f"; {unknown:,} recordings are of unknown voices" if unknown else ""), enrolled.left_out)
-        return enrolled.voices
-    if recognizer.prior is not None:
+        count = len({name for name, voice in zip(speakers, voices, strict=True) if voice is not None})
+        known = f"{count:,} voices are known, each from its own recordings among these"
+        show_voices(known + (f"; {unknown:,} recordings are of unknown voices" if unknown else ""), left_out)
+        return voices
+    if recognizer.prior is not None and not (options.timeline or options.microphone):
         console.print("No voice is known: --voices or --enrol makes better answers, see docs/voices.md", soft_wrap=True)
     return None
-
-
-def enrolled_voice(options: argparse.Namespace, recognizer: Recognizer) -> Voice:
-    """Return the voice of ``--enrol``.
-
-    Raises:
-        UserError: The network knows nothing of voices, or none of the recordings can be used.
-    """
-    left_out: list[str] = []
-    voice = recognizer.enrol(options.enrol, neutral=options.enrol_neutral, left_out=left_out)
-    neutral = " neutral" if options.enrol_neutral else ""
-    show_voices(f"One voice is known from {voice.clips:,}{neutral} recordings", left_out)
-    return voice
 
 
 def show_voices(known: str, left_out: Sequence[str]) -> None:
@@ -177,10 +167,9 @@ def check_outputs(options: argparse.Namespace, paths: Sequence[Path]) -> None:
 
 def follow(
     options: argparse.Namespace, recognizer: Recognizer, paths: Sequence[Path], least: float,
-    tables: Sequence[SegmentWriter],
+    tables: Sequence[RowWriter], enrolled: Voice | None,
 ) -> int:  # fmt: skip
     """Answer one recording after the other as timelines, and return the exit status."""
-    enrolled = None if options.enrol is None else enrolled_voice(options, recognizer)
     screen = Screen(stderr=True)
     columns = TextColumn("{task.description}"), BarColumn(), TextColumn("{task.fields[time]}")
     errors = 0
@@ -216,10 +205,9 @@ def follow(
 
 def hear(
     options: argparse.Namespace, recognizer: Recognizer, microphone: Microphone, least: float,
-    tables: Sequence[SegmentWriter],
+    tables: Sequence[RowWriter], enrolled: Voice | None,
 ) -> int:  # fmt: skip
     """Show live answers until Ctrl-C, then the timeline of the sound, and return the exit status."""
-    enrolled = None if options.enrol is None else enrolled_voice(options, recognizer)
     listener = listener_of(options, recognizer, "the microphone", 1, enrolled)
     listen(microphone, listener, console, least)
     if listener.seconds >= MIN_SECONDS:
@@ -237,13 +225,14 @@ def listener_of(
     return Listener(recognizer, name, options.window, options.hop, options.silence_db, batch_size, known)
 
 
-def report(timeline: Timeline, title: str, least: float, tables: Sequence[SegmentWriter], path: str,
+def report(timeline: Timeline, title: str, least: float, tables: Sequence[RowWriter], path: str,
          picture: Path | None) -> None:  # fmt: skip
     """Write the segments, draw them, and print them where they are not written."""
     segments = timeline.segments(least)
-    for table in tables:
-        for segment in segments:
-            table.write(path, segment)
+    for segment in segments:
+        values = {name: getattr(segment, name) for name in SEGMENT_VALUES if name != "path"}
+        for table in tables:
+            table.write_row({"path": path, **values}, segment.probabilities, None)
     if picture is not None:
         figure = timeline_figure(
             timeline.outline, bands(segments), timeline.probabilities, timeline.labels, timeline.seconds, timeline.hop
@@ -255,21 +244,26 @@ def report(timeline: Timeline, title: str, least: float, tables: Sequence[Segmen
     console.print(f"{title}: {clock(timeline.seconds)}, {len(segments):,} segments", highlight=False)
 
 
-def show_error(error: str, path: Path, seconds: float, tables: Sequence[SegmentWriter]) -> None:
+def show_error(error: str, path: Path, seconds: float, tables: Sequence[RowWriter]) -> None:
     """Print and write why there is no answer from ``seconds`` on."""
     for table in tables:
-        table.write_error(str(path), seconds, error)
+        table.write_row({"path": str(path), "start": seconds}, {}, error)
     console.print(f"[red]no answer[/red] {shown(error)}", soft_wrap=True, highlight=False)
 
 
 def show_segments(segments: Sequence[Segment], title: str) -> None:
     """Print a table of the first segments."""
-    table = Table(title=title)
-    for heading in ("start", "end", "emotion", "probability"):
-        table.add_column(heading, justify="left" if heading == "emotion" else "right")
-    for segment in segments[:SHOWN]:
-        probability = "" if segment.probability is None else f"{segment.probability:.3f}"
-        table.add_row(clock(segment.start), clock(segment.end), escape(segment.emotion or "–"), probability)
+    rows = [
+        (
+            clock(one.start),
+            clock(one.end),
+            one.emotion or "–",
+            "" if one.probability is None else f"{one.probability:.3f}",
+        )
+        for one in segments[:SHOWN]
+    ]
+    table = table_of("", ("start", "end", "emotion", "probability"), rows, ("emotion",))
+    table.title = title
     console.print(table)
     if len(segments) > SHOWN:
         console.print(f"and {len(segments) - SHOWN:,} more: --csv FILE or --jsonl FILE has all")

@@ -4,14 +4,11 @@ Both must have been tested on the same clips. Prints the paired difference, B - 
 and a p-value.
 """
 
-import json
 from pathlib import Path
 
-from rich.table import Table
-
 from ser.commands.cli import command_parser, errors_in_words
-from ser.errors import Screen
-from ser.files import refuse_overwriting, replacing
+from ser.errors import Screen, table_of
+from ser.files import refuse_overwriting, write_json
 
 
 def known_in(folder: Path) -> str:
@@ -47,8 +44,7 @@ def main() -> None:
         if options.json:
             read = [folder / name for folder in (options.run_a, options.run_b) for name in WRITTEN]
             refuse_overwriting([("--json", options.json)], read)
-            with replacing(options.json) as file:
-                file.write_text(json.dumps(found, indent=2) + "\n", encoding="utf-8")
+            write_json(options.json, found)
     console = Screen()
     first, second = (known_in(folder) for folder in (options.run_a, options.run_b))
     if first != second:
@@ -57,19 +53,11 @@ def main() -> None:
             "the test voices, so the difference is not one of recipes alone",
             soft_wrap=True,
         )
-    table = Table(title="Paired difference on the same test clips, B - A")
-    for column in ("score", "A", "B", "B - A", "95 % interval", "p"):
-        table.add_column(column, justify="left" if column == "score" else "right")
+    rows = []
     for score in SCORES:
         line = found[score]
-        low, high = line["interval"]
-        table.add_row(
-            score,
-            f"{line['one']:.4f}",
-            f"{line['other']:.4f}",
-            f"{line['difference']:+.4f}",
-            f"{low:+.4f} to {high:+.4f}",
-            f"{line['p']:.4f}",
-        )
-    console.print(table)
+        numbers = f"{line['one']:.4f}", f"{line['other']:.4f}", f"{line['difference']:+.4f}"
+        rows.append([score, *numbers, "{:+.4f} to {:+.4f}".format(*line["interval"]), f"{line['p']:.4f}"])
+    heads = ("score", "A", "B", "B - A", "95 % interval", "p")
+    console.print(table_of("Paired difference on the same test clips, B - A", heads, rows, ("score",)))
     console.print(f"Interval by a bootstrap, p by a randomisation test, both over {found['over']}.", soft_wrap=True)

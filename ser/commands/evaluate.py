@@ -18,7 +18,7 @@ from ser.data.corpora import SIDES
 from ser.errors import UserError
 
 if TYPE_CHECKING:
-    from ser.inference.evaluate import Knowledge
+    from ser.inference.enrolment import Knowledge
 
 
 def knowledge_of(options: argparse.Namespace) -> "Knowledge":
@@ -27,8 +27,7 @@ def knowledge_of(options: argparse.Namespace) -> "Knowledge":
     Raises:
         UserError: They don't go together.
     """
-    from ser.inference.enrolment import Enrolment
-    from ser.inference.evaluate import Knowledge
+    from ser.inference.enrolment import Enrolment, Knowledge
 
     words = {"none": 0, "all": None}
     if options.enrol not in words and not (options.enrol.isdecimal() and int(options.enrol) > 0):

@@ -10,7 +10,7 @@ from collections import Counter
 from pathlib import Path
 
 from ser.commands.cli import command_parser, errors_in_words
-from ser.errors import Screen, escape
+from ser.errors import Screen, escape, table_of
 
 
 def main() -> None:
@@ -19,8 +19,6 @@ def main() -> None:
     parser.add_argument("paths", nargs="+", type=Path, help="run folders, or folders that hold them")
     parser.add_argument("--out", type=Path, help="folder for the tables; by default the first path")
     options = parser.parse_args()
-    from rich.table import Table
-
     from ser.results import find_runs
     from ser.results.leaderboard import LEFT, find_jobs, gather, shown, write_tables
 
@@ -34,12 +32,7 @@ def main() -> None:
         write_tables(out, boards, tables)
     console = Screen()
     for title, columns, lines in tables:
-        screen = Table(title=escape(title))
-        for column in columns:
-            screen.add_column(column, justify="left" if column in LEFT else "right")
-        for line in lines:
-            screen.add_row(*map(escape, line))
-        console.print(screen)
+        console.print(table_of(title, columns, lines, LEFT))
     for corpus, count in Counter(board.corpus for board in boards).items():
         if count > 1:
             console.print(

@@ -55,7 +55,7 @@ class WaveformBank:
         cls, waveforms: Sequence[np.ndarray], found: Mapping[str, Recording | AudioError] | None = None
     ) -> "WaveformBank":
         """Copy ``waveforms`` into a bank; ``found`` has the names of those that have any."""
-        packer = Packer(_in_memory)
+        packer = Packer()
         starts = torch.tensor([packer.add(waveform) for waveform in waveforms], dtype=torch.int64)
         lengths = torch.tensor([len(waveform) for waveform in waveforms], dtype=torch.int64)
         return cls(as_tensor(packer.samples()), starts, lengths, found or {})
@@ -109,11 +109,11 @@ class Packer:
     """Writes waveforms end to end as they come: int16 as long as that is exact, from then on float32.
 
     Args:
-        begin: dtype's name → a new binary file for it. The first one is read once more when int16 no longer holds
-            every waveform.
+        begin: dtype's name → a new binary file for it, in memory by default. The first one is read once more when int16
+            no longer holds every waveform.
     """
 
-    def __init__(self, begin: Callable[[str], BinaryIO]) -> None:
+    def __init__(self, begin: Callable[[str], BinaryIO] = lambda _: io.BytesIO()) -> None:
         self.begin = begin
         self.file = begin("int16")
         self.dtype: type = np.int16
@@ -203,10 +203,6 @@ def _decoded(paths: Sequence[Path], sample_rate: int, **choices: Any) -> Iterato
         pool.shutdown(cancel_futures=True)
 
 
-def _in_memory(dtype: str) -> io.BytesIO:  # noqa: ARG001
-    return io.BytesIO()
-
-
 def decode_clips(
     clips: Sequence[Clip], sample_rate: int, cache: Path | None = None, mapped: bool = False
 ) -> WaveformBank:
@@ -248,7 +244,7 @@ def _decode_clips(clips: Sequence[Clip], sample_rate: int, cache: Path | None, m
     paths = [clip.path for clip in clips]
     if cache is None:
         digests: Sequence[str | None] = [None] * len(clips)
-        packer = Packer(_in_memory)
+        packer = Packer()
         packed: Sequence[Packed | AudioError | None] = _pack(paths, sample_rate, packer)
         samples = packer.samples()
     else:

@@ -166,7 +166,8 @@ class Client:
                 if answer.status_code not in (200, 206, 416):
                     _refuse(answer, file)
                 resumes = answer.status_code == 206
-                if answer.status_code == 416 or (resumes and _first_byte(answer) != here):
+                goes_on = answer.headers.get("Content-Range", "").startswith(f"bytes {here}-")
+                if answer.status_code == 416 or (resumes and not goes_on):
                     part.unlink(missing_ok=True)
                     raise _PassingError(f"the server can't go on from byte {here}")
                 here = here if resumes else 0
@@ -203,7 +204,6 @@ class Client:
         return answer
 
     def _pieces(self, answer: requests.Response) -> Iterator[bytes]:
-        """Yield the answer's body as it arrives."""
         since, came = time.monotonic(), 0
         while piece := answer.raw.read1(CHUNK, decode_content=True):
             if self.stop.is_set():
@@ -225,11 +225,6 @@ def _refuse(answer: requests.Response, file: File) -> None:
     with suppress(HTTPError, ValueError, OverflowError):  # no number and no date, or none that a clock has
         after = float(Retry().get_retry_after(answer.raw) or after)
     raise _PassingError(reason, after)
-
-
-def _first_byte(answer: requests.Response) -> int | None:
-    match = re.match(r"bytes (\d+)-", answer.headers.get("Content-Range", ""))
-    return int(match[1]) if match else None
 
 
 def _flat(name: str) -> str:
@@ -325,7 +320,6 @@ BROKEN = (BadZipFile, zlib.error, struct.error, EOFError, RuntimeError, ValueErr
 
 
 def _unpack(zipped: ZipFile, member: ZipInfo | None, digest: str, target: Path, parts: Path) -> str | None:
-    """Put a clip in its place, or return what is wrong with it."""
     if member is None:
         return "is not in the zip"
     if member.file_size > LARGEST_FILE:
@@ -417,7 +411,6 @@ def _download(source: Source, to: Path, jobs: int, wait: float, progress: Progre
 
 
 def _missing(files: Iterable[tuple[str, str | None]], to: Path, jobs: int, progress: Progress) -> set[str]:
-    """Return the names of files that are missing or broken."""
     digests = dict(files)
     task = progress.add_task("checking what is there", total=len(digests))
     missing = set()
@@ -512,7 +505,6 @@ def _download_archive(source: Archive, to: Path, client: Client, jobs: int, prog
 
 
 def _lines(failures: Sequence[str], untried: int) -> list[str]:
-    """Return the lines of an error's message."""
     lines = [f"could not be had ({len(failures)}):", *failures[:SHOWN]]
     if len(failures) > SHOWN:
         lines.append(f"and {len(failures) - SHOWN} more")

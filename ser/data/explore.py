@@ -7,9 +7,8 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
-import soundfile
 
-from ser.data.audio import BREAKS_OFF, CANCELS, MOST_SAMPLES, AudioError, Recording, kind_of, open_sound
+from ser.data.audio import BREAKS_OFF, CANCELS, AudioError, Recording, kind_of
 from ser.data.corpora import SIDES, Clip
 from ser.data.splits import Split
 from ser.errors import UserError
@@ -125,19 +124,6 @@ def usable_part(split: Split, found: Survey) -> Split:
     usable = {clip.name for clip, _ in found.usable}
     sides = {side: [clip for clip in getattr(split, side) if clip.name in usable] for side in SIDES}
     return replace(split, train=sides["train"], val=sides["val"], test=sides["test"])
-
-
-def copy_sound(clip: Clip, to: Path, sample_rate: int) -> None:
-    """Write a clip as a WAV file, at its own rate and with all its channels.
-
-    Args:
-        clip: A clip that can be used.
-        to: The file to write.
-        sample_rate: Rate in hertz to which the clip can be resampled.
-    """
-    with open_sound(clip.path, sample_rate) as file:
-        sound = file.read(min(file.frames, MOST_SAMPLES), dtype="float32")
-    soundfile.write(to, sound, file.samplerate)
 
 
 def first_clip(found: Survey, emotion: str, place: int = 0) -> tuple[int, Clip, Recording]:

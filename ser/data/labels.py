@@ -103,7 +103,6 @@ def _refuse_spellings(classes: set[str]) -> None:
 
 
 def _typed(names: Sequence[str]) -> str:
-    """Return a list as it is typed on a command line."""
     plain = all(re.fullmatch(r"\w+", name) for name in names)
     return f"[{','.join(names)}]" if plain else f"'{json.dumps(names, ensure_ascii=False)}'"
 

@@ -276,7 +276,7 @@ def kfold(
     units = find_units(clips, by, fingerprints)
     count = len(np.unique(units))
     if not 2 <= folds <= count:
-        raise SplitError(f"split.folds={folds} must lie between 2 and {count}, the {_plural(by)} there are")
+        raise SplitError(f"split.folds={folds} must lie between 2 and {count}, the {by}s there are")
     _check_fold(fold, folds)
     emotions = [clip.emotion for clip in clips]
     folder = StratifiedGroupKFold(folds, shuffle=True, random_state=seed)
@@ -291,12 +291,7 @@ def kfold(
 
 
 def loso(
-    clips: list[Clip],
-    fingerprints: Fingerprints,
-    seed: int = 42,
-    fold: int = 0,
-    by: str = "speaker",
-    val: float = 0.15,
+    clips: list[Clip], fingerprints: Fingerprints, seed: int = 42, fold: int = 0, by: str = "speaker", val: float = 0.15
 ) -> Split:
     """Divide so that one speaker, or one session, is the test side: number ``fold`` in alphabetical order.
 
@@ -468,7 +463,7 @@ def _balanced(
     """
     if len(among) < 2:
         raise SplitError(
-            f"this split needs a {by} for each of train, validation and test, and the {_plural(by)} run out at "
+            f"this split needs a {by} for each of train, validation and test, and the {by}s run out at "
             f"{', '.join(among.tolist())}; take split=stratified or record more people"
         )
     inside = np.isin(units, among)
@@ -484,7 +479,7 @@ def _balanced(
         larger, smaller = min(draws, key=lambda draw: np.abs(parts[draw[1]].sum(axis=0) - share).max())
     except ValueError as error:
         raise SplitError(
-            f"this split can't take a share of {share} of {len(among)} {_plural(by)}: {error}; "
+            f"this split can't take a share of {share} of {len(among)} {by}s: {error}; "
             "take another share (split.test=, split.val=) or record more people"
         ) from error
     return among[np.sort(larger)], among[np.sort(smaller)]
@@ -493,7 +488,3 @@ def _balanced(
 def _check_fold(fold: int, folds: int) -> None:
     if not 0 <= fold < folds:
         raise SplitError(f"split.fold={fold} must lie between 0 and {folds - 1}, for there are {folds} folds")
-
-
-def _plural(by: str) -> str:
-    return f"{by}s"

@@ -20,7 +20,6 @@ from ser.errors import UserError
 GROUPS = ("corpus", "sex", "age", "race", "ethnicity", "intensity", "sentence", "session", "speaker")
 """What results are broken down by, where the corpus knows it; age in bands of ten years."""
 
-
 LARGEST_TABLE = 1 << 30
 """Bytes that a table of answers may have, unpacked."""
 

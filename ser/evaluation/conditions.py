@@ -6,9 +6,8 @@ the same noise at each SNR and the same room at each RT60, whatever comes before
 
 import hashlib
 import io
-from collections.abc import Callable, Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
-from functools import partial
 from typing import Any
 
 import numpy as np
@@ -21,7 +20,8 @@ from torch import Tensor
 from ser.augment.effects import add_noise, band_pass, change_gain, coloured_noise, impulse_responses, reverberate
 from ser.data.audio import MIN_SECONDS, AudioError, Recording, check_rate, resampler
 from ser.data.bank import INT16_SCALE
-from ser.evaluation import Answers, compare, intervals, scores_of
+from ser.evaluation import Answers, compare
+from ser.evaluation.scores import accuracy_and_uar, counts_of
 
 PINK = 1.0
 """Exponent of the noise, which has as much power in each octave."""
@@ -58,9 +58,6 @@ MP3_DELAY = 1105
 """Samples by which MP3 comes late where a frame is too small for the tag that tells the decoder: LAME's 576, and 529 of
 any decoder's filters (LAME's technical FAQ)."""
 
-Effect = Callable[[Tensor, int, torch.Generator], Tensor]
-"""``(1, time)`` with full scale at ±1, its rate in hertz and where draws come from → ``(1, time)``."""
-
 
 @dataclass(frozen=True)
 class Condition:
@@ -70,19 +67,24 @@ class Condition:
         family: What is changed, ``clean`` for nothing.
         value: How much, or None where there is one way only.
         unit: Unit of the value; where there is none, more about the family.
-        effect: Function that changes the sound.
     """
 
     family: str
     value: float | None
     unit: str
-    effect: Effect
 
     @property
     def name(self) -> str:
         """Family, value and unit, as in ``noise, 20 dB SNR``."""
         amount = f"{'' if self.value is None else f'{self.value:g} '}{self.unit}"
         return f"{self.family}, {amount}" if amount else self.family
+
+    def cut_share(self, recordings: Sequence[Recording], sample_rate: int) -> float:
+        """Return the share of recordings at ``sample_rate`` hertz that it makes shorter, 0 to 1."""
+        if self.family != "cut":
+            return 0.0
+        longest = round((self.value or 0) * sample_rate)
+        return float(np.mean([len(recording.samples) > longest for recording in recordings]))
 
 
 def apply(condition: Condition, recording: Recording, sample_rate: int, clip: str, seed: int = 0) -> Recording:
@@ -107,7 +109,7 @@ def apply(condition: Condition, recording: Recording, sample_rate: int, clip: st
     samples = np.multiply(recording.samples, scale, dtype=np.float32)
     drawn_from = hashlib.blake2b(f"{seed}/{condition.family}/{clip}".encode("utf-8", "surrogatepass"), digest_size=7)
     generator = torch.Generator().manual_seed(int.from_bytes(drawn_from.digest(), "big"))
-    changed = condition.effect(torch.from_numpy(samples)[None], sample_rate, generator)
+    changed = _changed(condition, torch.from_numpy(samples)[None], sample_rate, generator)
     output: NDArray[np.float32] = changed[0].numpy()
     return Recording(output, silent=recording.silent, seconds=len(output) / sample_rate, rate=sample_rate)
 
@@ -127,36 +129,32 @@ def missing(conditions: Iterable[Condition], sample_rate: int) -> dict[str, str]
     return reasons
 
 
-def _unchanged(sound: Tensor, sample_rate: int, generator: torch.Generator) -> Tensor:  # noqa: ARG001
-    return sound
+def _changed(  # noqa: PLR0911
+    condition: Condition, sound: Tensor, sample_rate: int, generator: torch.Generator
+) -> Tensor:
+    """Apply a condition to ``(1, time)`` with full scale at ±1, drawing from ``generator``."""
+    length, value = torch.tensor([sound.shape[1]]), torch.tensor([condition.value or 0.0])
+    match condition.family:
+        case "clean":
+            return sound
+        case "noise":
+            noise = coloured_noise(torch.tensor([PINK]), sound.shape[1], generator)
+            return add_noise(sound, length, noise, value)
+        case "reverberation":
+            return reverberate(sound, length, impulse_responses(value, sample_rate, generator=generator))
+        case "telephone":
+            return band_pass(sound, length, sample_rate, *(torch.tensor([hz]) for hz in TELEPHONE_HZ))
+        case "gain":
+            return change_gain(sound, value)
+        case "cut":
+            size = min(round(float(value) * sample_rate), sound.shape[1])
+            start = (sound.shape[1] - size) // 2
+            return sound[:, start : start + size]
+        case codec:
+            return _coded(sound, sample_rate, codec, round(float(value)))
 
 
-def _noisy(sound: Tensor, sample_rate: int, generator: torch.Generator, snr_db: float) -> Tensor:  # noqa: ARG001
-    noise = coloured_noise(torch.tensor([PINK]), sound.shape[1], generator)
-    return add_noise(sound, _length(sound), noise, torch.tensor([snr_db]))
-
-
-def _reverberant(sound: Tensor, sample_rate: int, generator: torch.Generator, rt60: float) -> Tensor:
-    room = impulse_responses(torch.tensor([rt60]), sample_rate, generator=generator)
-    return reverberate(sound, _length(sound), room)
-
-
-def _telephone(sound: Tensor, sample_rate: int, generator: torch.Generator) -> Tensor:  # noqa: ARG001
-    low, high = TELEPHONE_HZ
-    return band_pass(sound, _length(sound), sample_rate, torch.tensor([low]), torch.tensor([high]))
-
-
-def _louder(sound: Tensor, sample_rate: int, generator: torch.Generator, gain_db: float) -> Tensor:  # noqa: ARG001
-    return change_gain(sound, torch.tensor([gain_db]))
-
-
-def _cut(sound: Tensor, sample_rate: int, generator: torch.Generator, seconds: float) -> Tensor:  # noqa: ARG001
-    size = min(round(seconds * sample_rate), sound.shape[1])
-    start = (sound.shape[1] - size) // 2
-    return sound[:, start : start + size]
-
-
-def _coded(sound: Tensor, sample_rate: int, generator: torch.Generator, kind: str, kbps: int) -> Tensor:  # noqa: ARG001
+def _coded(sound: Tensor, sample_rate: int, kind: str, kbps: int) -> Tensor:
     rate = codec_rate(kind, kbps, sample_rate)
     check_rate(kind, sample_rate, rate)
     there = resampler(sample_rate, rate)(sound) if rate != sample_rate else sound
@@ -203,22 +201,20 @@ def _ranges(kind: str) -> dict[int, tuple[int, int]]:
     return MP3_RANGES if kind == "MP3" else OPUS_RANGES
 
 
-def _length(sound: Tensor) -> Tensor:
-    return torch.tensor([sound.shape[1]])
+CLEAN = Condition("clean", None, "")
 
-
-CLEAN = Condition("clean", None, "", _unchanged)
-
-CONDITIONS = (
-    CLEAN,
-    *(Condition("noise", snr, "dB SNR", partial(_noisy, snr_db=snr)) for snr in SNR_DB),
-    *(Condition("reverberation", rt60, "s RT60", partial(_reverberant, rt60=rt60)) for rt60 in RT60_SECONDS),
-    Condition("telephone", None, "{:,.0f} to {:,.0f} Hz".format(*TELEPHONE_HZ), _telephone),
-    *(Condition("MP3", kbps, "kbit/s", partial(_coded, kind="MP3", kbps=kbps)) for kbps in MP3_KBPS),
-    *(Condition("Opus", kbps, "kbit/s", partial(_coded, kind="Opus", kbps=kbps)) for kbps in OPUS_KBPS),
-    *(Condition("gain", gain, "dB", partial(_louder, gain_db=gain)) for gain in GAIN_DB),
-    *(Condition("cut", seconds, "s", partial(_cut, seconds=seconds)) for seconds in CUT_SECONDS),
+FAMILIES: tuple[tuple[str, str, tuple[float | None, ...]], ...] = (
+    ("noise", "dB SNR", SNR_DB),
+    ("reverberation", "s RT60", RT60_SECONDS),
+    ("telephone", "{:,.0f} to {:,.0f} Hz".format(*TELEPHONE_HZ), (None,)),
+    ("MP3", "kbit/s", MP3_KBPS),
+    ("Opus", "kbit/s", OPUS_KBPS),
+    ("gain", "dB", GAIN_DB),
+    ("cut", "s", CUT_SECONDS),
 )
+"""Every family, its unit and its values."""
+
+CONDITIONS = (CLEAN, *(Condition(family, value, unit) for family, unit, values in FAMILIES for value in values))
 """All conditions, clean first."""
 
 
@@ -235,16 +231,11 @@ def score(condition: Condition, clean: Answers, answers: Answers, cut: float) ->
         ``family``, ``value``, ``unit``, ``name``, ``cut``, ``accuracy``, ``uar``, their ``intervals``, and ``change``:
         of UAR against ``clean``, in pairs, with ``interval`` and ``p`` as ``ser.evaluation.compare`` has them.
     """
-    one_hot = np.eye(len(answers.labels))
-    counts = one_hot[answers.true][:, :, None] * one_hot[answers.predicted][:, None, :]
-    scores, bounds = scores_of(counts.sum(0)), intervals(counts, answers.speakers)
     against = compare(clean, answers)["uar"]
     return {
         **{key: getattr(condition, key) for key in ("family", "value", "unit", "name")},
         "cut": cut,
-        "accuracy": float(scores["accuracy"]),
-        "uar": float(scores["uar"]),
-        "intervals": {key: bounds[key] for key in ("over", "accuracy", "uar")},
+        **accuracy_and_uar(counts_of(answers), answers.speakers),
         "change": {"uar": against["difference"], "interval": against["interval"], "p": against["p"]},
     }
 
@@ -262,7 +253,6 @@ METHOD = (
 """What is done, one line per family."""
 
 COLUMNS = ("condition", "accuracy", "UAR", "95 % of UAR", "change")
-
 
 LEFT = ("condition", "checkpoint")
 """Columns of text, which stand on the left; numbers stand on the right."""

@@ -12,13 +12,10 @@ from ser.evaluation.metrics import SCORES, by_class, measures
 
 RESAMPLES = 2000
 
-
 CONFIDENCE = 0.95
-
 
 MIN_SPEAKERS = 5
 """Resampling fewer speakers than this says little about people; clips are resampled then."""
-
 
 Counts = NDArray[np.float64]
 """Confusion matrices ``(…, true, predicted)``; a human answer can count in parts."""
@@ -63,11 +60,10 @@ def _correlation(accuracy: NDArray[np.float64], true: Counts, predicted: Counts)
 
 def scored(answers: Answers) -> dict[str, Any]:
     """Score answers as a record has them: scores, classes, confusion matrix, intervals, groups and raters."""
-    found = _measured(answers)
-    counts = found.pop("confusion")
+    test, counts = _measured(answers)
     classes = by_class(counts, answers.labels)
     return {
-        "test": {**{name: float(value) for name, value in found.items()}, "loss": cross_entropy(answers)},
+        "test": {**test, "loss": cross_entropy(answers)},
         "classes": classes,
         "most_confusing": sorted(classes, key=lambda label: classes[label]["f1"]),
         "confusion_matrix": {"labels": answers.labels, "counts": counts.tolist()},
@@ -75,16 +71,17 @@ def scored(answers: Answers) -> dict[str, Any]:
     }
 
 
-def _measured(answers: Answers) -> dict[str, torch.Tensor]:
-    """The scores and the confusion matrix, by torchmetrics."""
+def _measured(answers: Answers) -> tuple[dict[str, float], torch.Tensor]:
     found = measures(len(answers.labels))
     found.update(torch.from_numpy(answers.predicted), torch.from_numpy(answers.true))
-    return found.compute()
+    values = found.compute()
+    counts = values.pop("confusion")
+    return {name: float(value) for name, value in values.items()}, counts
 
 
 def evaluate(answers: Answers) -> dict[str, Any]:
     """Intervals of the scores, scores by group, and the human raters', as plain data for ``metrics.json``."""
-    counts = _confusion(answers.true, answers.predicted, len(answers.labels))
+    counts = counts_of(answers)
     voted = answers.votes is not None and bool(answers.votes.any())
     raters = {"raters": _raters(answers)} if voted else {}
     return {"intervals": intervals(counts, answers.speakers), "groups": _groups(answers, counts), **raters}
@@ -92,9 +89,7 @@ def evaluate(answers: Answers) -> dict[str, Any]:
 
 def summary(answers: Answers) -> dict[str, Any]:
     """The scores and their ``intervals``, as plain data."""
-    counts = _confusion(answers.true, answers.predicted, len(answers.labels))
-    scores = {name: float(value) for name, value in _measured(answers).items() if name != "confusion"}
-    return {**scores, "intervals": intervals(counts, answers.speakers)}
+    return {**_measured(answers)[0], "intervals": intervals(counts_of(answers), answers.speakers)}
 
 
 def beside(answers: Answers) -> dict[str, Any]:
@@ -189,11 +184,17 @@ def _middle(values: NDArray[np.float64]) -> list[float]:
     return [float(low), float(high)]
 
 
-def _confusion(true: NDArray[np.int64], predicted: NDArray[np.int64], classes: int) -> Counts:
+def counts_of(answers: Answers) -> Counts:
     """A single count for each clip, ``(clip, true, predicted)``."""
-    counts = np.zeros((len(true), classes, classes))
-    counts[np.arange(len(true)), true, predicted] = 1
-    return counts
+    one_hot = np.eye(len(answers.labels))
+    return one_hot[answers.true][:, :, None] * one_hot[answers.predicted][:, None, :]
+
+
+def accuracy_and_uar(counts: Counts, speakers: Sequence[str]) -> dict[str, Any]:
+    """Accuracy, UAR and their ``intervals`` by the counts of clips ``(clip, true, predicted)``, as plain data."""
+    scores, bounds = scores_of(counts.sum(0)), intervals(counts, speakers)
+    found = {score: float(scores[score]) for score in ("accuracy", "uar")}
+    return {**found, "intervals": {key: bounds[key] for key in ("over", "accuracy", "uar")}}
 
 
 def _groups(answers: Answers, counts: Counts) -> dict[str, Any]:
@@ -207,13 +208,10 @@ def _groups(answers: Answers, counts: Counts) -> dict[str, Any]:
         for value in known:
             rows = np.flatnonzero(np.array(values) == value)
             speakers = [answers.speakers[i] for i in rows]
-            scores, bounds = scores_of(counts[rows].sum(0)), intervals(counts[rows], speakers)
+            known_speakers = len(set(speakers) - {""})
             groups[name][value] = {
-                "clips": len(rows),
-                "speakers": len(set(speakers) - {""}),
-                **{score: float(scores[score]) for score in ("accuracy", "uar")},
-                "intervals": {key: bounds[key] for key in ("over", "accuracy", "uar")},
-            }
+                "clips": len(rows), "speakers": known_speakers, **accuracy_and_uar(counts[rows], speakers)
+            }  # fmt: skip
     return groups
 
 
@@ -231,22 +229,14 @@ def _raters(answers: Answers) -> dict[str, Any]:
     majority = most / most.sum(1, keepdims=True)
     true = np.eye(len(answers.labels))[voted.true]
     network = np.eye(len(answers.labels))[voted.predicted]
-    described = {
-        name: _described(one[:, :, None] * other[:, None, :], voted.speakers)
-        for name, one, other in (
-            ("one_rater", true, voted.votes),
-            ("majority", true, majority),
-            ("network_with_majority", majority, network),
-        )
-    }
-    return {"clips": len(rows), "clips_without_votes": len(answers.clips) - len(rows), **described}
-
-
-def _described(counts: Counts, speakers: Sequence[str]) -> dict[str, Any]:
-    return {
-        **{name: float(value) for name, value in scores_of(counts.sum(0)).items()},
-        "intervals": intervals(counts, speakers),
-    }
+    found: dict[str, Any] = {"clips": len(rows), "clips_without_votes": len(answers.clips) - len(rows)}
+    for name, one, other in (
+        ("one_rater", true, voted.votes), ("majority", true, majority), ("network_with_majority", majority, network)
+    ):  # fmt: skip
+        counts = one[:, :, None] * other[:, None, :]
+        scores = {score: float(value) for score, value in scores_of(counts.sum(0)).items()}
+        found[name] = {**scores, "intervals": intervals(counts, voted.speakers)}
+    return found
 
 
 def compare(one: Answers, other: Answers, seed: int = 0) -> dict[str, Any]:
@@ -267,7 +257,7 @@ def compare(one: Answers, other: Answers, seed: int = 0) -> dict[str, Any]:
     classes = len(one.labels)
     units, over = _units(one.speakers)
     numbers = np.arange(len(one.clips)) if units is None else units
-    first, second = (_by_unit(_confusion(a.true, a.predicted, classes), numbers) for a in (one, other))
+    first, second = (_by_unit(counts_of(a), numbers) for a in (one, other))
     rng = np.random.default_rng(seed)
     size = len(first)
     times = rng.multinomial(size, np.full(size, 1 / size), RESAMPLES).astype(np.float64)

@@ -10,7 +10,7 @@ from torch import Tensor, nn
 from ser.features.config import FeatureConfig
 from ser.features.pretrained import PRETRAINED, Pretrained
 from ser.features.transforms import FEATURES, FeatureError, FeatureSet, SpectralFeature
-from ser.features.voices import Scale, nonzero
+from ser.features.voices import Moments, Scale, nonzero
 
 NORMALIZATIONS = ("none", "standard", "clip", "speaker")
 
@@ -92,21 +92,9 @@ class Normalizer(nn.Module):
         Args:
             parts: Features ``(clip, row, frame)`` of some clips, and the real frames of each ``(clip,)``.
         """
-        # On the host: not every device has double precision.
-        count = torch.zeros((), dtype=torch.int64)
-        rows = self.mean.shape[0]
-        total, squares = torch.zeros(2, rows, dtype=torch.float64)
-        for features, real in parts:
-            values = features.cpu().double()
-            mask = _real_frames(values, real.cpu())
-            values = torch.where(mask, values, 0)
-            count += mask.sum()
-            total += values.sum((0, 2))
-            squares += values.square().sum((0, 2))
-        mean = total / count
-        variance = (squares / count - mean**2).clamp_min(0)
+        _, mean, std = Moments.join([Moments.of(*part).added() for part in parts]).pooled()
         self.mean.copy_(mean.unsqueeze(1))
-        self.std.copy_(nonzero(variance.sqrt(), mean).unsqueeze(1))
+        self.std.copy_(nonzero(std, mean).unsqueeze(1))
 
     def forward(self, features: Tensor, real: Tensor, voices: Scale | None = None) -> Tensor:
         """Scale ``(batch, row, frame)`` whose clips have ``real`` frames ``(batch,)`` before the padding.

@@ -8,7 +8,7 @@ none. ``VoicePrior`` turns each of these into the mean and the deviation to norm
 import json
 import math
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -17,7 +17,7 @@ from torch import Tensor
 
 from ser.errors import UserError
 from ser.features.config import FeatureConfig, converted
-from ser.files import replacing
+from ser.files import write_json
 
 NEUTRAL = "neutral"
 """The emotion of speech that is nothing in particular."""
@@ -82,13 +82,15 @@ class Moments:
         return cls(*(torch.cat([getattr(part, name) for part in parts]) for name in ("frames", "total", "squares")))
 
     def __getitem__(self, clips: Tensor | Sequence[int]) -> "Moments":
-        """Return the sums of some clips."""
         index = torch.as_tensor(clips, dtype=torch.long)
         return Moments(self.frames[index], self.total[index], self.squares[index])
 
     def __len__(self) -> int:
-        """Return the number of clips."""
         return len(self.frames)
+
+    def added(self) -> "Moments":
+        """Return the sums over all clips, as those of one."""
+        return Moments(*(values.sum(0, keepdim=True) for values in (self.frames, self.total, self.squares)))
 
     def pooled(self) -> tuple[float, Tensor, Tensor]:
         """Return frames, mean ``(row,)`` and standard deviation ``(row,)`` over the frames of all clips together."""
@@ -150,8 +152,7 @@ class Voice:
             "mean": self.mean.tolist(),
             "deviation": self.deviation.tolist(),
         }
-        with replacing(Path(path)) as file:
-            file.write_text(json.dumps(held) + "\n", encoding="utf-8")
+        write_json(Path(path), held, indent=None)
 
     @classmethod
     def load(cls, path: str | Path) -> "Voice":
@@ -275,7 +276,7 @@ class VoicePrior:
                         errors[i] += (found / whole).log().square().mean()
         if not errors.any():
             return prior
-        return cls(mean, std, CANDIDATES[int(errors.argmin())], labels, shift, log_ratio, len(places))
+        return replace(prior, frames=CANDIDATES[int(errors.argmin())])
 
     def statistics(self, voice: Voice | None) -> tuple[Tensor, Tensor]:
         """Return mean and standard deviation to normalise a voice's features by, each ``(row,)`` in double precision.
@@ -380,8 +381,9 @@ def _emotion_offsets(
     if not labels:
         nothing = torch.empty(0, moments.total.shape[1], dtype=torch.float64)
         return nothing, nothing.clone(), labels
-    stacked = (torch.stack([torch.stack(found[label]).mean(0) for label in labels]) for found in (shifts, ratios))
-    shift, log_ratio = stacked
+    shift, log_ratio = (
+        torch.stack([torch.stack(found[label]).mean(0) for label in labels]) for found in (shifts, ratios)
+    )
     return shift, log_ratio, labels
 
 

@@ -20,10 +20,10 @@ from ser.checkpoint import Checkpoint, find_checkpoint
 from ser.data.audio import AudioError, Recording
 from ser.data.bank import decode
 from ser.errors import UserError
-from ser.features import Moments, Pretrained, Voice
-from ser.features.voices import PRIOR_FRAMES, grouped, varies
-from ser.files import check_writable, replacing
-from ser.inference.speakers import speakers_of
+from ser.features import Moments, Pretrained, Voice, VoicePrior
+from ser.features.voices import PRIOR_FRAMES, grouped
+from ser.files import check_out, write_text
+from ser.inference.recordings import speakers_of
 from ser.recognizer import JointRecognizer, Recognizer
 from ser.results import read_choices, write_choices
 from ser.results.cards import adapted_card
@@ -124,7 +124,7 @@ def adapt(
             "as it is and enrol voices, or adapt with --anyway"
         )
     normalizer = _adapt_normalizer(adapted, moments)
-    known = _voices(moments, voices) if voices is not None and adapted.prior is not None else None
+    known = _voices(adapted, moments, voices)
     batch_norm = _adapt_batch_norms(adapted, features, real, known)
     if not (normalizer or batch_norm or balanced):
         raise UserError(
@@ -179,20 +179,17 @@ def _adapt_normalizer(recognizer: Recognizer, moments: Moments) -> float:
     normalizer = recognizer.frontend.normalizer
     if normalizer.mode not in ("standard", "speaker"):
         return 0.0
-    frames, mean, deviation = moments.pooled()
-    prior = PRIOR_FRAMES if recognizer.prior is None else recognizer.prior.frames
-    weight = frames / (frames + prior)
-    old_mean, old = normalizer.mean.flatten().double().cpu(), normalizer.std.flatten().double().cpu()
-    deviation = torch.where(varies(deviation, mean), deviation, old)  # one frame per clip of alike clips has none
-    variance = weight * deviation.square() + (1 - weight) * old.square()
-    new_mean, new = weight * mean + (1 - weight) * old_mean, variance.sqrt()
-    normalizer.mean.copy_(new_mean.unsqueeze(1))
-    normalizer.std.copy_(new.unsqueeze(1))
+    frames = PRIOR_FRAMES if recognizer.prior is None else recognizer.prior.frames
+    old = VoicePrior(normalizer.mean.flatten().double().cpu(), normalizer.std.flatten().double().cpu(), frames)
+    voice = Voice.of(moments)
+    mean, std = old.statistics(voice)
+    normalizer.mean.copy_(mean.unsqueeze(1))
+    normalizer.std.copy_(std.unsqueeze(1))
     if recognizer.prior is not None:
         # As a checkpoint gives it back, in single precision.
         mean, std = (values.flatten().double().cpu() for values in (normalizer.mean, normalizer.std))
         recognizer.prior = replace(recognizer.prior, mean=mean, std=std)
-    return weight
+    return voice.frames / (voice.frames + frames)
 
 
 def _adapt_batch_norms(
@@ -254,20 +251,26 @@ def _adapt_each(
             parts = [member.extract(recordings[start : start + BATCH]) for start in range(0, len(recordings), BATCH)]
             moments = Moments.join([Moments.of(*part) for part in parts])
             features, real = (torch.cat([part[i] for part in parts]) for i in (0, 1))
-            known = _voices(moments, voices) if voices is not None and member.prior is not None else None
-            answers.append(_answers(member, features, real, known))
+            answers.append(_answers(member, features, real, _voices(member, moments, voices)))
         _balance(adapted, adapted.combine(answers), emotions)
     _, first = done[0]
     return adapted, replace(first, balanced=balanced)
 
 
+def _voices(recognizer: Recognizer, moments: Moments, names: Sequence[str | None] | None) -> list[Voice | None] | None:
+    """Measure the voice of each recording, from all recordings of it; None where nothing is or can be known."""
+    if names is None or recognizer.prior is None:
+        return None
+    people = {name: Voice.of(moments[places]) for name, places in grouped(names).items()}
+    return [None if name is None else people[name] for name in names]
+
+
 def _answers(recognizer: Recognizer, features: Tensor, real: Tensor, voices: Sequence[Voice | None] | None) -> Tensor:
     """Return calibrated logits of many recordings, ``(recording, class)``."""
     starts = range(0, len(features), BATCH)
-    found = []
-    for part in (slice(start, start + BATCH) for start in starts):
-        found.append(recognizer.decide(features[part], real[part], None if voices is None else voices[part]))
-    return torch.cat(found)
+    known = [None if voices is None else voices[start : start + BATCH] for start in starts]
+    batches = zip(features.split(BATCH), real.split(BATCH), known, strict=True)
+    return torch.cat([recognizer.decide(*batch) for batch in batches])
 
 
 def _balance(recognizer: Recognizer, answers: Tensor, emotions: Sequence[str] | None) -> None:
@@ -296,12 +299,6 @@ def _balance(recognizer: Recognizer, answers: Tensor, emotions: Sequence[str] | 
     recognizer.calibration = replace(recognizer.calibration, bias=bias)
 
 
-def _voices(moments: Moments, names: Sequence[str | None]) -> list[Voice | None]:
-    """Measure the voice of each recording, from all recordings of it; None where nobody is known."""
-    voices = {name: Voice.of(moments[places]) for name, places in grouped(names).items()}
-    return [None if name is None else voices[name] for name in names]
-
-
 def adapt_run(
     run: Path, paths: Sequence[Path], out: Path, balanced: bool = False, voices: str | None = None,
     note: Callable[[str], None] = print, anyway: bool = False,
@@ -313,7 +310,7 @@ def adapt_run(
         paths: Recordings; those that can't be read are left out.
         out: The new folder.
         balanced: Take the recordings to hold the emotions about equally often.
-        voices: Whose recordings they are, as ``ser.inference.speakers.speakers_of`` takes it, where the adapted model
+        voices: Whose recordings they are, as ``ser.inference.recordings.speakers_of`` takes it, where the adapted model
             is to be used with voices; None otherwise.
         note: Called with a line about each recording that is left out.
         anyway: Adapt also to recordings that sound like those of the training.
@@ -331,7 +328,7 @@ def adapt_run(
         other.name != "adapted.ckpt" for other in (out / "checkpoints").glob("*.ckpt")
     ):
         raise UserError(f"--out {out} holds another run: give a new folder")
-    check_writable(out)
+    check_out(out)
     recognizer = Recognizer.load(checkpoint)
     if voices is not None and recognizer.prior is None:
         raise UserError("--voices is for a model that was trained with features.normalize=speaker: leave it out")
@@ -352,7 +349,6 @@ def adapt_run(
         write_choices(out, read_choices(source))
     card = source / "model_card.md"
     text = adapted_card(held.adapted, card.read_text(encoding="utf-8") if card.is_file() else None)
-    with replacing(out / "model_card.md") as file:
-        file.write_text(text, encoding="utf-8")
+    write_text(out / "model_card.md", text)
     description: dict[str, Any] = held.adapted[-1]
     return description

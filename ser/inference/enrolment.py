@@ -1,6 +1,5 @@
 """What other clips of the test voices are worth: draws of them, without their labels, and scores by their number."""
 
-import json
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -13,7 +12,6 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from ser.checkpoint import find_checkpoint
-from ser.data.audio import Recording
 from ser.data.corpora import Clip
 from ser.data.corpora.clip import person
 from ser.datamodule import voice_of
@@ -21,11 +19,11 @@ from ser.errors import UserError
 from ser.evaluation import SCORES, Answers, answers_about, join, summary
 from ser.features import Moments, Voice
 from ser.features.voices import NEUTRAL, grouped
-from ser.files import check_writable, replacing
+from ser.files import check_out, replacing, write_json, write_text
 from ser.inference.adapt import Adaptation, adapt
-from ser.inference.scoring import BATCH, describe_checkpoint, trial_of
+from ser.inference.scoring import BATCH, Trial, describe_checkpoint, trial_of
 from ser.recognizer import NO_VOICES, Recognizer
-from ser.results import find_runs, git_revision, read_choices, versions
+from ser.results import find_runs, made_by, read_choices
 from ser.results.figures import enrolment_figure
 from ser.results.page import markdown_table
 
@@ -84,38 +82,24 @@ class ExtractedClips:
 
     Attributes:
         recognizer: What reads them.
-        clips: What is known of each.
-        labels: Emotions that count.
-        voices: Whose voice each clip is.
+        trial: The clips, and the emotions that count.
         parts: Their features, for each of the recognizer's networks.
     """
 
     recognizer: Recognizer
-    clips: Sequence[Clip]
-    labels: list[str]
-    voices: list[str]
+    trial: Trial
     parts: list[Extracted]
 
     @classmethod
-    def of(
-        cls, recognizer: Recognizer, clips: Sequence[Clip], recordings: Sequence[Recording], labels: list[str],
-        voice: str = "speaker",
-    ) -> "ExtractedClips":  # fmt: skip
-        """Extract the features of some clips.
-
-        Args:
-            recognizer: What reads them.
-            clips: What is known of each.
-            recordings: Recordings of the clips, at the recognizer's rate.
-            labels: Emotions that count; the recognizer knows all of them.
-            voice: What counts as one voice, ``speaker``, ``session`` or ``corpus``.
-        """
-        parts = []
+    def of(cls, recognizer: Recognizer, trial: Trial) -> "ExtractedClips":
+        """Extract the features of a trial's clips for one of its recognizers."""
+        recordings = trial.at(recognizer.sample_rate)
+        starts, parts = range(0, len(recordings), BATCH), []
         for member in recognizer.members:
-            read = [member.extract(recordings[start : start + BATCH]) for start in range(0, len(recordings), BATCH)]
+            read = [member.extract(recordings[start : start + BATCH]) for start in starts]
             features, real = (torch.cat([part[i].cpu() for part in read]) for i in (0, 1))
             parts.append(Extracted(features, real, Moments.join([Moments.of(*part) for part in read])))
-        return cls(recognizer, clips, labels, [voice_of(clip, voice) for clip in clips], parts)
+        return cls(recognizer, trial, parts)
 
     def draw(self, enrolment: Enrolment, seed: int) -> tuple[list[list[int]], NDArray[np.bool_]]:
         """Draw enrolment clips; return, per clip, the places of those of its voice, and whether it is scored.
@@ -130,15 +114,16 @@ class ExtractedClips:
         Raises:
             UserError: The network knows nothing of voices.
         """
-        drawn: list[list[int]] = [[] for _ in self.clips]
-        scored = np.ones(len(self.clips), bool)
+        clips = self.trial.clips
+        drawn: list[list[int]] = [[] for _ in clips]
+        scored = np.ones(len(clips), bool)
         if enrolment.clips == 0:
             return drawn, scored
         if self.recognizer.prior is None:
             raise UserError(NO_VOICES)
         rng = np.random.default_rng(seed)
-        for _, own in sorted(grouped(self.voices).items()):
-            enrolled = [i for i in own if not enrolment.neutral or self.clips[i].emotion == NEUTRAL]
+        for _, own in sorted(grouped(voice_of(clip, self.trial.voice) for clip in clips).items()):
+            enrolled = [i for i in own if not enrolment.neutral or clips[i].emotion == NEUTRAL]
             if enrolment.clips is not None:
                 if len(enrolled) < enrolment.clips or len(own) <= enrolment.clips:
                     scored[own] = False
@@ -196,9 +181,9 @@ class ExtractedClips:
             UserError: The network knows nothing of voices, or no voice has clips enough to enrol some and score others.
         """
         places, logits = self.logits(enrolment, seed)
-        chosen = [self.recognizer.labels.index(label) for label in self.labels]
+        chosen = [self.recognizer.labels.index(label) for label in self.trial.labels]
         probabilities = self.recognizer.combine(logits)[:, chosen].double().softmax(1).numpy()
-        return answers_about([self.clips[i] for i in places], self.labels, probabilities)
+        return answers_about([self.trial.clips[i] for i in places], self.trial.labels, probabilities)
 
 
 def halves(clips: Sequence[Clip], seed: int = 0) -> NDArray[np.bool_]:
@@ -218,74 +203,74 @@ def halves(clips: Sequence[Clip], seed: int = 0) -> NDArray[np.bool_]:
     return np.array([name in first for name in people])
 
 
-def adapted_answers(
-    recognizer: Recognizer, clips: Sequence[Clip], recordings: Sequence[Recording], labels: list[str],
-    enrolment: Enrolment, voice: str = "speaker", balanced: bool = False, transductive: bool = False, seed: int = 0,
-    anyway: bool = False,
-) -> tuple[Answers, list[Adaptation]]:  # fmt: skip
-    """Return the network's answers after it was adapted without labels, and the adaptations.
+@dataclass(frozen=True)
+class Knowledge:
+    """Describes what the network may know of the recordings beside the clip that is scored.
+
+    Attributes:
+        enrolment: What is known of each voice, after the adaptation if there is one.
+        adapt: Whether the network is adapted first, without labels.
+        transductive: Whether it is adapted on the scored clips themselves; otherwise each half of the speakers is
+            scored after an adaptation on the other half.
+        balanced: Whether the recordings are taken to hold the emotions about equally often, as in ``adapt``.
+        anyway: Whether to adapt also to recordings that sound like those of the training.
+    """
+
+    enrolment: Enrolment = Enrolment()
+    adapt: bool = False
+    transductive: bool = False
+    balanced: bool = False
+    anyway: bool = False
+
+
+def adapted_answers(recognizer: Recognizer, trial: Trial, knowledge: Knowledge) -> tuple[Answers, list[Adaptation]]:
+    """Return the network's answers to a trial's clips after it was adapted without labels, and the adaptations.
 
     Args:
         recognizer: A recognizer as it was trained.
-        clips: What is scored.
-        recordings: Recordings of the clips, at the recognizer's rate.
-        labels: Emotions that count.
-        enrolment: What is known of each voice, after the adaptation.
-        voice: What counts as one voice.
-        balanced: Whether the emotions are taken to be about equally frequent, as in ``adapt``.
-        transductive: Adapt on the scored clips themselves; otherwise each half of the speakers is scored after an
-            adaptation on the other half.
-        seed: Seed of the halves and of the draw of enrolment clips.
-        anyway: Whether to adapt also to recordings that sound like those of the training.
+        trial: What is scored.
+        knowledge: What is known of voices, and how to adapt.
 
     Raises:
         UserError: There are too few clips, they sound like those of the training, or speakers are not known.
     """
-    first = np.ones(len(clips), bool) if transductive else halves(clips, seed)
+    clips, enrolment = trial.clips, knowledge.enrolment
+    first = np.ones(len(clips), bool) if knowledge.transductive else halves(clips)
     parts, adaptations = [], []
-    for scored in [first] if transductive else [first, ~first]:
-        source = np.flatnonzero(scored if transductive else ~scored).tolist()
-        voices = None if enrolment.clips == 0 else [voice_of(clips[i], voice) for i in source]
-        adapted, about = adapt(recognizer, [recordings[i] for i in source], balanced, voices, labels, anyway)
+    for scored in [first] if knowledge.transductive else [first, ~first]:
+        source = trial.of(np.flatnonzero(scored if knowledge.transductive else ~scored))
+        voices = None if enrolment.clips == 0 else [voice_of(clip, trial.voice) for clip in source.clips]
+        recordings = source.at(recognizer.sample_rate)
+        adapted, about = adapt(recognizer, recordings, knowledge.balanced, voices, trial.labels, knowledge.anyway)
         adaptations.append(about)
-        places = np.flatnonzero(scored).tolist()
-        own = [clips[i] for i in places]
-        extracted = ExtractedClips.of(adapted, own, [recordings[i] for i in places], labels, voice)
-        parts.append(extracted.answers(enrolment, seed))
+        parts.append(ExtractedClips.of(adapted, trial.of(np.flatnonzero(scored))).answers(enrolment))
     return join(parts), adaptations
 
 
-def settings(neutral: bool) -> list[Enrolment]:
-    """List the enrolments of a curve; with ``neutral`` also those of neutral clips, declared as such and not."""
-    found = [Enrolment(0), *(Enrolment(count) for count in CURVE), Enrolment(None)]
-    if neutral:
-        for declared in (True, False):
-            found += [Enrolment(count, True, declared) for count in CURVE if count <= 10]
-    return found
-
-
-def curve(extracted: Sequence[ExtractedClips], draws: int, seed: int = 0) -> list[dict[str, Any]]:
+def curve(extracted: Sequence[ExtractedClips], draws: int) -> list[dict[str, Any]]:
     """Score clips by what is known of their voices, for JSON.
 
     Args:
         extracted: The clips of one run, or of the folds of one recipe, which are pooled.
         draws: How often enrolment clips are drawn; scores and the ends of their intervals are means over these.
-        seed: Seed of the first draw.
 
     Returns:
         For each number and kind of enrolment clips: ``enrolment``, ``kind``, ``draws``, ``clips`` that are scored,
         ``speakers``, the four scores, and ``intervals`` over speakers. What no voice has clips enough for is left out.
     """
     neutral = all(
-        one.recognizer.prior is not None and NEUTRAL in one.recognizer.prior.labels and NEUTRAL in one.labels
+        one.recognizer.prior is not None and NEUTRAL in one.recognizer.prior.labels and NEUTRAL in one.trial.labels
         for one in extracted
     )
     found = []
-    for enrolment in settings(neutral):
+    enrolments = [Enrolment(0), *(Enrolment(count) for count in CURVE), Enrolment(None)]
+    if neutral:  # declared as such and not
+        enrolments += [Enrolment(n, True, declared) for declared in (True, False) for n in CURVE if n <= 10]
+    for enrolment in enrolments:
         times = draws if enrolment.clips else 1
-        if not all(one.draw(enrolment, seed)[1].any() for one in extracted):
+        if not all(one.draw(enrolment, seed=0)[1].any() for one in extracted):
             continue
-        pooled = [join([one.answers(enrolment, seed + draw) for one in extracted]) for draw in range(times)]
+        pooled = [join([one.answers(enrolment, seed=draw) for one in extracted]) for draw in range(times)]
         scores = [summary(answers) for answers in pooled]
         found.append(
             {
@@ -326,19 +311,13 @@ def measure_enrolment(
     found = [run for run in find_runs(runs) if run.history or run.members]
     if not found:
         raise UserError(f"no training below {', '.join(map(str, runs))}: give run folders, or folders that hold them")
-    try:
-        check_writable(folder)
-    except OSError as error:
-        raise UserError(f"{folder} can't be written to: {error.strerror or error}; give another --out") from error
+    check_out(folder)
     extracted, described = [], []
     for run in found:
-        place = run.folder
-        checkpoint, cfg = find_checkpoint(place), read_choices(place)
+        checkpoint = find_checkpoint(run.folder)
         recognizer = Recognizer.load(checkpoint, device)
-        trial = trial_of(cfg, side, [recognizer])
-        recordings = trial.at(recognizer.sample_rate)
-        voice = cfg["dataset"].get("voice", "speaker")
-        extracted.append(ExtractedClips.of(recognizer, trial.clips, recordings, trial.labels, voice))
+        trial = trial_of(read_choices(run.folder), side, [recognizer])
+        extracted.append(ExtractedClips.of(recognizer, trial))
         described.append({**describe_checkpoint(checkpoint, trial.clips), "split_hash": trial.split.hash})
     results = {
         "dataset": {"name": found[0].dataset["name"]},
@@ -346,11 +325,12 @@ def measure_enrolment(
         "runs": described,
         "draws": draws,
         "curve": curve(extracted, draws),
-        "versions": versions(),
-        "git": git_revision(),
-        "command": command,
+        **made_by(command),
     }
-    _write(folder, results)
+    with replacing(folder / "enrolment.png") as file:
+        enrolment_figure(results["curve"]).savefig(file, dpi=150)
+    write_text(folder / "enrolment.md", markdown_table(COLUMNS, curve_rows(results), LEFT) + "\n")
+    write_json(folder / "enrolment.json", results)
     return results
 
 
@@ -368,13 +348,3 @@ def curve_rows(results: dict[str, Any]) -> list[list[str]]:
         ]
         for point in results["curve"]
     ]
-
-
-def _write(folder: Path, results: dict[str, Any]) -> None:
-    """Write ``enrolment.png``, ``enrolment.md`` and ``enrolment.json``."""
-    with replacing(folder / "enrolment.png") as file:
-        enrolment_figure(results["curve"]).savefig(file, dpi=150)
-    with replacing(folder / "enrolment.md") as file:
-        file.write_text(markdown_table(COLUMNS, curve_rows(results), LEFT) + "\n", encoding="utf-8")
-    with replacing(folder / "enrolment.json") as file:
-        file.write_text(json.dumps(results, indent=2) + "\n", encoding="utf-8")

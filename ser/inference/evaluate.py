@@ -1,6 +1,5 @@
 """A checkpoint's score on a corpus, with what the network may know of the recordings beside the clip that is scored."""
 
-from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -8,29 +7,10 @@ import numpy as np
 
 from ser.checkpoint import find_checkpoint
 from ser.evaluation import Answers, answers_about, scored
-from ser.inference.enrolment import Enrolment, ExtractedClips, adapted_answers
+from ser.inference.enrolment import ExtractedClips, Knowledge, adapted_answers
 from ser.inference.scoring import Trial, answer_all, answered, describe_checkpoint, describe_clips, trial_of
 from ser.recognizer import Recognizer
-from ser.results import Recipe, RunRecord, git_revision, refuse_run_folders, versions, write
-
-
-@dataclass(frozen=True)
-class Knowledge:
-    """Describes what the network may know of the recordings beside the clip that is scored.
-
-    Attributes:
-        enrolment: What is known of each voice.
-        adapt: Whether the network is adapted first.
-        transductive: Whether it is adapted on the scored clips themselves, and not on other speakers.
-        balanced: Whether the recordings are taken to hold the emotions equally often.
-        anyway: Whether to adapt also to recordings that sound like those of the training.
-    """
-
-    enrolment: Enrolment = field(default_factory=Enrolment)
-    adapt: bool = False
-    transductive: bool = False
-    balanced: bool = False
-    anyway: bool = False
+from ser.results import Recipe, RunRecord, made_by, refuse_run_folders, write
 
 
 def evaluate(
@@ -65,45 +45,35 @@ def evaluate(
     knowledge = knowledge or Knowledge()
     about: dict[str, Any] = {}
     if knowledge.adapt or knowledge.enrolment.clips != 0:
-        trial, answers, about = _answers_with(recognizer, trial, cfg, knowledge)
+        trial, answers, about = _answers_with(recognizer, trial, knowledge)
     else:
         probabilities = answer_all(recognizer, trial)
         trial, finite = answered(trial, [probabilities])
         answers = answers_about(trial.clips, trial.labels, probabilities[finite])
-    usable = trial.clips
-    data, network = describe_clips(cfg, side, trial), describe_checkpoint(checkpoint, usable)
+    data, network = describe_clips(cfg, side, trial), describe_checkpoint(checkpoint, trial.clips)
     record = RunRecord(
         **{**data, **network, **about, "split": {**data["split"], **network["split"]}},
         recipe=Recipe.of(command),
-        versions=versions(),
-        git=git_revision(),
-        command=command,
+        **made_by(command),
         **scored(answers),
     )
     folder.mkdir(parents=True, exist_ok=True)
-    write(folder, cfg, record, answers, sounds={clip.name: clip.path for clip in usable})
+    write(folder, cfg, record, answers, sounds={clip.name: clip.path for clip in trial.clips})
     return record
 
 
-def _answers_with(
-    recognizer: Recognizer, trial: Trial, cfg: dict[str, Any], knowledge: Knowledge
-) -> tuple[Trial, Answers, dict[str, Any]]:
+def _answers_with(recognizer: Recognizer, trial: Trial, knowledge: Knowledge) -> tuple[Trial, Answers, dict[str, Any]]:
     """Return the scored clips, the answers, and the description of the knowledge for the results."""
-    recordings = trial.at(recognizer.sample_rate)
-    enrolment, voice = knowledge.enrolment, cfg["dataset"].get("voice", "speaker")
-    about: dict[str, Any] = {"enrolment": {"scored": enrolment.name, "kind": enrolment.kind, "voice": voice}}
+    enrolment = knowledge.enrolment
+    about: dict[str, Any] = {"enrolment": {"scored": enrolment.name, "kind": enrolment.kind, "voice": trial.voice}}
     if knowledge.adapt:
-        answers, adaptations = adapted_answers(
-            recognizer, trial.clips, recordings, trial.labels, enrolment, voice, knowledge.balanced,
-            knowledge.transductive, anyway=knowledge.anyway,
-        )  # fmt: skip
+        answers, adaptations = adapted_answers(recognizer, trial, knowledge)
         how = "the scored clips" if knowledge.transductive else "the other half of the speakers"
         about["adaptation"] = {"on": how, "balanced": knowledge.balanced, "parts": [*map(vars, adaptations)]}
     else:
-        answers = ExtractedClips.of(recognizer, trial.clips, recordings, trial.labels, voice).answers(enrolment)
-    clips = {clip.name: clip for clip in trial.clips}
-    trial = replace(trial, clips=[clips[name] for name in answers.clips])
+        answers = ExtractedClips.of(recognizer, trial).answers(enrolment)
+    places = {clip.name: place for place, clip in enumerate(trial.clips)}
     if enrolment.clips:
-        about["enrolment"]["clips_not_scored"] = len(clips) - len(trial.clips)
-    trial, finite = answered(trial, [answers.probabilities])
+        about["enrolment"]["clips_not_scored"] = len(places) - len(answers.clips)
+    trial, finite = answered(trial.of(places[name] for name in answers.clips), [answers.probabilities])
     return trial, answers.of(np.flatnonzero(finite)), about

@@ -25,7 +25,7 @@ from ser.inference.enrolment import Enrolment, ExtractedClips
 from ser.inference.scoring import trial_of
 from ser.models.ensemble import join_checkpoints
 from ser.recognizer import JointRecognizer, Recognizer
-from ser.results import RunRecord, git_revision, read_choices, refuse_run_folders, versions, write
+from ser.results import RunRecord, made_by, read_choices, refuse_run_folders, write
 
 
 def seed_sets(runs: Sequence[RunRecord]) -> tuple[list[list[RunRecord]], list[RunRecord]]:
@@ -127,7 +127,8 @@ def _scored(runs: Sequence[RunRecord], joined: Checkpoint, folder: Path, command
     val = _extracted(cfg, "val", recognizer, first)
     if isinstance(recognizer, JointRecognizer):
         read = [val.logits(enrolment) for enrolment in shown]
-        targets = torch.tensor([recognizer.labels.index(val.clips[i].emotion) for places, _ in read for i in places])
+        spoken = [val.trial.clips[i].emotion for places, _ in read for i in places]
+        targets = torch.tensor([recognizer.labels.index(emotion) for emotion in spoken])
         members = [torch.cat(found) for found in zip(*(logits for _, logits in read), strict=True)]
         recognizer.weights = weights_of([one.log_softmax(1) for one in members], targets)
         joined = replace(joined, parameters={"weights": recognizer.weights})
@@ -162,9 +163,7 @@ def _scored(runs: Sequence[RunRecord], joined: Checkpoint, folder: Path, command
         checkpoint={"tested": checkpoint.stem, "epoch": ", ".join(str(run.checkpoint["epoch"]) for run in runs)},
         calibration=calibration_report(calibration, len(before.clips), logits, targets),
         seconds=round(sum(run.seconds or 0 for run in runs), 1),
-        versions=versions(),
-        git=git_revision(),
-        command=command,
+        **made_by(command),
         last_epoch={},  # as there are many trainings
         history=[],
         **scored(tables[0]),
@@ -172,7 +171,7 @@ def _scored(runs: Sequence[RunRecord], joined: Checkpoint, folder: Path, command
     if enrolled:
         enrolment = next(run.enrolment for run in runs if enrolment_of(run.enrolment) == "all")
         record = replace(record, enrolment={**enrolment, "beside": {"none": beside(tables[1])}})
-    sounds = {clip.name: clip.path for clip in test.clips}
+    sounds = {clip.name: clip.path for clip in test.trial.clips}
     write(folder, cfg, record, tables[0], sounds=sounds)
     return record
 
@@ -189,8 +188,7 @@ def _extracted(cfg: dict[str, Any], side: str, recognizer: Recognizer, first: Ru
             f"dataset={cfg['dataset']['name']} is not what it was when {first.folder} was trained: its split has the "
             f"hash {trial.split.hash}, and not {first.split['hash']}"
         )
-    recordings, voice = trial.at(recognizer.sample_rate), cfg["dataset"].get("voice", "speaker")
-    return ExtractedClips.of(recognizer, trial.clips, recordings, trial.labels, voice)
+    return ExtractedClips.of(recognizer, trial)
 
 
 def _finite(answers: Answers) -> Answers:

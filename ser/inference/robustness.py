@@ -1,10 +1,9 @@
 """Scores of checkpoints under noise, in rooms, over a telephone and in other conditions, and the page of them."""
 
-import json
+import os
 from collections import defaultdict
 from collections.abc import Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from itertools import takewhile
 from pathlib import Path
 from typing import Any
 
@@ -17,14 +16,17 @@ from ser.checkpoint import Checkpoint, find_checkpoint
 from ser.errors import UserError
 from ser.evaluation import answers_about
 from ser.evaluation.conditions import CLEAN, COLUMNS, CONDITIONS, LEFT, METHOD, apply, missing, row_of, score
-from ser.files import check_writable, replacing
+from ser.files import check_out, replacing, write_json, write_text
 from ser.inference.scoring import Trial, answer, answered, describe_checkpoint, describe_clips, trial_of
 from ser.recognizer import Recognizer
-from ser.results import SYNTHETIC_CAUTION, RunRecord, console, git_revision, versions
+from ser.results import SYNTHETIC_CAUTION, RunRecord, console, made_by
 from ser.results.figures import robustness_figure
 from ser.results.page import markdown_table
 
 BATCH = 64
+
+SEED = 0
+"""Seed of noises and rooms."""
 
 CAUTION = (
     "Clips that it was trained on may be among these: give the words of its run (dataset=, labels=, split=) and --side "
@@ -35,13 +37,7 @@ BRACKETS = "change: UAR against clean; in brackets where its 95 % interval, of t
 
 
 def measure(
-    checkpoints: Sequence[Path],
-    cfg: dict[str, Any],
-    side: str,
-    folder: Path,
-    command: list[str],
-    device: str = "cpu",
-    seed: int = 0,
+    checkpoints: Sequence[Path], cfg: dict[str, Any], side: str, folder: Path, command: list[str], device: str = "cpu"
 ) -> dict[str, Any]:
     """Score the checkpoints under all conditions and write the folder.
 
@@ -52,7 +48,6 @@ def measure(
         folder: What is left goes there.
         command: What was typed.
         device: Where the networks answer.
-        seed: Seed of noises and rooms.
 
     Raises:
         UserError: A checkpoint or the corpus can't be used, the checkpoints do not share what the clips show, or the
@@ -62,18 +57,15 @@ def measure(
     names = short_names(checkpoints)
     recognizers = [Recognizer.load(checkpoint, device) for checkpoint in checkpoints]
     trial = trial_of(cfg, side, recognizers)
-    try:
-        check_writable(folder)
-    except OSError as error:
-        raise UserError(f"{folder} can't be written to: {error.strerror or error}; give another --out") from error
+    check_out(folder)
     left_out = {rate: missing(CONDITIONS, rate) for rate in trial.recordings}
-    answers, cut = answers_under(trial, recognizers, left_out, seed)
+    answers = answers_under(trial, recognizers, left_out)
     trial, finite = answered(trial, [found for said in answers for found in said.values()])
     clips = trial.clips
     scored = []
     for name, checkpoint, recognizer, found in zip(names, checkpoints, recognizers, answers, strict=True):
         rate = recognizer.sample_rate
-        about = describe_checkpoint(checkpoint, clips)
+        about, recordings = describe_checkpoint(checkpoint, clips), trial.at(rate)
         said = {key: answers_about(clips, trial.labels, values[finite]) for key, values in found.items()}
         scored.append(
             {
@@ -83,21 +75,19 @@ def measure(
                 "input": {"sample_rate": rate, "seconds": recognizer.seconds},
                 "left_out": left_out[rate],
                 "conditions": [
-                    score(condition, said[CLEAN.name], said[condition.name], cut[rate][condition.name][finite].mean())
+                    score(condition, said[CLEAN.name], said[condition.name], condition.cut_share(recordings, rate))
                     for condition in CONDITIONS
                     if condition.name in said
                 ],
             }
         )
-    results = {
-        **describe_clips(cfg, side, trial),
-        "checkpoints": scored,
-        "seed": seed,
-        "versions": {**versions(), "libsndfile": soundfile.__libsndfile_version__},
-        "git": git_revision(),
-        "command": command,
-    }
-    write(folder, results)
+    results = {**describe_clips(cfg, side, trial), "checkpoints": scored, "seed": SEED, **made_by(command)}
+    results["versions"]["libsndfile"] = soundfile.__libsndfile_version__
+    curves = {one["name"]: one["conditions"] for one in scored}
+    with replacing(folder / "robustness.png") as file:
+        robustness_figure(curves, 1 / len(trial.labels)).savefig(file, format="png", dpi=150)
+    write_text(folder / "robustness.md", page(results), errors="replace")
+    write_json(folder / "robustness.json", results)
     return results
 
 
@@ -106,15 +96,14 @@ Found = dict[str, NDArray[np.float64]]
 
 
 def answers_under(
-    trial: Trial, recognizers: Sequence[Recognizer], left_out: Mapping[int, Mapping[str, str]], seed: int
-) -> tuple[list[Found], dict[int, dict[str, NDArray[np.bool_]]]]:
-    """Return each recognizer's answers, and by rate and condition which clips were cut, ``(clip,)``.
+    trial: Trial, recognizers: Sequence[Recognizer], left_out: Mapping[int, Mapping[str, str]]
+) -> list[Found]:
+    """Return each recognizer's answers.
 
     Args:
         trial: The clips.
         recognizers: At the trial's rates.
         left_out: Conditions that can't be applied, by rate.
-        seed: Seed of noises and rooms.
     """
     steps = [
         (rate, condition, start)
@@ -124,26 +113,16 @@ def answers_under(
         for start in range(0, len(trial.clips), BATCH)
     ]
     said: list[dict[str, list[NDArray[np.float64]]]] = [defaultdict(list) for _ in recognizers]
-    cut: dict[int, dict[str, list[bool]]] = defaultdict(lambda: defaultdict(list))
     with ThreadPoolExecutor() as pool:  # codecs are most of the work, and don't hold Python's lock
         for rate, condition, start in track(steps, console=console, disable=not console.is_terminal):
             clips = trial.clips[start : start + BATCH]
-            before = [trial.recordings[rate][clip.name] for clip in clips]
-            jobs = [
-                pool.submit(apply, condition, recording, rate, clip.name, seed)
-                for recording, clip in zip(before, clips, strict=True)
-            ]
+            recordings = trial.recordings[rate]
+            jobs = [pool.submit(apply, condition, recordings[clip.name], rate, clip.name, SEED) for clip in clips]
             after = [job.result() for job in jobs]
-            cut[rate][condition.name] += [
-                len(one.samples) < len(other.samples) for one, other in zip(after, before, strict=True)
-            ]
             for parts, recognizer in zip(said, recognizers, strict=True):
                 if recognizer.sample_rate == rate:
                     parts[condition.name].append(answer(recognizer, after, trial.labels))
-    return (
-        [{name: np.concatenate(parts) for name, parts in found.items()} for found in said],
-        {rate: {name: np.array(flags) for name, flags in own.items()} for rate, own in cut.items()},
-    )
+    return [{name: np.concatenate(parts) for name, parts in found.items()} for found in said]
 
 
 def short_names(checkpoints: Sequence[Path]) -> list[str]:
@@ -158,14 +137,10 @@ def short_names(checkpoints: Sequence[Path]) -> list[str]:
         raise UserError(f"{twice} is given twice: give each checkpoint once")
     if len(paths) == 1:
         return [paths[0][-3] if paths[0][-2:-1] == ("checkpoints",) else checkpoints[0].stem]
-    first = _common_length(paths)
-    last = min(_common_length([parts[::-1] for parts in paths]), min(map(len, paths)) - first - 1)
+    common = os.path.commonprefix  # of parts, not of letters
+    first = len(common(paths))
+    last = min(len(common([parts[::-1] for parts in paths])), min(map(len, paths)) - first - 1)
     return ["/".join(parts[first : len(parts) - last]) for parts in paths]
-
-
-def _common_length(paths: Sequence[Sequence[str]]) -> int:
-    """Count the parts that the paths begin with in common."""
-    return sum(1 for _ in takewhile(lambda parts: len(set(parts)) == 1, zip(*paths, strict=False)))
 
 
 def surely_unseen(checkpoint: Path, about: Mapping[str, Any], trial: Trial, side: str) -> bool:
@@ -184,21 +159,6 @@ def surely_unseen(checkpoint: Path, about: Mapping[str, Any], trial: Trial, side
     except UserError:  # it is not in a run's folder, where only its speakers show that
         return False
     return bool(side == "test" and run.split["hash"] == trial.split.hash)
-
-
-def write(folder: Path, results: dict[str, Any]) -> None:
-    """Write ``robustness.png``, ``robustness.md`` and ``robustness.json``.
-
-    Raises:
-        WriteError: The folder can't be written to, or the disk is full.
-    """
-    curves = {one["name"]: one["conditions"] for one in results["checkpoints"]}
-    with replacing(folder / "robustness.png") as file:
-        robustness_figure(curves, 1 / len(results["labels"]["classes"])).savefig(file, format="png", dpi=150)
-    with replacing(folder / "robustness.md") as file:
-        file.write_text(page(results), encoding="utf-8", errors="replace")
-    with replacing(folder / "robustness.json") as file:
-        file.write_text(json.dumps(results, indent=2) + "\n", encoding="utf-8")
 
 
 def page(results: dict[str, Any]) -> str:

@@ -10,7 +10,6 @@ from pathlib import Path
 from typing import Any
 
 from ser.files import WriteError
-from ser.inference.timeline import Segment
 from ser.recognizer import Answer
 
 DIGITS = {"start": 3, "end": 3}
@@ -93,60 +92,29 @@ def confident_emotion(answer: Answer, least: float) -> str | None:
     return answer.emotion if answer.probabilities and answer.confidence >= least else None
 
 
-class AnswerWriter(RowWriter):
-    """Writes answers about clips, a row per file.
+ANSWER_VALUES = ("path", "emotion", "confidence", "remarks")
+"""What a row about a file has beside probabilities."""
+
+SEGMENT_VALUES = ("path", "start", "end", "emotion", "probability")
+"""What a row about a segment of a timeline has beside probabilities."""
+
+
+def write_each(answers: Iterable[Answer], tables: Sequence[RowWriter], least: float) -> Iterator[Answer]:
+    """Pass answers on, writing each as it comes, so that what was answered is kept whatever comes after.
 
     Args:
-        path: To write to; what is there is lost.
-        kind: ``csv`` or ``jsonl``.
-        labels: Emotions, in the order of the columns.
+        answers: One per file.
+        tables: Tables of ``ANSWER_VALUES``.
         least: Probability below which an answer's emotion is left empty.
     """
-
-    def __init__(self, path: Path, kind: str, labels: Sequence[str], least: float) -> None:
-        super().__init__(path, kind, ["path", "emotion", "confidence", "remarks"], labels)
-        self.least = least
-
-    def write(self, answer: Answer) -> None:
-        """Write one answer."""
+    for answer in answers:
         values: dict[str, str | float | None] = {"path": str(answer.path)}
         if answer.error is None:
-            values |= {"emotion": confident_emotion(answer, self.least), "confidence": answer.confidence}
+            values |= {"emotion": confident_emotion(answer, least), "confidence": answer.confidence}
             values["remarks"] = "; ".join(answer.remarks)
-        self.write_row(values, answer.probabilities, answer.error)
-
-
-def write_each(answers: Iterable[Answer], tables: Sequence[AnswerWriter]) -> Iterator[Answer]:
-    """Pass answers on, writing each as it comes, so that what was answered is kept whatever comes after."""
-    for answer in answers:
         for table in tables:
-            table.write(answer)
+            table.write_row(values, answer.probabilities, answer.error)
         yield answer
-
-
-class SegmentWriter(RowWriter):
-    """Writes the segments of timelines, a row per segment.
-
-    Args:
-        path: To write to; what is there is lost.
-        kind: ``csv`` or ``jsonl``.
-        labels: Emotions, in the order of the columns.
-    """
-
-    def __init__(self, path: Path, kind: str, labels: Sequence[str]) -> None:
-        super().__init__(path, kind, ["path", "start", "end", "emotion", "probability"], labels)
-
-    def write(self, recording: str, segment: Segment) -> None:
-        """Write one segment of a recording; ``recording`` is its path, or empty for a microphone's."""
-        values: dict[str, str | float | None] = {
-            "path": recording, "start": segment.start, "end": segment.end, "emotion": segment.emotion,
-            "probability": segment.probability,
-        }  # fmt: skip
-        self.write_row(values, segment.probabilities, None)
-
-    def write_error(self, recording: str, seconds: float, error: str) -> None:
-        """Write why a recording has no answers from ``seconds`` on."""
-        self.write_row({"path": recording, "start": seconds}, {}, error)
 
 
 def _csv_line(cells: Sequence[str]) -> str:

@@ -1,7 +1,7 @@
 """Which clips of a corpus a checkpoint is scored on, and what it answers among the emotions that both know."""
 
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -14,14 +14,14 @@ from rich.progress import track
 from ser.checkpoint import Checkpoint
 from ser.data.audio import Recording
 from ser.data.bank import decode_clips, fingerprints, reasons, refuse_skipped
-from ser.data.corpora import Clip, read_corpora
-from ser.data.corpora.clip import person, spelling_key, telling
-from ser.data.labels import Labels, refuse_lost
+from ser.data.corpora import Clip
+from ser.data.corpora.clip import person, spelling_key
+from ser.data.labels import refuse_lost
 from ser.data.splits import Split, split_clips
 from ser.errors import UserError
 from ser.models import name_of
 from ser.recognizer import TOO_LOUD, Recognizer
-from ser.results import console, describe_dataset, tell_corpus, tell_unusable
+from ser.results import console, describe_dataset, read_clips, tell_unusable
 
 BATCH = 64
 
@@ -37,6 +37,7 @@ class Trial:
         recordings: Recordings of ``clips``, by sample rate in hertz and by name.
         skipped: Why a clip can't be used, by name.
         left_out: Clips of emotions that do not count, by emotion.
+        voice: What counts as one voice, ``speaker``, ``session`` or ``corpus``.
     """
 
     clips: list[Clip]
@@ -45,10 +46,15 @@ class Trial:
     recordings: dict[int, dict[str, Recording]]
     skipped: dict[str, str]
     left_out: dict[str, int]
+    voice: str = "speaker"
 
     def at(self, sample_rate: int) -> list[Recording]:
         """Return the recordings of ``clips`` at a rate in hertz, in their order."""
         return [self.recordings[sample_rate][clip.name] for clip in self.clips]
+
+    def of(self, rows: Iterable[int]) -> "Trial":
+        """Return the trial of some of the clips."""
+        return replace(self, clips=[self.clips[row] for row in rows])
 
 
 def trial_of(cfg: dict[str, Any], side: str, recognizers: Sequence[Recognizer]) -> Trial:
@@ -63,9 +69,7 @@ def trial_of(cfg: dict[str, Any], side: str, recognizers: Sequence[Recognizer]) 
         UserError: The corpus can't be used, it shares fewer than two emotions with a checkpoint, or not the same ones
             with each.
     """
-    with telling(tell_corpus):
-        read = read_corpora(cfg["dataset"])
-    clips, dropped = Labels(**cfg["labels"]).apply(read)
+    clips, dropped = read_clips(cfg)
     labels = _shared(clips, recognizers)
     first, *others = dict.fromkeys(recognizer.sample_rate for recognizer in recognizers)
     decoded = {first: decode_clips(clips, first).found}
@@ -91,7 +95,8 @@ def trial_of(cfg: dict[str, Any], side: str, recognizers: Sequence[Recognizer]) 
         rate: {clip.name: found for clip in usable if isinstance(found := recordings[clip.name], Recording)}
         for rate, recordings in decoded.items()
     }
-    trial = Trial(usable, labels, split, usable_at, skipped, dict(sorted({**dropped, **unshared}.items())))
+    left_out, voice = dict(sorted({**dropped, **unshared}.items())), cfg["dataset"].get("voice", "speaker")
+    trial = Trial(usable, labels, split, usable_at, skipped, left_out, voice)
     _tell(trial, side, clips, sum(dropped.values()), recognizers[0])
     return trial
 
@@ -168,8 +173,7 @@ def answered(trial: Trial, answers: Sequence[NDArray[np.float64]]) -> tuple[Tria
     too_loud = {
         clip.name: f"{clip.path}: {TOO_LOUD}" for clip, good in zip(trial.clips, finite, strict=True) if not good
     }
-    clips = [clip for clip in trial.clips if clip.name not in too_loud]
-    return replace(trial, clips=clips, skipped={**trial.skipped, **too_loud}), finite
+    return replace(trial.of(np.flatnonzero(finite)), skipped={**trial.skipped, **too_loud}), finite
 
 
 def describe_clips(cfg: dict[str, Any], side: str, trial: Trial) -> dict[str, Any]:
@@ -186,21 +190,24 @@ def describe_clips(cfg: dict[str, Any], side: str, trial: Trial) -> dict[str, An
 
 
 def describe_checkpoint(path: Path, clips: Sequence[Clip]) -> dict[str, Any]:
-    """Describe a checkpoint for the results: ``features``, ``model``, ``checkpoint``, and ``split``.
+    """Describe a checkpoint for the results: features, model, earlier adaptations, the file, and ``split``.
 
-    The last says how many speakers of ``clips`` it has seen in training or validation: ``test_speakers``,
+    ``split`` says how many speakers of ``clips`` it has seen in training or validation: ``test_speakers``,
     ``test_speakers_heard_before``, None where it is not known, and ``leakage``, in words.
 
     Raises:
         UserError: It is no checkpoint.
     """
     kept = Checkpoint.read(path)
-    speakers, keys = _people(clips), set(map(spelling_key, kept.seen))
+    speakers = {name for clip in clips if (name := person(clip)) is not None}
+    keys = set(map(spelling_key, kept.seen))
     seen = None if "" in keys else sum(spelling_key(name) in keys for name in speakers)
+    parts = [{"clips": one["clips"]} for one in kept.adapted]
+    to, balanced = ", then ".join(one["to"] for one in kept.adapted), any(one["balanced"] for one in kept.adapted)
     return {
         "features": "_".join(kept.features.names),
         "model": name_of(kept.network),
-        **adapted_before(kept.adapted),
+        **({"adaptation": {"on": to, "balanced": balanced, "parts": parts}} if parts else {}),
         "checkpoint": {"tested": path.name, "epoch": kept.epoch + 1, "path": str(path)},
         "split": {
             "test_speakers": len(speakers),
@@ -210,16 +217,3 @@ def describe_checkpoint(path: Path, clips: Sequence[Clip]) -> dict[str, Any]:
             else f"{seen} of {len(speakers)} test speakers were seen in training or validation.",
         },
     }
-
-
-def adapted_before(adaptations: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
-    """Describe earlier adaptations without labels for the results: ``adaptation``, or nothing."""
-    if not adaptations:
-        return {}
-    to = ", then ".join(str(one["to"]) for one in adaptations)
-    parts = [{"clips": one["clips"]} for one in adaptations]
-    return {"adaptation": {"on": to, "balanced": any(one["balanced"] for one in adaptations), "parts": parts}}
-
-
-def _people(clips: Sequence[Clip]) -> set[str]:
-    return {name for clip in clips if (name := person(clip)) is not None}

@@ -6,15 +6,14 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
 
 from ser.checkpoint import find_checkpoint
 from ser.config import compose_words
 from ser.data.cache import contents
 from ser.errors import UserError, escape
 from ser.evaluation import SCORES, Answers, compare, summary
-from ser.files import check_writable, replacing
-from ser.inference.enrolment import Enrolment, ExtractedClips, adapted_answers
+from ser.files import check_out, write_json, write_text
+from ser.inference.enrolment import Enrolment, ExtractedClips, Knowledge, adapted_answers
 from ser.inference.scoring import describe_checkpoint, describe_clips, trial_of
 from ser.recognizer import Recognizer
 from ser.results import console, git_revision, versions
@@ -22,16 +21,16 @@ from ser.results.page import markdown_table
 
 AS_IT_IS = "as it is"
 
-CONDITIONS: dict[str, tuple[Enrolment, bool, bool]] = {
-    AS_IT_IS: (Enrolment(0), False, False),
-    "10 other clips of each voice": (Enrolment(10), False, False),
-    "all clips of each voice": (Enrolment(None), False, False),
-    "adapted": (Enrolment(0), True, False),
-    "adapted, balanced": (Enrolment(0), True, True),
-    "adapted, all clips of each voice": (Enrolment(None), True, False),
-    "adapted, balanced, all clips of each voice": (Enrolment(None), True, True),
+CONDITIONS = {
+    AS_IT_IS: Knowledge(),
+    "10 other clips of each voice": Knowledge(Enrolment(10)),
+    "all clips of each voice": Knowledge(Enrolment(None)),
+    "adapted": Knowledge(adapt=True),
+    "adapted, balanced": Knowledge(adapt=True, balanced=True),
+    "adapted, all clips of each voice": Knowledge(Enrolment(None), adapt=True),
+    "adapted, balanced, all clips of each voice": Knowledge(Enrolment(None), adapt=True, balanced=True),
 }
-"""What is known → enrolment, whether the model is adapted, and whether emotions are taken to be equally frequent."""
+"""What is known, in words and in detail."""
 
 COLUMNS = ("run", "corpus", "what is known, without labels", "UAR", "95 %", "against as it is", "p")
 
@@ -53,24 +52,21 @@ def measure(run: Path, corpus: str, words: Sequence[str], device: str = "cpu") -
     checkpoint = find_checkpoint(run)
     recognizer = Recognizer.load(checkpoint, device)
     cfg = compose_words([f"dataset={corpus}", *words])
-    voice = cfg["dataset"].get("voice", "speaker")
     trial = trial_of(cfg, "all", [recognizer])
-    recordings = trial.at(recognizer.sample_rate)
-    extracted = ExtractedClips.of(recognizer, trial.clips, recordings, trial.labels, voice)
+    extracted = ExtractedClips.of(recognizer, trial)
     found: dict[str, Answers] = {}
     left_out: dict[str, str] = {}
-    for name, (enrolment, adapting, balanced) in CONDITIONS.items():
+    for name, knowledge in CONDITIONS.items():
         try:
-            if adapting:
-                found[name], _ = adapted_answers(
-                    recognizer, trial.clips, recordings, trial.labels, enrolment, voice, balanced
-                )
+            if knowledge.adapt:
+                found[name], _ = adapted_answers(recognizer, trial, knowledge)
             else:
-                found[name] = extracted.answers(enrolment)
+                found[name] = extracted.answers(knowledge.enrolment)
         except UserError as error:
             left_out[name] = str(error)
             console.print(f"left out, {escape(name)}: {escape(error)}", soft_wrap=True)
     plain = found[AS_IT_IS]
+    places = {clip: i for i, clip in enumerate(plain.clips)}
     return {
         "run": str(run),
         **{key: value for key, value in describe_checkpoint(checkpoint, trial.clips).items() if key != "split"},
@@ -80,7 +76,9 @@ def measure(run: Path, corpus: str, words: Sequence[str], device: str = "cpu") -
                 **summary(answers),
                 "clips": len(answers.clips),
                 # Clips that were enrolled are not scored, so only the others can be compared in pairs.
-                "against": compare(plain.of(_places(plain, answers)), answers)["uar"] if name != AS_IT_IS else None,
+                "against": compare(plain.of(np.array([places[clip] for clip in answers.clips])), answers)["uar"]
+                if name != AS_IT_IS
+                else None,
             }
             for name, answers in found.items()
         },
@@ -88,12 +86,6 @@ def measure(run: Path, corpus: str, words: Sequence[str], device: str = "cpu") -
         "versions": versions(),
         "git": git_revision(),
     }
-
-
-def _places(plain: Answers, answers: Answers) -> NDArray[np.int64]:
-    """Return where the clips of ``answers`` stand in ``plain``."""
-    where = {name: i for i, name in enumerate(plain.clips)}
-    return np.array([where[name] for name in answers.clips], dtype=np.int64)
 
 
 def rows(results: Sequence[dict[str, Any]]) -> list[list[str]]:
@@ -137,7 +129,7 @@ def transfer(
     Raises:
         UserError: A run or a corpus can't be used, or a file in the folder is broken.
     """
-    check_writable(folder)
+    check_out(folder)
     results = []
     for number, run in enumerate(runs):
         for corpus in corpora:
@@ -147,11 +139,10 @@ def transfer(
             if known.get("asked") != asked:
                 console.print(f"{escape(str(run))} on {escape(corpus)}", soft_wrap=True)
                 known = {**measure(run, corpus, words, device), "asked": asked}
-                _write(kept, known)
+                write_json(kept, known)
             results.append(known)
-    with replacing(folder / "transfer.md") as file:
-        file.write_text(markdown_table(COLUMNS, rows(results), LEFT) + "\n", encoding="utf-8")
-    _write(folder / "transfer.json", {"command": command, "scores": list(SCORES), "results": results})
+    write_text(folder / "transfer.md", markdown_table(COLUMNS, rows(results), LEFT) + "\n")
+    write_json(folder / "transfer.json", {"command": command, "scores": list(SCORES), "results": results})
     return results
 
 
@@ -164,8 +155,3 @@ def _read(kept: Path) -> dict[str, Any]:
     except ValueError as error:
         raise UserError(f"{kept} is broken: {error}; delete it, and the same command makes it again") from error
     return known if isinstance(known, dict) else {}
-
-
-def _write(path: Path, held: dict[str, Any]) -> None:
-    with replacing(path) as file:
-        file.write_text(json.dumps(held, indent=2) + "\n", encoding="utf-8")

@@ -24,7 +24,6 @@ LATER: dict[str, Any] = {
 }
 """Options that runs of earlier versions did not have, with what these did."""
 
-
 EARLIER_LOGGERS = {
     "lightning.pytorch.loggers.TensorBoardLogger": "tensorboard",
     "lightning.pytorch.loggers.CSVLogger": "csv",

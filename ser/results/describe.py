@@ -4,9 +4,7 @@ import sys
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any, Protocol
-
-from torch import Tensor
+from typing import Any
 
 from ser.checkpoint import Checkpoint
 from ser.data.audio import kind_of
@@ -18,28 +16,6 @@ from ser.evaluation.metrics import by_class
 from ser.models import EmotionNetwork
 from ser.results.choices import Recipe
 from ser.results.record import SYNTHETIC_CAUTION, RunRecord, git_revision, versions
-
-
-class Epochs(Protocol):
-    """What is known of a run's epochs, as ``ser.training.callbacks.History`` has it.
-
-    Attributes:
-        command: What would make the run from its beginning.
-        epochs: Epoch, from 1 → values of training and validation by tag.
-        confusion: Side → counts ``(true, predicted)`` of its last epoch.
-    """
-
-    command: list[str]
-    epochs: dict[int, dict[str, float]]
-    confusion: dict[str, Tensor]
-
-    @property
-    def seconds(self) -> float:
-        """Seconds that the run has taken."""
-
-    @property
-    def latest(self) -> dict[str, float]:
-        """The last value of each tag."""
 
 
 def leakage_line(leakage: Leakage) -> str:
@@ -83,7 +59,7 @@ def collect(
     cfg: dict[str, Any],
     data: EmotionDataModule,
     network: EmotionNetwork,
-    history: Epochs,
+    history: Mapping[str, Any],
     tested: Path,
     best_val_macro_f1: float,
     precision: str,
@@ -97,7 +73,7 @@ def collect(
         cfg: The composed choices.
         data: Data module after the run.
         network: Network after training.
-        history: History of all epochs.
+        history: What ``ser.training.callbacks.History.record`` gives.
         tested: The checkpoint that was tested.
         best_val_macro_f1: Score of the best checkpoint, 0 to 1.
         precision: What training computed in, in Lightning's words; the test is in single precision.
@@ -105,7 +81,6 @@ def collect(
         labels_left_out: How many clips of each class ``labels`` left out.
         calibration: From ``calibration_report``.
     """
-    leakage = data.leakage()
     running = sum(buffer.numel() for key, buffer in network.named_buffers() if "running_" in key)
     trainable = sum(parameter.numel() for parameter in network.parameters() if parameter.requires_grad)
     return RunRecord(
@@ -115,17 +90,7 @@ def collect(
             "remarks": {clip: list(remarks) for clip, remarks in data.remarks.items()},
         },
         data=_data(data),
-        split={
-            **cfg["split"],
-            "hash": data.split.hash,
-            "clips": {side: len(data.side(side)) for side in SIDES},
-            "test_speakers": leakage.test_speakers,
-            "test_speakers_heard_before": leakage.seen_before,
-            "recordings_on_two_sides": [list(names) for names in leakage.recordings],
-            "left_out": [clip.name for clip in data.split.left_out],
-            "leakage": leakage_line(leakage),
-            "normalizer_fitted_on": len(data.fitted_on),
-        },
+        split={**describe_split(cfg, data), "normalizer_fitted_on": len(data.fitted_on)},
         features=features_of(cfg),
         input={
             "sample_rate": data.config.sample_rate,
@@ -142,14 +107,14 @@ def collect(
             "best_val_macro_f1": best_val_macro_f1,
         },
         last_epoch={side: _last_epoch(history, side, data.labels) for side in ("train", "val")},
-        seconds=round(history.seconds, 1),
+        seconds=round(history["seconds"], 1),
         versions=versions(),
         git=git_revision(),
-        command=history.command or None,
-        history=[{"epoch": epoch, **values} for epoch, values in sorted(history.epochs.items())],
+        command=history["command"] or None,
+        history=[{"epoch": epoch, **values} for epoch, values in sorted(history["epochs"].items())],
         labels={"classes": data.labels, "left_out": labels_left_out},
         calibration=calibration,
-        recipe=Recipe.of(history.command, cfg),
+        recipe=Recipe.of(history["command"], cfg),
         **scored(answers),
     )
 
@@ -168,10 +133,25 @@ def describe_dataset(name: str, clips: Sequence[Clip], skipped: Mapping[str, str
     }
 
 
-def _last_epoch(history: Epochs, side: str, labels: Sequence[str]) -> dict[str, Any]:
-    counts = history.confusion[side]
-    scores = {tag: value for tag, value in history.latest.items() if tag.startswith(f"{side}/")}
-    values = {tag.removeprefix(f"{side}/"): value for tag, value in scores.items()}
+def describe_split(cfg: Mapping[str, Any], data: EmotionDataModule) -> dict[str, Any]:
+    """Describe the split of a run and who and what is on two sides of it, for JSON."""
+    leakage = data.leakage()
+    return {
+        **cfg["split"],
+        "hash": data.split.hash,
+        "clips": {side: len(data.side(side)) for side in SIDES},
+        "test_speakers": leakage.test_speakers,
+        "test_speakers_heard_before": leakage.seen_before,
+        "recordings_on_two_sides": [list(names) for names in leakage.recordings],
+        "left_out": [clip.name for clip in data.split.left_out],
+        "leakage": leakage_line(leakage),
+    }
+
+
+def _last_epoch(history: Mapping[str, Any], side: str, labels: Sequence[str]) -> dict[str, Any]:
+    counts, epochs = history["confusion"][side], sorted(history["epochs"].items())
+    latest = {tag: value for _, values in epochs for tag, value in values.items() if tag.startswith(f"{side}/")}
+    values = {tag.removeprefix(f"{side}/"): value for tag, value in latest.items()}
     return {**values, "classes": by_class(counts, labels), "confusion_matrix": counts.tolist()}
 
 

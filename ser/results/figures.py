@@ -24,7 +24,6 @@ MARGINS = 0.8
 GAP = 0.35
 """Inches between stacked panels, for a title."""
 
-
 _fonts: dict[str, str | None] = {}
 """Script, such as ``CJK`` or ``THAI``, that matplotlib's own font lacks → the installed font that has it, or None."""
 
@@ -379,31 +378,27 @@ def curves_figure(history: Sequence[Mapping[str, float]]) -> Figure:
     return figure
 
 
-def reliability_figure(probabilities: NDArray[np.float64], true: NDArray[np.int64], bins: int = 10) -> Figure:
+BINS = 10
+"""Bins of a reliability diagram, of equal width."""
+
+
+def reliability_figure(probabilities: NDArray[np.float64], true: NDArray[np.int64]) -> Figure:
     """Share of right answers by how sure they were; on the diagonal a network is as right as it says.
 
     Args:
         probabilities: ``(clip, class)``.
         true: Class indices ``(clip,)``.
-        bins: Number of bins, of equal width.
     """
     sure, right = probabilities.max(1), probabilities.argmax(1) == true
-    places = np.minimum((sure * bins).astype(int), bins - 1)
-    filled = [place for place in range(bins) if (places == place).any()]
+    places = np.minimum((sure * BINS).astype(int), BINS - 1)
+    bins = [places == place for place in np.unique(places)]
+    points = [(sure[inside].mean(), right[inside].mean()) for inside in bins]
     figure = Figure(figsize=(4.5, 4), layout="constrained")
     axes = figure.add_subplot()
     axes.plot([0, 1], [0, 1], "--", color="#7a8ba6", linewidth=1)
-    axes.plot(
-        [sure[places == place].mean() for place in filled],
-        [right[places == place].mean() for place in filled],
-        "o-",
-        color="#2f72c4",
-    )
-    for place in filled:
-        inside = places == place
-        axes.annotate(
-            str(inside.sum()), (sure[inside].mean(), right[inside].mean()), (4, -12), textcoords="offset points"
-        )
+    axes.plot(*zip(*points, strict=True), "o-", color="#2f72c4")
+    for inside, point in zip(bins, points, strict=True):
+        axes.annotate(str(inside.sum()), point, (4, -12), textcoords="offset points")
     axes.set(xlabel="probability of the answer", ylabel="share of right answers", xlim=(0, 1), ylim=(0, 1))
     return figure
 
@@ -476,7 +471,13 @@ def robustness_figure(curves: Mapping[str, Sequence[Mapping[str, Any]]], chance:
             first = first or axes
             for number, conditions in enumerate(curves.values()):
                 shift = 0.1 * (number - (len(curves) - 1) / 2)  # so that intervals stand side by side
-                _curve(axes, list(families[family]), conditions, shift, map_(number % map_.N))
+                color, by_name = map_(number % map_.N), {condition["name"]: condition for condition in conditions}
+                places = {name: place + shift for place, name in enumerate(families[family]) if name in by_name}
+                own = [by_name[name] for name in places]
+                values = [condition["value"] or 0 for condition in own]
+                crosses = min(values, default=0) < 0 < max(values, default=0)  # a line would pass by 0, which is clean
+                _curve(axes, list(places.values()), own, color, linewidth=0 if crosses else 1.4)
+                axes.axhline(by_name["clean"]["uar"], color=color, linewidth=1.1, linestyle=":")
             axes.axhline(chance, color="0.6", linewidth=0.8, zorder=1)
             unit = next(t["unit"] for conditions in curves.values() for t in conditions if t["family"] == family)
             ticks = ["" if value is None else f"{value:g}" for value in families[family].values()]
@@ -508,9 +509,7 @@ def enrolment_figure(curve: Sequence[Mapping[str, Any]]) -> Figure:
         places = [names.index(point["enrolment"]) + 0.08 * (number - (len(kinds) - 1) / 2) for point in points]
         color = map_(number % map_.N)
         label = "any emotions" if kind == "any" else kind
-        axes.plot(places, [point["uar"] for point in points], "o-", color=color, markersize=4, label=label)
-        lows, highs = zip(*(point["intervals"]["uar"] for point in points), strict=True)
-        axes.vlines(places, lows, highs, color=color, linewidth=1, alpha=0.6)
+        _curve(axes, places, points, color=color, label=label)
     axes.set_xticks(range(len(names)), names)
     axes.set(xlabel="other clips of the voice that are known", ylabel="UAR, 95 % interval")
     axes.grid(axis="y", linewidth=0.4, alpha=0.5)
@@ -518,17 +517,11 @@ def enrolment_figure(curve: Sequence[Mapping[str, Any]]) -> Figure:
     return figure
 
 
-def _curve(axes: Axes, names: Sequence[str], conditions: Sequence[Mapping[str, Any]], shift: float, color: Any) -> None:
-    """Draw UAR of one checkpoint over the conditions ``names`` with its intervals, and a line at the clean one's."""
-    by_name = {condition["name"]: condition for condition in conditions}
-    shown = [(place + shift, by_name[name]) for place, name in enumerate(names) if name in by_name]
-    places = [place for place, _ in shown]
-    values = [condition["value"] or 0 for _, condition in shown]
-    width = 0 if min(values, default=0) < 0 < max(values, default=0) else 1.4  # a line would pass by 0, which is clean
-    axes.plot(places, [condition["uar"] for _, condition in shown], "o-", color=color, markersize=4, linewidth=width)
-    bounds = [condition["intervals"]["uar"] for _, condition in shown]
-    axes.vlines(places, [low for low, _ in bounds], [high for _, high in bounds], color=color, linewidth=1, alpha=0.6)
-    axes.axhline(by_name["clean"]["uar"], color=color, linewidth=1.1, linestyle=":")
+def _curve(axes: Axes, places: Sequence[float], scores: Sequence[Mapping[str, Any]], color: Any, **style: Any) -> None:
+    """Draw UAR at some places with its intervals."""
+    axes.plot(places, [score["uar"] for score in scores], "o-", color=color, markersize=4, **style)
+    lows, highs = ([score["intervals"]["uar"][end] for score in scores] for end in (0, 1))
+    axes.vlines(places, lows, highs, color=color, linewidth=1, alpha=0.6)
 
 
 def _in_rows(widths: Mapping[str, int]) -> list[list[str]]:

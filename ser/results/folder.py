@@ -12,7 +12,7 @@ from lightning.pytorch.loggers import Logger, TensorBoardLogger
 
 from ser.errors import UserError
 from ser.evaluation import Answers, write_answers
-from ser.files import refuse_overwriting, replacing
+from ser.files import refuse_overwriting, replacing, write_text
 from ser.results.cards import data_card, model_card
 from ser.results.choices import flat, read_choices, write_choices
 from ser.results.figures import confusion_figure, groups_figure
@@ -72,8 +72,7 @@ def write(
         texts |= {"model_card.md": model_card(cfg, record), "data_card.md": data_card(cfg, record)}
     (folder / "report.html").unlink(missing_ok=True)  # the page's name in earlier versions
     for name, text in texts.items():
-        with replacing(folder / name) as file:
-            file.write_text(text, encoding="utf-8")
+        write_text(folder / name, text)
     final = {f"final/{name}": value for name, value in record.test.items()}
     before = {"loss": record.calibration["test_loss_before"]} if loggers else {}  # with the logits as they came
     tested = {f"test/{name}": value for name, value in {**record.test, **before}.items()}

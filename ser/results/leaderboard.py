@@ -1,10 +1,4 @@
-"""Tables of many runs.
-
-There is one table for each corpus, split and side of it, by the split's hash and by how many of its speakers were seen
-before: figures of different tables are about other test clips or another task, and so can't be compared. Runs that
-differ only in seed make one row, mean ± standard deviation over seeds. Folds come in as ``ser.results.pooling`` leaves
-them. Jobs of a sweep that failed or are missing stand in a table of their own.
-"""
+"""Tables of many runs; ``ser.commands.leaderboard`` says which tables there are, and what a row is."""
 
 import csv
 import os
@@ -19,11 +13,11 @@ from urllib.parse import quote
 
 from ser.errors import UserError
 from ser.evaluation import SCORES, enrolment_of
-from ser.files import refuse_overwriting, replacing
+from ser.files import refuse_overwriting, replacing, write_text
 from ser.results.cards import plain
 from ser.results.choices import DATA
 from ser.results.jobs import PLAN, JobState, differing_words, job_states, read_plan
-from ser.results.page import index_page, markdown_table
+from ser.results.page import markdown_table, pages
 from ser.results.record import RunRecord
 
 PUBLISHED = {
@@ -87,10 +81,7 @@ class Row:
     def interval(self, score: str) -> str:
         """Mean over seeds of the intervals' ends, where every run has one."""
         bounds = [run.intervals[score] for run in self.runs if score in run.intervals]
-        if len(bounds) < len(self.runs):
-            return NONE
-        low, high = (statistics.mean(ends) for ends in zip(*bounds, strict=True))
-        return f"{low:.3f} to {high:.3f}"
+        return NONE if len(bounds) < len(self.runs) else _mean_interval(bounds)
 
     def remarks(self) -> str:
         """Say how many seeds there are, and on which of them the network gave one answer to everything."""
@@ -108,6 +99,11 @@ class Row:
             which = f" on seed {', '.join(map(str, on))}" if on else ""
             remarks.append(f"one answer for every clip{which}")
         return "; ".join(remarks)
+
+
+def _mean_interval(bounds: Sequence[Sequence[float]]) -> str:
+    low, high = (statistics.mean(ends) for ends in zip(*bounds, strict=True))
+    return f"{low:.3f} to {high:.3f}"
 
 
 @dataclass
@@ -153,7 +149,9 @@ def gather(runs: Sequence[RunRecord]) -> list[Board]:
             continue
         board = Board(corpus, split)
         board = boards.setdefault((corpus, split["hash"], board.name, split["test_speakers_heard_before"]), board)
-        row = board.rows.setdefault(_key(run), _row(run))
+        # Runs of one row share the recipe on whatever clips, and what was known of the test voices.
+        key = (str(run.row), run.features, run.model, run.recipe.without(*DATA), *_known(run))
+        row = board.rows.setdefault(key, _row(run))
         for other in row.runs:
             if other.seed == run.seed:
                 raise UserError(
@@ -167,11 +165,6 @@ def gather(runs: Sequence[RunRecord]) -> list[Board]:
 
 def _corpus(run: RunRecord) -> str:
     return " + ".join(run.dataset.get("corpora") or [run.dataset["name"]])
-
-
-def _key(run: RunRecord) -> tuple[str, ...]:
-    """What runs of one row share: the recipe on whatever clips, and what was known of the test voices."""
-    return (str(run.row), run.features, run.model, run.recipe.without(*DATA), *_known(run))
 
 
 def _known(run: RunRecord) -> list[str]:
@@ -220,9 +213,7 @@ def _by_corpus(row: Row) -> list[dict[str, str]]:
         line = dict.fromkeys(COLUMNS, NONE) | {"run": f"{row.label}, on {corpus} alone"}
         for score, column in BOUNDS.items():
             line[HEADS[score]] = f"{statistics.mean(groups[corpus][score] for groups in several):.3f}"
-            bounds = [groups[corpus]["intervals"][score] for groups in several]
-            low, high = (statistics.mean(ends) for ends in zip(*bounds, strict=True))
-            line[column] = f"{low:.3f} to {high:.3f}"
+            line[column] = _mean_interval([groups[corpus]["intervals"][score] for groups in several])
         group = several[0][corpus]
         line["remarks"] = f"{group['clips']:,} clips of {group['speakers']} speakers"
         lines.append(line)
@@ -323,7 +314,7 @@ def page(tables: Sequence[Shown], boards: Sequence[Board], out: Path) -> str:
             seed = "" if run.seed is None else f", seed {run.seed}"
             address = quote(Path(os.path.relpath(own[0], out)).as_posix(), errors="surrogateescape")
             links.append((f"{run.title}, {run.split['name']}{seed}", address))
-    return index_page("Runs", tables, links)
+    return pages.get_template("index.html").render(title="Runs", tables=tables, runs=links)
 
 
 def write_tables(out: Path, boards: Sequence[Board], tables: Sequence[Shown]) -> None:
@@ -337,8 +328,7 @@ def write_tables(out: Path, boards: Sequence[Board], tables: Sequence[Shown]) ->
     refuse_overwriting([("--out", out / name) for name in ("index.html", "leaderboard.md", "leaderboard.csv")], read)
     out.mkdir(parents=True, exist_ok=True)
     for name, text in (("index.html", page(tables, boards, out)), ("leaderboard.md", markdown(tables))):
-        with replacing(out / name) as file:
-            file.write_text(text, encoding="utf-8", errors="backslashreplace")
+        write_text(out / name, text, errors="backslashreplace")
     with (
         replacing(out / "leaderboard.csv") as file,
         file.open("w", newline="", encoding="utf-8", errors="backslashreplace") as rows,

@@ -14,6 +14,7 @@ from jinja2 import Environment, PackageLoader, StrictUndefined
 from markupsafe import Markup
 from matplotlib import rc_context
 from matplotlib.figure import Figure
+from numpy.typing import NDArray
 from omegaconf import OmegaConf
 
 from ser.data.audio import AudioError, read_audio
@@ -106,8 +107,13 @@ def _sound(path: Path) -> str | None:
         samples = read_audio(path, PLAYED_RATE).samples[: PLAYED_SECONDS * PLAYED_RATE]
     except (AudioError, OSError):
         return None
+    return flac_url(samples, PLAYED_RATE)
+
+
+def flac_url(samples: NDArray[Any], sample_rate: int) -> str:
+    """Samples ``(time,)`` at a rate in hertz as a FLAC in a data URL."""
     into = io.BytesIO()
-    soundfile.write(into, samples, PLAYED_RATE, format="FLAC", subtype="PCM_16")
+    soundfile.write(into, samples, sample_rate, format="FLAC", subtype="PCM_16")
     return "data:audio/flac;base64," + base64.b64encode(into.getvalue()).decode()
 
 
@@ -116,15 +122,3 @@ def markdown_table(heads: Sequence[str], rows: Sequence[Sequence[str]], left: Se
     sides = ["---" if head in left else "---:" for head in heads]
     plain = [[cell.replace("|", "\\|") for cell in row] for row in rows]
     return "\n".join(f"| {' | '.join(cells)} |" for cells in (heads, sides, *plain))
-
-
-def index_page(title: str, tables: Sequence[tuple[str, Sequence[str], Sequence[Sequence[str]]]],
-               runs: Sequence[tuple[str, str]]) -> str:  # fmt: skip
-    """The page of a sweep, as HTML.
-
-    Args:
-        title: Title of the page.
-        tables: Title, columns and lines of each table of the leaderboard.
-        runs: Name and address of each run's page.
-    """
-    return pages.get_template("index.html").render(title=title, tables=tables, runs=runs)

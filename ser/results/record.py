@@ -13,7 +13,7 @@ from typing import Any
 from ser.data.corpora import FACTS, SIDES, SYNTHETIC
 from ser.errors import UserError
 from ser.evaluation import SCORES
-from ser.files import replacing
+from ser.files import write_json
 from ser.results.choices import LATER, Recipe, flat, read_choices
 
 SCHEMA = 1
@@ -26,7 +26,6 @@ SYNTHETIC_CAUTION = "The corpus is synthetic: no person speaks in it, and the sc
 """What is said beside a score on synthetic sound."""
 
 PACKAGES = ("ser", "torch", "torchaudio", "lightning", "torchmetrics", "hydra-core", "numpy", "soundfile")
-
 
 LARGEST_RESULTS = 1 << 28
 """Bytes that a ``metrics.json`` may have."""
@@ -233,8 +232,7 @@ class RunRecord:
         Raises:
             WriteError: The folder can't be written to, or the disk is full.
         """
-        with replacing(file) as unfinished:
-            unfinished.write_text(json.dumps(self.as_dict(), indent=2) + "\n", encoding="utf-8")
+        write_json(file, self.as_dict())
 
 
 def _said(held: dict[str, Any]) -> dict[str, Any]:
@@ -316,3 +314,8 @@ def git_revision() -> str | None:
     except (OSError, subprocess.CalledProcessError):
         return None
     return revision.stdout.strip() + ("+" if changes.stdout.strip() else "")
+
+
+def made_by(command: Sequence[str]) -> dict[str, Any]:
+    """What every record says of how it was made: ``versions``, ``git``, and ``command``, what was typed."""
+    return {"versions": versions(), "git": git_revision(), "command": command}

@@ -6,12 +6,13 @@ from pathlib import Path
 from typing import Any
 
 from lightning import Trainer
-from rich.table import Table
 
-from ser.data.corpora import SIDES, SYNTHETIC, Clip
+from ser.data.corpora import SIDES, SYNTHETIC, Clip, read_corpora
+from ser.data.corpora.clip import telling
 from ser.data.explore import missing_classes
+from ser.data.labels import Labels
 from ser.datamodule import EmotionDataModule
-from ser.errors import Screen, escape
+from ser.errors import Screen, escape, table_of
 from ser.evaluation import SCORES, enrolment_line
 from ser.models import EmotionNetwork
 from ser.results.describe import features_of, leakage_line, parameters_of, voices_line
@@ -24,6 +25,20 @@ console = Screen()
 def tell_corpus(message: str) -> None:
     """Say on screen what a reader of a corpus warned of; for ``ser.data.corpora.clip.telling``."""
     console.print(f"[yellow]corpus:[/yellow] {escape(message)}", soft_wrap=True, highlight=False)
+
+
+def read_clips(cfg: Mapping[str, Any]) -> tuple[list[Clip], dict[str, int]]:
+    """Read the clips that choices of ``dataset`` and ``labels`` name, and say on screen what a reader warned of.
+
+    Returns:
+        The clips with their classes, and how many clips of each class ``labels`` left out.
+
+    Raises:
+        UserError: The corpus can't be read, or does not allow these labels.
+    """
+    with telling(tell_corpus):
+        read = read_corpora(cfg["dataset"])
+    return Labels(**cfg["labels"]).apply(read)
 
 
 def tell_unusable(problems: Sequence[tuple[Clip, str]]) -> None:
@@ -83,14 +98,13 @@ def show(record: RunRecord, folder: Path) -> None:
     """Print scores, confusion matrix, the classes from most to least confusing, and what was left out."""
     checkpoint = record.checkpoint
     epoch = "" if checkpoint["epoch"] is None else f" checkpoint (epoch {checkpoint['epoch']})"
-    test = Table(title=escape(f"Test, {checkpoint['tested']}{epoch}"))
     names = [name for name in (*SCORES, "loss") if name in record.test]
-    for name in names:
-        test.add_column(name, justify="right")
-    test.add_row(*(f"{record.test[name]:.4f}" for name in names))
     bounds = record.intervals
-    test.add_row(*("{:.3f}-{:.3f}".format(*bounds[name]) if name in bounds else "" for name in names))
-    console.print(test)
+    rows = [
+        [f"{record.test[name]:.4f}" for name in names],
+        ["{:.3f}-{:.3f}".format(*bounds[name]) if name in bounds else "" for name in names],
+    ]
+    console.print(table_of(f"Test, {checkpoint['tested']}{epoch}", names, rows))
     console.print(f"Below: 95 % interval by a bootstrap over {escape(bounds['over'])}.", soft_wrap=True)
     if record.enrolment:
         console.print(f"Enrolment: {escape(enrolment_line(record.enrolment))}", soft_wrap=True)
@@ -109,21 +123,16 @@ def show(record: RunRecord, folder: Path) -> None:
         console.print(_raters_line(record.raters), soft_wrap=True)
 
     labels = record.confusion_matrix["labels"]
-    matrix = Table(title="Confusion matrix, true × predicted")
-    for header in ("", *map(escape, labels)):
-        matrix.add_column(header, justify="right")
-    for label, row in zip(labels, record.confusion_matrix["counts"], strict=True):
-        matrix.add_row(escape(label), *map(str, row))
-    console.print(matrix)
+    counts = [[label, *map(str, row)] for label, row in zip(labels, record.confusion_matrix["counts"], strict=True)]
+    console.print(table_of("Confusion matrix, true × predicted", ["", *labels], counts))
 
-    ranking = Table(title="Most confusing classes")
-    for header in ("emotion", "f1", "precision", "recall", ""):
-        ranking.add_column(header, justify="left" if header in ("emotion", "") else "right")
+    ranking = []
     for label in record.most_confusing:
         line = record.classes[label]
         remark = "" if line["predicted"] else "never predicted: precision is not defined, shown as 0"
-        ranking.add_row(escape(label), *(f"{line[key]:.4f}" for key in ("f1", "precision", "recall")), remark)
-    console.print(ranking)
+        ranking.append([label, *(f"{line[key]:.4f}" for key in ("f1", "precision", "recall")), remark])
+    heads = ("emotion", "f1", "precision", "recall", "")
+    console.print(table_of("Most confusing classes", heads, ranking, ("emotion", "")))
 
     for skipped in record.dataset["skipped"]:
         console.print(f"[red]left out[/red] {escape(skipped['reason'])}", highlight=False)

@@ -7,14 +7,13 @@ from typing import Any
 
 import torch
 from lightning import LightningModule, Trainer
-from lightning.fabric.plugins.io import TorchCheckpointIO
 from lightning.pytorch.callbacks import Callback, EarlyStopping, ModelCheckpoint, WeightAveraging
 from lightning.pytorch.loggers import CSVLogger
 from lightning.pytorch.trainer.states import TrainerFn
 from torch import Tensor
 from torch.optim.swa_utils import get_ema_multi_avg_fn
 
-from ser.checkpoint import own_parts, read_lightning, write_lightning
+from ser.checkpoint import own_parts
 from ser.errors import UserError
 
 RANK_STEP = 2_654_435_761
@@ -113,26 +112,6 @@ class Patience(EarlyStopping):
         progress.completed = progress.processed
 
 
-class CheckpointFiles(TorchCheckpointIO):
-    """Writes and reads checkpoints in the format of ``ser.checkpoint``, in one step."""
-
-    def save_checkpoint(self, checkpoint: dict[str, Any], path: str | Path, storage_options: Any = None) -> None:  # noqa: ARG002
-        """Write ``checkpoint``.
-
-        Raises:
-            WriteError: It can't be; the checkpoint that was there is still there.
-        """
-        write_lightning(Path(path), checkpoint)
-
-    def load_checkpoint(self, path: str | Path, map_location: Any = None, weights_only: bool | None = None) -> Any:  # noqa: ARG002
-        """Read the checkpoint at ``path``, on the host and as plain data, whatever is asked for.
-
-        Raises:
-            UserError: It is not a checkpoint of a run, is broken, or of another version.
-        """
-        return read_lightning(Path(path))
-
-
 class History(Callback):
     """Keeps what a run finds, epoch by epoch, in memory and in the checkpoints; a resumed run has all of it.
 
@@ -156,10 +135,11 @@ class History(Callback):
         """Seconds that the run has taken, without the epoch that was lost when it was killed."""
         return time.perf_counter() - self._began
 
-    @property
-    def latest(self) -> dict[str, float]:
-        """The last value of each tag."""
-        return {tag: value for _, values in sorted(self.epochs.items()) for tag, value in values.items()}
+    def record(self) -> dict[str, Any]:
+        """Return all of it as plain data and tensors: ``command``, ``epochs``, ``confusion`` and ``seconds``."""
+        epochs = {epoch: dict(values) for epoch, values in self.epochs.items()}
+        confusion = dict(self.confusion)
+        return {"command": self.command, "epochs": epochs, "confusion": confusion, "seconds": self.seconds}
 
     def on_validation_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
         """Keep what validation found."""
@@ -169,12 +149,7 @@ class History(Callback):
     def on_save_checkpoint(self, trainer: Trainer, pl_module: LightningModule, checkpoint: dict[str, Any]) -> None:
         """Keep what training found, whose scores are known when checkpoints are written, and put all into this one."""
         self._keep(trainer, pl_module, "train")
-        own_parts(checkpoint)["history"] = {
-            "command": self.command,
-            "epochs": {epoch: dict(values) for epoch, values in self.epochs.items()},
-            "confusion": dict(self.confusion),
-            "seconds": self.seconds,
-        }
+        own_parts(checkpoint)["history"] = self.record()
 
     def on_load_checkpoint(self, trainer: Trainer, pl_module: LightningModule, checkpoint: dict[str, Any]) -> None:  # noqa: ARG002
         """Resume from a checkpoint. The table of Lightning's CSV logger begins empty and gets the earlier epochs."""

@@ -26,7 +26,7 @@ from omegaconf import DictConfig, OmegaConf, open_dict, read_write
 from ser.config import hydra_word
 from ser.data.samplers import share_of
 from ser.errors import UserError
-from ser.files import InUseError, claim, new_folder
+from ser.files import InUseError, check_writable, claim, new_folder
 from ser.results import console
 from ser.training.sweeps import end_with
 
@@ -92,14 +92,24 @@ class OneFolder(Callback):
 
 
 class AloneInFolder(Callback):
-    """Refuses a run in a folder that another run is at work in, before anything is written there."""
+    """Makes the folder of results, and refuses a run in one that another run is at work in, before Hydra writes there.
+
+    It ends in words where that fails; Hydra would end with a traceback.
+    """
 
     def on_run_start(self, config: DictConfig, **kwargs: Any) -> None:  # noqa: ARG002
-        """Keep other runs out until this process ends."""
+        """Make the run's folder, and keep other runs out until this process ends."""
+        with _made("hydra.run.dir", config.hydra.run.dir):
+            check_writable(Path(config.hydra.run.dir))
         try:
             self.claimed = alone_in(Path(config.hydra.run.dir))
         except (InUseError, OSError) as error:
             sys.exit(f"error: hydra.run.dir={config.hydra.run.dir}: {error}")
+
+    def on_multirun_start(self, config: DictConfig, **kwargs: Any) -> None:  # noqa: ARG002
+        """Make the sweep's folder."""
+        with _made("hydra.sweep.dir", config.hydra.sweep.dir):
+            check_writable(Path(config.hydra.sweep.dir))
 
 
 def alone_in(folder: Path) -> AbstractContextManager[object]:
@@ -116,11 +126,17 @@ def _is_named_by_time(place: DictConfig) -> bool:
     return "${now:" in str(OmegaConf.to_container(place, resolve=False)["dir"])  # type: ignore[call-overload, index]
 
 
-def _new(option: str, folder: str) -> str:
+@contextmanager
+def _made(option: str, folder: str) -> Iterator[None]:
     try:
-        return str(new_folder(Path(folder)))
+        yield
     except OSError as error:
         sys.exit(f"error: {option}={folder} can't be made or written to: {error.strerror or error}")
+
+
+def _new(option: str, folder: str) -> str:
+    with _made(option, folder):
+        return str(new_folder(Path(folder)))
 
 
 def _agreed(folder: str, named_by_time: bool) -> str:
@@ -197,14 +213,10 @@ def together(trainer: Trainer) -> Iterator[None]:
             launcher: Any = trainer.strategy.launcher
             launcher.kill(getattr(signal, "SIGKILL", signal.SIGTERM))
             launcher.procs.clear()  # Lightning looks every 5 s whether one has failed, and would also kill this one
-        if trainer.world_size > 1 and _is_loss(error):
+        gloo = isinstance(error, RuntimeError) and "gloo" in str(error)  # whose errors have no type of their own
+        if trainer.world_size > 1 and (gloo or isinstance(error, torch.distributed.DistError)):
             raise LostRankError(
                 f"rank {trainer.global_rank} has lost another of the {trainer.world_size} processes of this run, which "
                 "was killed or failed; what it said itself stands above"
             ) from error
         raise
-
-
-def _is_loss(error: BaseException) -> bool:
-    """Return whether ``error`` is about the connection to another process; gloo's have no type of their own."""
-    return isinstance(error, torch.distributed.DistError) or (isinstance(error, RuntimeError) and "gloo" in str(error))

@@ -20,9 +20,9 @@ from ser.results import console, flat, read_choices, results_of, started_as, wri
 from ser.training.ranks import LostRankError
 
 CHANGEABLE = (
-    "ckpt_path", "early_stopping_patience", "figure_every_n_epochs", "test_checkpoint", "trainer", "logger",
-    "dataset.root", "dataset.roots", "dataset.metadata", "dataset.strict",
-    "datamodule.bank", "datamodule.cache", "datamodule.keep_features",
+    "ckpt_path.", "early_stopping_patience.", "figure_every_n_epochs.", "test_checkpoint.", "trainer.", "logger.",
+    "dataset.root.", "dataset.roots.", "dataset.metadata.", "dataset.strict.",
+    "datamodule.bank.", "datamodule.cache.", "datamodule.keep_features.",
 )  # fmt: skip
 """What a run may resume with otherwise than it began: where and how it is computed, and for how long."""
 
@@ -170,16 +170,12 @@ def changed(cfg: dict[str, Any], own: dict[str, Any]) -> dict[str, str]:
         for key in sorted({*new, *old} - {"ckpt_path"})
         if new.get(key, _MISSING) != old.get(key, _MISSING)
     }
-    if fixed := [words for key, words in differing.items() if not _may_change(key)]:
+    if fixed := [words for key, words in differing.items() if not f"{key}.".startswith(CHANGEABLE)]:
         raise ConfigError(
             f"a run resumes with the choices that it began with, and not with {', '.join(fixed)}: "
             "leave out all words but ckpt_path= to take the run's own, or start a new run"
         )
     return differing
-
-
-def _may_change(key: str) -> bool:
-    return any(key == option or key.startswith(f"{option}.") for option in CHANGEABLE)
 
 
 def is_history(value: object) -> bool:

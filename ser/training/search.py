@@ -157,9 +157,8 @@ def open_study(storage: Path, fixed: Sequence[str], space: Mapping[str, BaseDist
     """
     optuna.logging.set_verbosity(optuna.logging.WARNING)
     try:
-        study = optuna.create_study(
-            storage=journal(storage), study_name="search", direction="maximize", load_if_exists=True
-        )
+        journal = JournalStorage(JournalFileBackend(str(storage)))  # lines that are added, and no database
+        study = optuna.create_study(storage=journal, study_name="search", direction="maximize", load_if_exists=True)
     except (ValueError, KeyError, TypeError) as error:
         raise UserError(f"{storage} can't be read as a journal of Optuna's: {error}; give another --storage") from error
     about = {"words": sorted(fixed), "space": {name: repr(kind) for name, kind in space.items()}}
@@ -167,11 +166,6 @@ def open_study(storage: Path, fixed: Sequence[str], space: Mapping[str, BaseDist
         raise UserError(f"{storage} is of a search with other words or another space: give another --storage")
     study.set_user_attr("about", about)
     return study
-
-
-def journal(storage: Path) -> JournalStorage:
-    """Open Optuna's storage in the file ``storage``: lines that are added, and no database."""
-    return JournalStorage(JournalFileBackend(str(storage)))
 
 
 def next_trial(study: optuna.Study, space: Mapping[str, BaseDistribution]) -> FrozenTrial:

@@ -21,13 +21,10 @@ class Start:
     Attributes:
         path: The checkpoint.
         recognizer: What it holds.
-        seen: People in the clips of its training or validation, as ``ser.data.corpora.clip.person`` names them; ``""``
-            among them stands for speakers who are not known.
     """
 
     path: Path
     recognizer: Recognizer
-    seen: set[str]
 
 
 def read_start(config: RunConfig) -> Start:
@@ -53,7 +50,7 @@ def read_start(config: RunConfig) -> Start:
     if differing:
         raise ConfigError(f"init_from={path} reads other features than this run: take {_words('features', differing)}")
     _check_sizes(path, theirs, config.network_options)
-    return Start(path, recognizer, set(Checkpoint.read(path).seen))
+    return Start(path, recognizer)
 
 
 def start_from(start: Start, network: EmotionNetwork, data: EmotionDataModule) -> None:
@@ -88,7 +85,7 @@ def start_from(start: Start, network: EmotionNetwork, data: EmotionDataModule) -
                 f"datamodule.max_seconds={seconds}"
             )
     independent = not data.split.leakage().seen
-    seen = data.add_seen(start.seen)
+    seen = data.add_seen(Checkpoint.read(start.path).seen)
     if seen and independent:
         raise ConfigError(
             f"init_from={start.path} has seen {len(seen)} of the test speakers, such as {seen[0]}, whom this split "
@@ -126,7 +123,6 @@ def _check_sizes(path: Path, theirs: EmotionNetwork, settings: dict[str, Any]) -
 
 
 def _words(group: str, values: dict[str, Any]) -> str:
-    """Write options as they are typed."""
     words = {
         name: "null" if value is None else str(value).replace(" ", "").replace("'", "")
         for name, value in values.items()

@@ -6,7 +6,6 @@ launcher and after a kill: ``jobs.json`` in the sweep's folder, and ``metrics.js
 """
 
 import atexit
-import json
 import logging
 import multiprocessing
 import os
@@ -38,7 +37,7 @@ from omegaconf import DictConfig, open_dict
 
 from ser.config import hydra_word
 from ser.errors import Screen, UserError, visible
-from ser.files import HELD_FOR_US, lock_of, replacing
+from ser.files import HELD_FOR_US, lock_of, write_json
 from ser.results.jobs import ERROR, PLAN, Job, differing_words, job_states
 
 OUTPUT = "output.txt"
@@ -126,8 +125,7 @@ class Sweep(Callback):
         self.folder = Path(config.hydra.sweep.dir).absolute()
         for job in self.jobs:
             (self.folder / job.folder / ERROR).unlink(missing_ok=True)
-        with replacing(self.folder / PLAN) as file:
-            file.write_text(json.dumps([asdict(job) for job in self.jobs], indent=2) + "\n", encoding="utf-8")
+        write_json(self.folder / PLAN, [asdict(job) for job in self.jobs])
 
         self.started = time.perf_counter()
         self.done_before = self.done = self._ended()[0]
@@ -185,7 +183,6 @@ class Sweep(Callback):
             del os.environ["OMP_NUM_THREADS"]
 
     def _ended(self) -> tuple[int, int]:
-        """Count the jobs that have ended, and those of them that failed."""
         states = [job.state for job in job_states(self.folder, self.jobs)]
         return len(states) - states.count("missing"), states.count("failed")
 
@@ -204,7 +201,6 @@ class Sweep(Callback):
         return f"{counted}; the same command with {word} runs the others, and failed ones again"
 
     def _watch(self) -> None:
-        """Look for results of other processes."""
         while not self.over:
             self._tell()
             time.sleep(LOOK_EVERY_SECONDS)

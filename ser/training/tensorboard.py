@@ -41,7 +41,7 @@ from ser.results.figures import (
     saliency_figure,
     waveforms_figure,
 )
-from ser.results.page import PLAYED_SECONDS, WORST
+from ser.results.page import PLAYED_SECONDS, WORST, markdown_table
 from ser.training.callbacks import gather
 
 PROJECTED = 2000
@@ -86,7 +86,6 @@ class TensorBoard(Callback):
         self._began = self._seconds = 0.0
         self._clips = 0
         self._embeddings: list[Tensor] = []
-        self._tested: list[Tensor] = []
         self._hook: RemovableHandle | None = None
 
     def on_load_checkpoint(self, trainer: Trainer, pl_module: LightningModule, checkpoint: dict[str, Any]) -> None:  # noqa: ARG002
@@ -95,7 +94,7 @@ class TensorBoard(Callback):
             begun = Event(session_log=SessionLog(status=SessionLog.START))
             writer._get_file_writer().add_event(begun, checkpoint["epoch"] + 1)
 
-    def on_train_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
+    def on_train_start(self, trainer: Trainer, pl_module: Any) -> None:
         """Lay out the charts, and show the input; a resumed run has already done so."""
         if (writer := _writer(trainer)) is None or trainer.ckpt_path is not None:
             return
@@ -105,12 +104,11 @@ class TensorBoard(Callback):
         writer.add_text("run/config", f"```yaml\n{OmegaConf.to_yaml(OmegaConf.create(dict(self.cfg)))}```")
         writer.add_text("data/split", self._split())
         self._show_clips(writer)
-        network = _network(pl_module)
-        inputs = self.data.make_batch(torch.tensor([0])).inputs.to(network.device)
+        inputs = self.data.make_batch(torch.tensor([0])).inputs.to(pl_module.device)
         if not self.data.config.fine_tune:  # what happens there depends on the clips' lengths
             with warnings.catch_warnings():
                 warnings.simplefilter("ignore", torch.jit.TracerWarning)  # of sizes, which are what they are
-                writer.add_graph(network.layers, network.as_images(inputs))
+                writer.add_graph(pl_module.layers, pl_module.as_images(inputs))
 
     def on_train_epoch_start(self, trainer: Trainer, pl_module: LightningModule) -> None:  # noqa: ARG002
         """Write the learning rate at the beginning of the epoch, and start the clock."""
@@ -134,43 +132,36 @@ class TensorBoard(Callback):
             self._validated = trainer.current_epoch
             self._write_f1(trainer, pl_module, "val")
 
-    def on_train_epoch_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
+    def on_train_epoch_end(self, trainer: Trainer, pl_module: Any) -> None:
         """Write F1 of each class and clips per second, and draw every ``figure_every_n_epochs``-th epoch."""
         self._last = trainer.current_epoch
         self._write_f1(trainer, pl_module, "train")
         if (writer := _writer(trainer)) is not None:
             writer.add_scalar("train/clips_per_second", self._clips / self._seconds, trainer.current_epoch)
         if self.every_n_epochs and (trainer.current_epoch + 1) % self.every_n_epochs == 0:
-            self._draw_epoch(trainer, _network(pl_module))
+            self._draw_epoch(trainer, pl_module)
 
-    def on_train_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
+    def on_train_end(self, trainer: Trainer, pl_module: Any) -> None:
         """Draw the last epoch, wherever training stopped."""
         if self.every_n_epochs and self._drawn != self._last:
-            self._draw_epoch(trainer, _network(pl_module))
+            self._draw_epoch(trainer, pl_module)
 
-    def on_test_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
+    def on_test_start(self, trainer: Trainer, pl_module: Any) -> None:
         """Begin to record the input of the last layer."""
         self._embeddings.clear()
-        self._tested.clear()
         # On every process, because each has some of the clips.
         if self.every_n_epochs and any(isinstance(logger, TensorBoardLogger) for logger in trainer.loggers):
-            last = [layer for layer in _network(pl_module).layers.modules() if isinstance(layer, nn.Linear)][-1]
+            last = [layer for layer in pl_module.layers.modules() if isinstance(layer, nn.Linear)][-1]
             self._hook = last.register_forward_pre_hook(lambda _, inputs: self._embeddings.append(inputs[0].cpu()))
-
-    def on_test_batch_end(
-        self, trainer: Trainer, pl_module: LightningModule, outputs: Any, batch: Batch, batch_idx: int,  # noqa: ARG002
-        dataloader_idx: int = 0,  # noqa: ARG002
-    ) -> None:  # fmt: skip
-        """Note which clips the last layer has just processed."""
-        self._tested.append(batch.clips.cpu())
 
     def on_test_epoch_end(self, trainer: Trainer, pl_module: LightningModule) -> None:  # noqa: ARG002
         """Put together what the last layer read in all processes."""
         if self._hook is not None:
             self._hook.remove()
             self._hook = None
-            rows = gather({"clips": torch.cat(self._tested), "embeddings": torch.cat(self._embeddings)})
-            self._embeddings = [rows["embeddings"]]
+            embeddings = torch.cat(self._embeddings)
+            clips = torch.tensor(list(trainer.test_dataloaders.dataset))[: len(embeddings)]  # type: ignore[union-attr]
+            self._embeddings = [gather({"clips": clips, "embeddings": embeddings})["embeddings"]]
 
     def show_answers(self, network: EmotionNetwork, answers: Answers) -> None:
         """Write what the test found: confusion, worst mistakes, what moved some answers, embeddings.
@@ -191,8 +182,8 @@ class TensorBoard(Callback):
         surest_first = np.argsort(-answers.probabilities.max(1), kind="stable")
         wrong = (answers.predicted != answers.true)[surest_first]
         for place, row in enumerate(surest_first[wrong][:WORST].tolist(), 1):
-            caption = f"test/mistake_{place}: {_verdict(answers, row)}, {answers.clips[row]}"
-            self._add_sound(writer, f"test/mistake_{place}", clips[row], caption, epoch)
+            tag, about = f"test/mistake_{place}", f"{_verdict(answers, row)}, {answers.clips[row]}"
+            self._write_sound(writer, tag, self._sound(clips[row]), about, epoch)
         if explained := _to_explain(answers, surest_first):
             titles = [f"{_verdict(answers, row)}, {answers.clips[row]}" for row in explained]
             self._explain(writer, network.eval(), [clips[row] for row in explained], titles, epoch)
@@ -202,11 +193,11 @@ class TensorBoard(Callback):
         """Return a table of clips by emotion and side, and what a reader must know about the split."""
         split, data = self.cfg["split"]["name"], self.data
         counts = {side: Counter(clip.emotion for clip in data.side(side)) for side in SIDES}
-        lines = [[_cell(label), *(str(counts[side][label]) for side in SIDES)] for label in data.labels]
+        lines = [[label, *(str(counts[side][label]) for side in SIDES)] for label in data.labels]
         lines.append(["**all**", *(f"**{counts[side].total()}**" for side in SIDES)])
         people = [{(clip.corpus, clip.speaker) for clip in data.side(side) if clip.speaker} for side in SIDES]
         lines.append(["speakers", *(str(len(known) or "not known") for known in people)])
-        paragraphs = [f"split={split} ({data.split.hash})", _table(["emotion", *SIDES], lines)]
+        paragraphs = [f"split={split} ({data.split.hash})", markdown_table(["emotion", *SIDES], lines, ["emotion"])]
         paragraphs.append(leakage_line(data.leakage()))
         if data.skipped:
             paragraphs.append(f"{len(data.skipped)} clips can't be used and were left out; metrics.json lists them.")
@@ -222,12 +213,11 @@ class TensorBoard(Callback):
             if "silent" not in data.remarks.get(clip.name, ()):
                 first.setdefault(clip.emotion, position)
         shown = {label: first[label] for label in data.labels if label in first}
-        for label, position in shown.items():
-            caption = f"data/{label}: {data.clips[position].name}"
-            self._add_sound(writer, f"data/{label}", position, caption)
         if not shown:
             return
         sounds = {label: self._sound(position) for label, position in shown.items()}
+        for label, position in shown.items():
+            self._write_sound(writer, f"data/{label}", sounds[label], data.clips[position].name)
         _add_figure(writer, "data/waveforms", waveforms_figure(sounds, rate))
         clips = torch.tensor(list(shown.values()))
         plain = data.make_batch(clips).inputs.split(1)
@@ -239,8 +229,7 @@ class TensorBoard(Callback):
             self._add_features(writer, "data/features_augmented", dict(zip(shown, augmented, strict=True)))
             if data.augment.wave.active:
                 for (label, position), sound in zip(shown.items(), _augmented_sounds(data, clips, gpu), strict=True):
-                    tag = f"data/{label}_augmented"
-                    self._write_sound(writer, tag, sound, f"{tag}: {data.clips[position].name}")
+                    self._write_sound(writer, f"data/{label}_augmented", sound, data.clips[position].name)
             self._show_effects(writer, clips, gpu)
 
     def _show_effects(self, writer: SummaryWriter, clips: Tensor, gpu: list[torch.device]) -> None:
@@ -250,13 +239,13 @@ class TensorBoard(Callback):
         for title, augment in {"as it is": Augment(data.config.sample_rate), **data.augment.each()}.items():
             # All clips, because mixup needs others; from one random state, so that all are the same piece of the clip,
             # and that what is played is what is drawn.
-            changed = data.augmented_by(augment)
+            changed = data.changed(augment=augment)
             if data.frontend.features.dimensions < 3:
                 with torch.random.fork_rng(gpu):
                     drawn[title] = changed.make_batch(clips, training=True).inputs[:1]
             if augment.wave.active:
                 sound = _augmented_sounds(changed, clips, gpu)[0]
-                self._write_sound(writer, f"data/{title}", sound, f"{title}: {data.clips[int(clips[0])].name}")
+                self._write_sound(writer, f"data/{title}", sound, data.clips[int(clips[0])].name)
         self._add_features(writer, "data/effects", drawn)
 
     def _add_features(self, writer: SummaryWriter, tag: str, inputs: Mapping[str, Tensor]) -> None:
@@ -285,18 +274,14 @@ class TensorBoard(Callback):
         waveform: NDArray[np.float32] = bank.gather(clip, int(bank.lengths[position]))[0][0].cpu().numpy()
         return waveform[: PLAYED_SECONDS * self.data.config.sample_rate]
 
-    def _add_sound(self, writer: SummaryWriter, tag: str, position: int, caption: str, step: int = 0) -> None:
-        """Write a clip with a caption."""
-        self._write_sound(writer, tag, self._sound(position), caption, step)
-
     def _write_sound(
-        self, writer: SummaryWriter, tag: str, samples: NDArray[np.float32], caption: str, step: int = 0
+        self, writer: SummaryWriter, tag: str, samples: NDArray[np.float32], about: str, step: int = 0
     ) -> None:
-        """Write ``samples`` ``(time,)`` with a caption, which ``SummaryWriter.add_audio`` does not take."""
+        """Write ``samples`` ``(time,)`` with the caption ``TAG: about``; ``SummaryWriter.add_audio`` takes none."""
         sound = audio(tag, samples.clip(-1, 1), self.data.config.sample_rate).value[0].audio
         value = Summary.Value(
             tag=tag,
-            metadata=create_summary_metadata(caption, description="", encoding=Encoding.Value("WAV")),
+            metadata=create_summary_metadata(f"{tag}: {about}", description="", encoding=Encoding.Value("WAV")),
             tensor=TensorProto(
                 dtype="DT_STRING",
                 string_val=[sound.encoded_audio_string, b""],
@@ -365,11 +350,6 @@ def _writer(trainer: Trainer) -> SummaryWriter | None:
     return next((logger.experiment for logger in trainer.loggers if isinstance(logger, TensorBoardLogger)), None)
 
 
-def _network(module: LightningModule) -> EmotionNetwork:
-    assert isinstance(module, EmotionNetwork)
-    return module
-
-
 def _layout() -> dict[str, dict[str, list[Any]]]:
     """Return the charts of TensorBoard's *Custom Scalars*; each has the tags that its patterns match."""
     scores = {name: ["Multiline", [f"(train|val)/{name}$"]] for name in ("loss", *SCORES)}
@@ -395,7 +375,6 @@ def _add_figure(writer: SummaryWriter, tag: str, figure: Any, step: int = 0) -> 
 
 
 def _verdict(answers: Answers, row: int) -> str:
-    """Return a clip's answer, its probability, and whether it was right."""
     true, predicted = answers.labels[answers.true[row]], answers.labels[answers.predicted[row]]
     said = f"{true}, rightly" if true == predicted else f"{true} taken for {predicted}"
     return f"{said}, p {answers.probabilities[row].max():.2f}"
@@ -415,7 +394,6 @@ def _to_explain(answers: Answers, surest_first: NDArray[np.int64]) -> list[int]:
 
 
 def _ranking(answers: Answers) -> str:
-    """Return a table of the classes from most to least confusing."""
     labels, counts = answers.labels, answers.confusion
     classes = by_class(torch.from_numpy(counts), labels)
     lines = []
@@ -424,14 +402,6 @@ def _ranking(answers: Answers) -> str:
         others = {other: int(counts[own, i]) for i, other in enumerate(labels) if i != own}
         most = max(others, key=others.__getitem__)
         numbers = [f"{classes[label][name]:.3f}" for name in ("f1", "precision", "recall")]
-        lines.append([_cell(label), *numbers, f"{_cell(most)} ({others[most]} of {classes[label]['clips']})"])
-    return _table(["emotion", "F1", "precision", "recall", "most often taken for"], lines)
-
-
-def _table(header: Sequence[str], lines: Sequence[Sequence[str]]) -> str:
-    """Return a table in Markdown."""
-    return "\n".join(f"| {' | '.join(line)} |" for line in (header, ["---"] * len(header), *lines))
-
-
-def _cell(text: str) -> str:
-    return text.replace("|", r"\|")
+        lines.append([label, *numbers, f"{most} ({others[most]} of {classes[label]['clips']})"])
+    heads = ("emotion", "F1", "precision", "recall", "most often taken for")
+    return markdown_table(heads, lines, (heads[0], heads[-1]))

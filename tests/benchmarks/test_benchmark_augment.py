@@ -10,7 +10,7 @@ import pytest
 import torch
 
 from benchmarks import benchmark_augment
-from benchmarks._common import noise
+from benchmarks._common import LONGEST, noise
 from benchmarks.benchmark_augment import contenders, main
 from ser.augment import EFFECTS
 from ser.augment.spectrogram import OFF
@@ -64,8 +64,8 @@ def test_a_contender_that_has_all_effects_is_asked_for_each(
 
 def test_clips_are_padded_to_the_longest_of_crema_d() -> None:
     waveforms, lengths = noise(benchmark_augment.BATCH)
-    assert waveforms.shape == (benchmark_augment.BATCH, benchmark_augment.LONGEST)
-    assert lengths.max() == benchmark_augment.LONGEST
+    assert waveforms.shape == (benchmark_augment.BATCH, LONGEST)
+    assert lengths.max() == LONGEST
     assert not (waveforms * (torch.arange(waveforms.shape[1]) >= lengths[:, None])).any()
 
 

@@ -4,7 +4,6 @@ from importlib.metadata import PackageNotFoundError
 from pathlib import Path
 from statistics import median
 from types import SimpleNamespace
-from typing import Any
 
 import numpy as np
 import pytest
@@ -12,7 +11,6 @@ from sklearn.metrics import recall_score
 
 from benchmarks import opensmile_svm
 from benchmarks.opensmile_svm import fit, functionals, run
-from ser.config import compose_words
 from ser.data.audio import Recording, read_audio
 from ser.errors import UserError
 from ser.results import find_runs
@@ -33,18 +31,9 @@ def loudness(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(opensmile_svm, "version", lambda _: "0")
 
 
-def words(corpus: Path, fold: int, *more: str) -> dict[str, Any]:
-    return compose_words(
-        [
-            "dataset=folder",
-            f"dataset.root={corpus}",
-            "split=kfold",
-            "split.by=clip",
-            f"split.folds={FOLDS}",
-            f"split.fold={fold}",
-            *more,
-        ]
-    )
+def words(corpus: Path, fold: int, *more: str) -> list[str]:
+    where = ["dataset=folder", f"dataset.root={corpus}"]
+    return [*where, "split=kfold", "split.by=clip", f"split.folds={FOLDS}", f"split.fold={fold}", *more]
 
 
 def test_the_folds_of_a_corpus_are_tested_and_pooled(corpus: Path, tmp_path: Path, loudness: None) -> None:

@@ -8,8 +8,10 @@ from pathlib import Path
 import pytest
 from lightning.pytorch.loggers import TensorBoardLogger
 
-from benchmarks import screenshots
 from ser.errors import UserError
+
+pytest.importorskip("playwright", reason="Playwright comes with the extra docs")
+from benchmarks import screenshots
 
 FOUND = next(filter(None, map(shutil.which, screenshots.BROWSERS)), None)
 

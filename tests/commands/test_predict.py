@@ -24,7 +24,7 @@ from ser.commands.predict import main
 from ser.data.audio import SoundStream
 from ser.evaluation.calibration import UNCALIBRATED, Calibration
 from ser.inference.recordings import find
-from ser.inference.rows import AnswerWriter, confident_emotion, write_each
+from ser.inference.rows import ANSWER_VALUES, RowWriter, confident_emotion, write_each
 from ser.inference.timeline import Listener
 from ser.recognizer import Answer, Recognizer
 from ser.train import run
@@ -290,8 +290,8 @@ def test_what_was_answered_is_on_disk_before_the_next_answer(tmp_path: Path) -> 
         yield Answer(Path("a.wav"), {"anger": 0.25, "sad": 0.75})
         raise KeyboardInterrupt
 
-    with closing(AnswerWriter(tmp_path / "a.csv", "csv", ["anger", "sad"], 0.0)) as table:
-        passing = write_each(answers(), [table])
+    with closing(RowWriter(tmp_path / "a.csv", "csv", ANSWER_VALUES, ["anger", "sad"])) as table:
+        passing = write_each(answers(), [table], 0.0)
         assert next(passing).emotion == "sad"
         assert rows(tmp_path / "a.csv") == [
             {"path": "a.wav", "emotion": "sad", "confidence": "0.750000", "remarks": "", "p_anger": "0.250000",

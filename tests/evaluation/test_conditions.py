@@ -225,7 +225,7 @@ def test_a_file_that_tells_its_delay_has_it_undone_once() -> None:
     sound = speech_like(0.83)
     raw, _ = soundfile.read(io.BytesIO(encode(sound, RATE, "MP3", 128)), dtype="float32")
     assert len(raw) == len(sound), "it does not tell it: this test tests nothing"
-    heard = _coded(torch.from_numpy(sound)[None], RATE, torch.Generator(), kind="MP3", kbps=128)[0].numpy()
+    heard = _coded(torch.from_numpy(sound)[None], RATE, "MP3", 128)[0].numpy()
     assert lag_of(heard, sound)[0] == 0
     assert len(heard) == len(sound)
 

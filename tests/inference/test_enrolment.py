@@ -25,19 +25,20 @@ from ser.commands import transfer as transfer_script
 from ser.config import check_choices
 from ser.data.audio import AudioError, Recording, read_audio
 from ser.data.corpora import Clip, read_corpora
-from ser.data.splits import split_clips
+from ser.data.splits import Split, split_clips
 from ser.datamodule import DataError, EmotionDataModule
 from ser.errors import UserError
 from ser.features import FeatureConfig, Moments, Voice, VoiceError
 from ser.inference.adapt import LEAST_CLIPS, adapt, adapted_checkpoint, distance_of
-from ser.inference.enrolment import Enrolment, ExtractedClips, adapted_answers, halves
+from ser.inference.enrolment import Enrolment, ExtractedClips, Knowledge, adapted_answers, halves
 from ser.inference.joining import ensemble
-from ser.inference.speakers import speakers_of
+from ser.inference.recordings import speakers_of
+from ser.inference.scoring import Trial
 from ser.inference.timeline import Listener
 from ser.models.ensemble import join_checkpoints
 from ser.recognizer import Recognizer
 from ser.results import find_runs
-from ser.train import answers_of, run
+from ser.train import logits_of, run
 from tests.helpers import SPLIT, Trained, composed, manifest, struck_down
 
 PITCHES = {"anger": 900, "neutral": 500, "sad": 200}
@@ -115,10 +116,14 @@ def recordings_of(recognizer: Recognizer, clips: list[Clip]) -> list[Recording]:
     return [read_audio(clip.path, recognizer.sample_rate) for clip in clips]
 
 
+def trial(recognizer: Recognizer, clips: list[Clip]) -> Trial:
+    recordings = {clip.name: one for clip, one in zip(clips, recordings_of(recognizer, clips), strict=True)}
+    return Trial(clips, recognizer.labels, Split([], [], clips), {recognizer.sample_rate: recordings}, {}, {})
+
+
 @pytest.fixture(scope="module")
 def heard(recognizer: Recognizer, trained: Trained) -> ExtractedClips:
-    clips = trained.split.test
-    return ExtractedClips.of(recognizer, clips, recordings_of(recognizer, clips), recognizer.labels)
+    return ExtractedClips.of(recognizer, trial(recognizer, trained.split.test))
 
 
 def module(people: Path, **options: Any) -> EmotionDataModule:
@@ -175,7 +180,7 @@ def test_what_counts_as_a_voice_can_be_chosen(people: Path, voice: str) -> None:
 def test_voice_dropout_is_drawn_in_training_alone(people: Path) -> None:
     data = module(people, voice_dropout=1.0)
     clips = torch.tensor(data._positions["train"])
-    none = data.enrolled("none").make_batch(clips).inputs
+    none = data.changed(enrolment="none").make_batch(clips).inputs
     assert torch.equal(data.make_batch(clips, training=True).inputs, none)
     assert not torch.equal(data.make_batch(clips).inputs, none)
 
@@ -212,7 +217,7 @@ def test_a_checkpoint_answers_as_its_run_did(trained: Trained, recognizer: Recog
     cfg = composed(*WORDS, f"dataset.root={Path(trained.split.test[0].path).parents[1] / 'clips.csv'}")
     with ser.results.console.capture():
         data, _ = ser.train.load_data(check_choices(cfg), torch.device("cpu"))
-    logits, _ = answers_of(recognizer.network, data.enrolled("none"), "test")
+    logits, _ = logits_of(recognizer.network, data.changed(enrolment="none"), "test")
     none = heard.answers(Enrolment(0)).probabilities
     expected = recognizer.calibration.apply(logits).double().softmax(1).numpy()
     np.testing.assert_allclose(none, expected, atol=1e-5)
@@ -280,18 +285,18 @@ def test_voices_of_other_features_and_networks_without_voices_are_refused(
 
 def test_enrolment_scores_other_clips_and_reads_no_label(heard: ExtractedClips) -> None:
     drawn, scored = heard.draw(Enrolment(2), seed=1)
-    people = {clip.speaker for clip in heard.clips}
+    people = {clip.speaker for clip in heard.trial.clips}
     assert (~scored).sum() == 2 * len(people)
     for person in people:
-        own = [i for i, clip in enumerate(heard.clips) if clip.speaker == person]
+        own = [i for i, clip in enumerate(heard.trial.clips) if clip.speaker == person]
         enrolled = [i for i in own if not scored[i]]
         assert all(sorted(drawn[i]) == enrolled for i in own)
-    swapped = replace(heard, clips=[replace(clip, emotion="sad") for clip in heard.clips])
+    swapped = replace(heard, trial=replace(heard.trial, clips=[replace(c, emotion="sad") for c in heard.trial.clips]))
     for enrolment in (Enrolment(2), Enrolment(None), Enrolment(0)):
         one, other = heard.answers(enrolment, seed=1), swapped.answers(enrolment, seed=1)
         np.testing.assert_array_equal(one.probabilities, other.probabilities)
     neutral = heard.draw(Enrolment(1, neutral=True), seed=0)[1]
-    assert {heard.clips[i].emotion for i in np.flatnonzero(~neutral)} == {"neutral"}
+    assert {heard.trial.clips[i].emotion for i in np.flatnonzero(~neutral)} == {"neutral"}
     with pytest.raises(UserError, match="no voice has more than 50 any clips"):
         heard.answers(Enrolment(50))
 
@@ -332,12 +337,12 @@ def test_each_half_of_the_speakers_is_scored_after_adapting_on_the_other(
     first = halves(clips)
     people = [{clip.speaker for clip, inside in zip(clips, first, strict=True) if inside == side} for side in (0, 1)]
     assert not people[0] & people[1]
-    recordings = recordings_of(recognizer, clips)
-    answers, told = adapted_answers(recognizer, clips, recordings, recognizer.labels, Enrolment(0), anyway=True)
+    known = Knowledge(adapt=True, anyway=True)
+    answers, told = adapted_answers(recognizer, trial(recognizer, clips), known)
     assert sorted(answers.clips) == sorted(clip.name for clip in clips)
     assert [part.clips for part in told] == [int((~first).sum()), int(first.sum())]
     swapped = [replace(clip, emotion="sad") for clip in clips]
-    other, _ = adapted_answers(recognizer, swapped, recordings, recognizer.labels, Enrolment(0), anyway=True)
+    other, _ = adapted_answers(recognizer, trial(recognizer, swapped), known)
     np.testing.assert_array_equal(answers.probabilities, other.probabilities)
     with pytest.raises(UserError, match="two or more speakers, all of them known"):
         halves([replace(clip, speaker=None) for clip in clips])

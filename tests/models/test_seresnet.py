@@ -7,7 +7,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from ser.checkpoint import read_lightning
+from ser.checkpoint import CheckpointFiles
 from ser.config import compose_words
 from ser.errors import UserError
 from ser.evaluation import read_answers
@@ -180,7 +180,9 @@ def test_the_experiment_goes_on_where_it_was_stopped_and_answers_by_the_average_
     resumed = run(cfg, tmp_path / "run", ["python", "train.py"])
     assert resumed["test"] == unbroken["test"]
     assert resumed["checkpoint"]["tested"] == "last"
-    whole, again = (read_lightning(tmp_path / name / "checkpoints/last.ckpt") for name in ("whole", "run"))
+    whole, again = (
+        CheckpointFiles().load_checkpoint(tmp_path / name / "checkpoints/last.ckpt") for name in ("whole", "run")
+    )
     for state in ("state_dict", "current_model_state", "averaging_state"):
         torch.testing.assert_close(whole[state], again[state], rtol=0, atol=0)
     apart = [(value - again["current_model_state"][name]).abs().max() for name, value in again["state_dict"].items()]

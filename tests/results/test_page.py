@@ -25,7 +25,7 @@ import ser.results.page
 from ser.evaluation import SCORES, Answers
 from ser.results import Recipe, RunRecord, scored
 from ser.results.figures import curves_figure, reliability_figure
-from ser.results.page import BEST, PLAYED_SECONDS, WORST, drawn, index_page, markdown_table, run_page
+from ser.results.page import BEST, PLAYED_SECONDS, WORST, drawn, markdown_table, pages, run_page
 from ser.train import run
 from tests.helpers import QUICK, composed
 
@@ -449,7 +449,9 @@ def test_the_page_of_a_sweep_has_its_tables_and_its_runs() -> None:
         ("first & <best>", ["run", "accuracy"], [["mel → paper2d", "0.512"], ["<b>", "–"]]),
         ("second", ["run"], [["only one"]]),
     ]
-    html = index_page("My <sweep>", tables, [("run <0>", '0/page.html?"x"'), ("run 1", "1/page.html")])
+    runs = [("run <0>", '0/page.html?"x"'), ("run 1", "1/page.html")]
+    index = pages.get_template("index.html")
+    html = index.render(title="My <sweep>", tables=tables, runs=runs)
     page = Page(html)
     accessible(page)
     assert [title.text for title in page.root.all("h1", "title")] == ["My <sweep>"] * 2
@@ -462,7 +464,7 @@ def test_the_page_of_a_sweep_has_its_tables_and_its_runs() -> None:
     ]
     assert "can't be compared" in page.root.text
     assert not re.search(r"https?://", html)
-    alone = Page(index_page("My sweep", tables[1:], []))
+    alone = Page(index.render(title="My sweep", tables=tables[1:], runs=[]))
     assert "can't be compared" not in alone.root.text
     assert not list(alone.root.all("a"))
 

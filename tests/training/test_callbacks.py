@@ -10,13 +10,13 @@ from lightning.pytorch.callbacks import Callback
 from lightning.pytorch.loggers import CSVLogger
 from torch.utils.data import DataLoader
 
-from ser.checkpoint import read_lightning
+from ser.checkpoint import CheckpointFiles
 from ser.errors import UserError
 from ser.files import WriteError
 from ser.models import NETWORKS, Batch, EmotionNetwork
+from ser.results.describe import _last_epoch
 from ser.training.callbacks import (
     AverageWeights,
-    CheckpointFiles,
     EpochCheckpoint,
     EpochSeed,
     History,
@@ -122,7 +122,7 @@ def test_the_average_of_the_weights_is_validated_kept_and_tested(tmp_path: Path)
     for count, step in enumerate(seen.steps[1:], start=1):
         decay = min(0.6, (1 + count) / (10 + count))
         expected = {name: decay * value + (1 - decay) * step[name] for name, value in expected.items()}
-    kept = read_lightning(tmp_path / "last.ckpt")["state_dict"]
+    kept = CheckpointFiles().load_checkpoint(tmp_path / "last.ckpt")["state_dict"]
     torch.testing.assert_close(kept, expected)
     network = NETWORKS["cnn1d"]((1, 49), 3)
     with torch.no_grad():
@@ -137,7 +137,7 @@ def test_an_average_goes_on_from_a_checkpoint(tmp_path: Path) -> None:
     fitted(tmp_path / "whole", 4, AverageWeights(0.9))
     fitted(tmp_path / "parts", 2, AverageWeights(0.9))
     fitted(tmp_path / "parts", 4, AverageWeights(0.9), ckpt_path=tmp_path / "parts" / "last.ckpt")
-    kept = [read_lightning(tmp_path / folder / "last.ckpt") for folder in ("whole", "parts")]
+    kept = [CheckpointFiles().load_checkpoint(tmp_path / folder / "last.ckpt") for folder in ("whole", "parts")]
     torch.testing.assert_close(kept[0]["state_dict"], kept[1]["state_dict"], rtol=0, atol=0)
     torch.testing.assert_close(kept[0]["current_model_state"], kept[1]["current_model_state"], rtol=0, atol=0)
 
@@ -202,7 +202,10 @@ def test_history_has_what_is_logged_of_every_epoch(tmp_path: Path) -> None:
     trainer = fitted(tmp_path / "a", 3, history, logger=Watch(tmp_path))
     assert history.epochs == logged
     assert set(history.epochs) == {1, 2, 3}
-    assert history.latest == history.epochs[3]
+    last = {side: _last_epoch(history.record(), side, ["a", "b", "c"]) for side in ("train", "val")}
+    for tag, value in history.epochs[3].items():
+        side, _, name = tag.partition("/")
+        assert last[side][name] == value
     network: Any = trainer.lightning_module
     for side, clips in (("train", 12), ("val", 18)):
         counts = getattr(network, f"{side}_measures")["confusion"].compute()
@@ -215,9 +218,10 @@ def test_epochs_without_validation_tell_of_training_alone_and_are_kept_in_last(t
     fitted(tmp_path, 3, history, check_val_every_n_epoch=2)
     sides = {epoch: {tag.partition("/")[0] for tag in values} for epoch, values in history.epochs.items()}
     assert sides == {1: {"train"}, 2: {"train", "val"}, 3: {"train"}}
-    assert read_lightning(tmp_path / "last.ckpt")["epoch"] == 2
-    assert read_lightning(tmp_path / "best.ckpt")["epoch"] == 1
-    assert history.latest["val/loss"] == history.epochs[2]["val/loss"]
+    assert CheckpointFiles().load_checkpoint(tmp_path / "last.ckpt")["epoch"] == 2
+    assert CheckpointFiles().load_checkpoint(tmp_path / "best.ckpt")["epoch"] == 1
+    last = _last_epoch(history.record(), "val", ["a", "b", "c"])
+    assert last["loss"] == history.epochs[2]["val/loss"]
 
 
 def test_a_history_goes_on_from_a_checkpoint_and_is_left_alone_by_a_test(tmp_path: Path) -> None:
@@ -241,7 +245,7 @@ def test_a_history_goes_on_from_a_checkpoint_and_is_left_alone_by_a_test(tmp_pat
 
 def test_checkpoints_of_a_folder_that_was_moved_go_on_there(tmp_path: Path) -> None:
     fitted(tmp_path / "old", 2)
-    best = read_lightning(tmp_path / "old" / "best.ckpt")
+    best = CheckpointFiles().load_checkpoint(tmp_path / "old" / "best.ckpt")
     (tmp_path / "old").rename(tmp_path / "new")
     trainer = fitted(tmp_path / "new", 2, ckpt_path=tmp_path / "new" / "last.ckpt")
     kept: list[Any] = trainer.checkpoint_callbacks
@@ -281,7 +285,7 @@ def test_a_checkpoint_that_can_not_be_written_leaves_the_one_before(
     monkeypatch.setattr(Path, "write_bytes", run_full)
     with pytest.raises(WriteError, match=r"last\.ckpt can't be written: No space left on device"):
         CheckpointFiles().save_checkpoint({**state, "epoch": 1}, path)
-    kept = read_lightning(path)
+    kept = CheckpointFiles().load_checkpoint(path)
     assert kept["epoch"] == 0
     assert torch.equal(kept["weights"], state["weights"])
     assert list(path.parent.iterdir()) == [path]

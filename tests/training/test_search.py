@@ -84,7 +84,9 @@ def test_the_best_on_validation_is_told_and_failed_trials_are_recorded(
         assert (folder / ERROR).is_file() == (number not in good)
         assert (f"failed: {folder} (model.dropout=" in shown) == (number not in good)
     assert "8 of 8 trials done" in shown
-    study = optuna.load_study(study_name="search", storage=search.journal(tmp_path / "found/it.log"))
+    study = optuna.load_study(
+        study_name="search", storage=search.JournalStorage(search.JournalFileBackend(str(tmp_path / "found/it.log")))
+    )
     assert study.direction == optuna.study.StudyDirection.MAXIMIZE
     assert [trial.state == TrialState.COMPLETE for trial in study.trials] == [n in good for n in range(8)]
     command = json.loads((folders[best] / "metrics.json").read_text())
