@@ -18,7 +18,18 @@ from ser.results import read_choices
 
 MOST_BYTES = 3_000_000
 
-ANSWERS: dict[str, tuple[str, float]] = {}
+ANSWERS = {
+    "1001_ITS_NEU_XX": ("neutral", 0.9784),
+    "1010_TAI_ANG_XX": ("anger", 0.9804),
+    "1019_MTI_HAP_XX": ("happy", 0.9693),
+    "1028_TAI_NEU_XX": ("neutral", 0.9749),
+    "1037_TSI_SAD_XX": ("sad", 0.6473),
+    "1046_TAI_HAP_XX": ("happy", 0.9411),
+    "1056_DFA_SAD_XX": ("sad", 0.6917),
+    "1065_IEO_ANG_MD": ("anger", 0.8145),
+    "1074_IEO_DIS_LO": ("disgust", 0.6286),
+    "1083_IOM_SAD_XX": ("sad", 0.5331),
+}
 """Clip → the emotion that the shipped file answers, and its probability."""
 
 
