@@ -119,7 +119,7 @@ def _merged(clip: Clip, merge: Mapping[str, str]) -> Clip:
         return merge.get(f"{clip.corpus}/{emotion}", merge.get(emotion, emotion))
 
     if clip.votes is None:
-        return replace(clip, emotion=name(clip.emotion))
+        return replace(clip, emotion=name(clip.emotion)) if merge else clip
     votes: Counter[str] = Counter()
     for emotion, count in clip.votes.items():
         votes[name(emotion)] += count

@@ -142,7 +142,7 @@ def warn(message: str, stacklevel: int = 3) -> None:
     warnings.warn(message, CorpusWarning, stacklevel)
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, slots=True)
 class Clip:
     """One recording and its label.
 

@@ -1,9 +1,12 @@
 """Your own recordings, listed in a CSV: ``path,emotion`` and whatever else is known of a clip."""
 
 import csv
+import os
 import re
+import stat
 from collections import Counter
 from collections.abc import Mapping, Sequence
+from contextlib import suppress
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -61,7 +64,8 @@ def read(root: Path) -> list[Clip]:
             a split has another name, an age is not a number, a path can't be one or labels belong to parts of files;
             with the line.
     """
-    clips: dict[Path, Clip] = {}
+    clips: dict[str, Clip] = {}
+    folders: dict[str, str] = {}
     unknown: Counter[tuple[str, str]] = Counter()
     try:
         with root.open(newline="", encoding="utf-8-sig") as file:
@@ -73,7 +77,7 @@ def read(root: Path) -> list[Clip]:
                     continue
                 row = _row(root, rows.line_num, cells, len(headings), places, unknown)
                 clip = _clip(root, rows.line_num, row)
-                file_itself = clip.path.resolve()
+                file_itself = _real(clip.path, folders)
                 if file_itself in clips:
                     raise CorpusError(f"{root}, line {rows.line_num}: {clip.name} stands in the manifest twice")
                 clips[file_itself] = clip
@@ -84,9 +88,9 @@ def read(root: Path) -> list[Clip]:
     if unknown:
         shown = listing([f"{count:,} {column} {value!r}" for (column, value), count in sorted(unknown.items())])
         warn(f"{root}: taken for not known: {shown}")
-    originals = _originals(root, clips)
-    read = [replace(clip, original=originals[file]) for file, clip in clips.items()]
-    return merge_spellings(read, ("emotion", "speaker", "session"))
+    for file, original in _originals(root, clips).items():
+        clips[file] = replace(clips[file], original=original)
+    return merge_spellings(list(clips.values()), ("emotion", "speaker", "session"))
 
 
 def _columns(manifest: Path, headings: Sequence[str]) -> dict[str, int]:
@@ -158,21 +162,22 @@ def _row(
     return values
 
 
-def _originals(manifest: Path, clips: dict[Path, Clip]) -> dict[Path, str | None]:
-    """Return the recording that each clip goes back to, over copies of copies; None where it is no copy.
+def _originals(manifest: Path, clips: dict[str, Clip]) -> dict[str, str]:
+    """Return by file the recording that a copy goes back to, over copies of copies.
 
     It has the name of its clip, or of its first mention where it is not listed. Copies that go round in a circle
     belong together all the same.
     """
-    before: dict[Path, Path] = {}
-    names = {file: clip.name for file, clip in clips.items()}
+    before: dict[str, str] = {}
+    names: dict[str, str] = {}
     for file, clip in clips.items():
         if clip.original is not None:
-            before[file] = _place(manifest, 0, clip.original).resolve()
-            names.setdefault(before[file], clip.original)
-    first: dict[Path, Path] = {}
+            before[file] = source = _real(_place(manifest, 0, clip.original), {})
+            names[file] = clip.name
+            names[source] = clips[source].name if source in clips else names.get(source, clip.original)
+    first: dict[str, str] = {}
     for copy in before:
-        chain: dict[Path, None] = {}
+        chain: dict[str, None] = {}
         place = copy
         while place in before and place not in first and place not in chain:
             chain[place] = None
@@ -181,7 +186,17 @@ def _originals(manifest: Path, clips: dict[Path, Clip]) -> dict[Path, str | None
             circle = list(chain)
             place = min(circle[circle.index(place) :], key=names.__getitem__)
         first |= dict.fromkeys(chain, first.get(place, place))
-    return {file: names[first[file]] if file in first else None for file in clips}
+    return {file: names[source] for file, source in first.items()}
+
+
+def _real(path: Path, folders: dict[str, str]) -> str:
+    """Return ``path`` without links in it, as ``Path.resolve`` does; ``folders`` keeps those that were resolved."""
+    if path.is_symlink() or path.name in ("", ".."):
+        return str(path.resolve())
+    folder, name = os.path.split(path)
+    if folder not in folders:
+        folders[folder] = os.path.realpath(folder)
+    return f"{folders[folder]}/{name}"
 
 
 def _place(manifest: Path, line: int, name: str) -> Path:
@@ -197,7 +212,9 @@ def _place(manifest: Path, line: int, name: str) -> Path:
         if "\\" in name and not place.exists():
             slashed = manifest.parent / name.replace("\\", "/")
             place = slashed if slashed.exists() else place
-        place.resolve()
+        with suppress(FileNotFoundError, NotADirectoryError):
+            if stat.S_ISLNK(os.lstat(place).st_mode):
+                place.resolve()
     except (OSError, RuntimeError, ValueError) as error:  # too long, ~nobody, a zero byte
         raise CorpusError(f"{manifest}, line {line}: {name[:80]!r} can't be a path: {error}") from error
     return place

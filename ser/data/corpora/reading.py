@@ -160,8 +160,12 @@ def merge_spellings(clips: Sequence[Clip], fields: Sequence[str]) -> list[Clip]:
             warn(f"{name}: {len(several):,} in several spellings, each taken for one: {listing(several)}")
     merged = []
     for clip in clips:
-        names: dict[str, Any] = {name: ways.get(getattr(clip, name)) for name, ways in chosen.items()}
-        merged.append(replace(clip, **names))
+        names: dict[str, Any] = {
+            name: chosen[name][value]
+            for name in fields
+            if (value := getattr(clip, name)) is not None and chosen[name][value] != value
+        }
+        merged.append(replace(clip, **names) if names else clip)
     return merged
 
 

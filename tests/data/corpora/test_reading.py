@@ -1,3 +1,4 @@
+import ast
 import os
 from contextlib import suppress
 from pathlib import Path
@@ -5,6 +6,7 @@ from pathlib import Path
 import pytest
 
 from ser.data.corpora import clip as clip_module
+from ser.data.corpora import reading
 from ser.data.corpora.clip import SUFFIXES, Clip, list_files, sound_files, telling
 from ser.data.corpora.reading import read_by_name
 from tests.data.corpora.tester import touch
@@ -88,3 +90,15 @@ def test_what_is_told_is_told_every_time_and_whatever_happens(tmp_path: Path) ->
             list(sound_files(tmp_path))
             raise RuntimeError
     assert len(notes) == 2
+
+
+MODULES = sorted(Path(reading.__file__).parent.glob("*.py"))
+
+
+@pytest.mark.parametrize("module", MODULES, ids=lambda path: path.stem)
+def test_no_reader_is_longer_than_40_lines(module: Path) -> None:
+    for node in ast.walk(ast.parse(module.read_text(encoding="utf-8"))):
+        if isinstance(node, ast.FunctionDef):
+            described = len((ast.get_docstring(node, clean=False) or "").splitlines())
+            assert node.end_lineno is not None
+            assert node.end_lineno - node.lineno + 1 - described <= 40, f"{node.name} in {module.name}"
