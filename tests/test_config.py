@@ -78,11 +78,14 @@ def test_every_yaml_composes_and_its_choices_go_together_or_are_refused_for_thei
 @pytest.mark.parametrize("model", NETWORKS)
 def test_every_feature_set_goes_with_every_network_of_its_dimension_and_no_other(features: str, model: str) -> None:
     cfg = {**composed(f"features={features}", *NEEDED.get(features, ())), "model": composed(f"model={model}")["model"]}
-    if len(set(dimensions(cfg))) == 1:
-        check_choices(cfg)
-    else:
+    if len(set(dimensions(cfg))) > 1:
         with pytest.raises(ConfigError):
             check_choices(cfg)
+    elif features in NEEDED:
+        with pytest.raises(UserError, match=r"features\.weights=tiny\.pt is not there"):
+            check_choices(cfg)
+    else:
+        check_choices(cfg)
 
 
 def test_there_is_a_yaml_for_every_network_corpus_and_feature() -> None:
