@@ -13,7 +13,7 @@ from torchaudio.functional import melscale_fbanks
 
 from ser.errors import UserError
 from ser.features.config import FeatureConfig
-from ser.features.hidden_states import RATE, HiddenStates, WeightsError
+from ser.features.hidden_states import RATE, HiddenStates, WeightsError, check_shapes
 from ser.features.whisper_files import read_encoder
 
 N_FFT = 400
@@ -202,13 +202,7 @@ def _read(config: FeatureConfig) -> tuple[dict[str, Any], list[Path], dict[str, 
         "silence": round(config.silence * RATE),
     }
     about: dict[str, Any] = {"kind": "Whisper", "params": params, "normalize_waveform": False}
-    # Compared before memory is taken for a network of these sizes.
     with torch.device("meta"):
-        wanted = {name: tuple(tensor.shape) for name, tensor in WhisperStates(**about).model.state_dict().items()}
-    for name in sorted({*wanted, *shapes}):
-        if wanted.get(name) != shapes.get(name):
-            raise WeightsError(
-                f"{files[0]} does not hold the weights of a Whisper: {name[:80]} has the shape {shapes.get(name)}, and "
-                f"should have {wanted.get(name)}"
-            )
+        model = WhisperStates(**about).model
+    check_shapes(files[0], model, tensors)
     return about, files, tensors

@@ -343,6 +343,9 @@ def test_the_hubs_file_that_is_broken_or_foreign_is_refused(tmp_path: Path) -> N
 def test_folders_without_one_file_of_weights_are_refused(tmp_path: Path) -> None:
     with pytest.raises(WeightsError, match=r"features\.weights=.*gone is not there"):
         Frontend(config(tmp_path / "gone"), 16_000)
+    for name in ("x" * 300, "~nobody/a", "a\0b"):
+        with pytest.raises(WeightsError, match=r"^features\.weights=\S+ is not there: name a file"):
+            Frontend(config(Path(name)), 16_000)
     with pytest.raises(WeightsError, match=r"or one \.pt file, and has none of them"):
         Frontend(config(tmp_path), 16_000)
     openai(tmp_path).rename(tmp_path / "other.pt")
