@@ -663,7 +663,12 @@ def _check_shapes(kind: type[EmotionNetwork], checkpoint: Checkpoint) -> None:
         raise UserError(f"its sample_rate={config.sample_rate!r} must lie between {low} and {high} Hz")
     members = parameters.get("members", [parameters])
     tuned = [own.get("pretrained") or {} for own in [parameters, *(one.get("hyper_parameters", {}) for one in members)]]
-    counts = [value for own in tuned for name, value in own.get("params", {}).items() if name.endswith("num_layers")]
+    counts = [
+        value
+        for own in tuned
+        for name, value in own.get("params", {}).items()
+        if name.endswith("layers") and type(value) is int
+    ]
     if max(len(members), *counts, 0) > len(weights):
         raise UserError("it has fewer weights than layers")
     if not set(config.names) & set(PRETRAINED):  # whose weights are not read here

@@ -50,7 +50,8 @@ ROWS = {
 RECIPE = ("model=seresnet", "features=logmel")
 NEEDED = {
     "multi": ("dataset.names=[crema_d,ravdess]",), "cross_corpus": ("split.test_corpora=[ravdess]",),
-    "whisper": ("features.weights=tiny.pt",), "seresnet": RECIPE, "seresnet_wave": RECIPE, "seresnet_full": RECIPE,
+    "whisper": ("features.weights=tiny.pt",), "huggingface": ("features.weights=tiny.pt",),
+    "seresnet": RECIPE, "seresnet_wave": RECIPE, "seresnet_full": RECIPE,
 }  # fmt: skip
 """What a choice can't do without."""
 
@@ -78,11 +79,16 @@ def test_every_yaml_composes_and_its_choices_go_together_or_are_refused_for_thei
 @pytest.mark.parametrize("model", NETWORKS)
 def test_every_feature_set_goes_with_every_network_of_its_dimension_and_no_other(features: str, model: str) -> None:
     cfg = {**composed(f"features={features}", *NEEDED.get(features, ())), "model": composed(f"model={model}")["model"]}
-    if len(set(dimensions(cfg))) == 1:
-        check_choices(cfg)
-    else:
+    if len(set(dimensions(cfg))) > 1:
         with pytest.raises(ConfigError):
             check_choices(cfg)
+    elif features in NEEDED:
+        with pytest.raises(
+            UserError, match=r"features\.weights=tiny\.pt is (not there|neither a folder)|needs transformers"
+        ):
+            check_choices(cfg)
+    else:
+        check_choices(cfg)
 
 
 def test_there_is_a_yaml_for_every_network_corpus_and_feature() -> None:

@@ -34,6 +34,8 @@ class FeatureConfig:
             ``WAV2VEC2_BASE``, ``HUBERT_BASE`` or ``WAVLM_BASE_PLUS``.
         weights: A file of weights, for ``whisper`` or the folder that holds it; None for the bundle's, which
             torchaudio downloads.
+        silence: Seconds of silence that follow each clip in ``whisper``, which was trained with so much that all is
+            30 s; at most that much is added. Its frames are left out of the statistics.
         digest: BLAKE2b of the weights file, 16 bytes in hexadecimal: others are refused. None for any; a checkpoint
             has that of its training.
         fine_tune: Also train the pretrained network, as a part of the network.
@@ -56,6 +58,7 @@ class FeatureConfig:
     filter_rate: int | None = None
     bundle: str | None = None
     weights: str | None = None
+    silence: float = 1.0
     digest: str | None = None
     fine_tune: bool = False
 
@@ -63,9 +66,12 @@ class FeatureConfig:
 def converted(features: Mapping[str, Any]) -> dict[str, Any]:
     """Return options of features from a checkpoint, a voice or a run folder of any version, as they are now.
 
-    ``mel`` with ``mel_reference=one`` is ``logmel``.
+    ``mel`` with ``mel_reference=one`` is ``logmel``. Where nothing says ``silence``, which only ``whisper`` reads, it
+    has its default.
     """
     now = dict(features)
+    if now:
+        now.setdefault("silence", FeatureConfig.silence)
     if now.pop("mel_reference", None) == "one" and now.get("names") == ["mel"]:
         now["names"] = ["logmel"]
     return now

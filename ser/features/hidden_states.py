@@ -1,7 +1,7 @@
 """Waveforms → mean and deviation over time of the hidden states of a network that was pretrained on speech."""
 
 from abc import ABC, abstractmethod
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from pickle import UnpicklingError
 from typing import Any
@@ -77,6 +77,40 @@ def read_pickle(file: Path) -> Any:
     except (RuntimeError, EOFError, UnpicklingError, LookupError, ValueError, AttributeError, TypeError) as error:
         message = f"{file} is not a file of weights, or broken ({type(error).__name__}): get it anew"
         raise WeightsError(message) from error
+
+
+def read_safetensors(file: Path) -> dict[str, Tensor]:
+    """Read all tensors of a file.
+
+    Raises:
+        WeightsError: It is broken, or safetensors is not installed.
+    """
+    try:
+        from safetensors import SafetensorError  # noqa: PLC0415
+        from safetensors.torch import load_file  # noqa: PLC0415
+    except ImportError as error:
+        raise WeightsError(f"{file} needs safetensors: pip install 'ser[pretrained]'") from error
+    try:
+        tensors: dict[str, Tensor] = load_file(file)
+    except (SafetensorError, OSError) as error:
+        raise WeightsError(f"{file} is broken, or no file of safetensors ({error}): get it anew") from error
+    return tensors
+
+
+def check_shapes(file: Path, model: nn.Module, tensors: Mapping[str, Tensor]) -> None:
+    """Compare tensors with a network on the meta device, before memory is taken for one of these sizes.
+
+    Raises:
+        WeightsError: A tensor is missing, or has another shape, or there is one more.
+    """
+    wanted = {name: tuple(tensor.shape) for name, tensor in model.state_dict().items()}
+    shapes = {name: tuple(tensor.shape) for name, tensor in tensors.items()}
+    for name in sorted({*wanted, *shapes}):
+        if wanted.get(name) != shapes.get(name):
+            raise WeightsError(
+                f"{file} does not hold the weights of this network: {name[:80]} has the shape {shapes.get(name)}, and "
+                f"should have {wanted.get(name)}"
+            )
 
 
 def is_state_dict(held: object) -> bool:

@@ -11,18 +11,20 @@ from torch import Tensor, nn
 
 from ser.data.cache import contents, digest_of
 from ser.errors import UserError
-from ser.features import bundles, whisper
+from ser.features import bundles, huggingface, whisper
 from ser.features.bundles import BUNDLES, TorchaudioStates
 from ser.features.config import FeatureConfig
 from ser.features.hidden_states import RATE, HiddenStates, WeightsError
+from ser.features.huggingface import HuggingFaceStates
 from ser.features.whisper import WhisperStates
 
-PRETRAINED = {**dict.fromkeys(BUNDLES, bundles), "whisper": whisper}
+PRETRAINED = {**dict.fromkeys(BUNDLES, bundles), "whisper": whisper, "huggingface": huggingface}
 """Every pretrained network by its name on the command line, and the module that knows its options and weights."""
 
 KINDS: dict[str, type[HiddenStates]] = {
     **dict.fromkeys(bundles.BUILDERS, TorchaudioStates),
     "Whisper": WhisperStates,
+    "HuggingFace": HuggingFaceStates,
 }
 """Classes of networks by the ``kind`` that a checkpoint or a weights file names."""
 

@@ -1,5 +1,6 @@
 """The encoder of OpenAI's Whisper (Radford et al., 2022, arXiv 2212.04356), with weights of the user's."""
 
+import math
 from collections.abc import Mapping
 from functools import cache
 from pathlib import Path
@@ -12,11 +13,12 @@ from torchaudio.functional import melscale_fbanks
 
 from ser.errors import UserError
 from ser.features.config import FeatureConfig
-from ser.features.hidden_states import RATE, HiddenStates, WeightsError
+from ser.features.hidden_states import RATE, HiddenStates, WeightsError, check_shapes
 from ser.features.whisper_files import read_encoder
 
 N_FFT = 400
 HOP_LENGTH = 160
+MOST_SILENCE = 30
 SIZES = ("num_mels", "num_frames", "width", "num_heads", "num_layers")
 
 
@@ -94,8 +96,8 @@ class WhisperStates(HiddenStates):
 
     Args:
         kind: ``Whisper``.
-        params: Arguments of ``WhisperEncoder``.
-        normalize_waveform: False; Whisper's log-mel has a reference of its own.
+        params: Arguments of ``WhisperEncoder``, and ``silence``, samples of 0 behind each clip.
+        normalize_waveform: Whether it was trained on clips of mean 0 and deviation 1, which no Whisper was.
 
     Raises:
         WeightsError: The sizes are not those of such an encoder.
@@ -105,11 +107,18 @@ class WhisperStates(HiddenStates):
 
     def __init__(self, kind: str, params: Mapping[str, Any], normalize_waveform: bool) -> None:
         super().__init__()
-        sizes = [params.get(name) for name in SIZES]
-        positive = set(params) == set(SIZES) and all(type(size) is int and size > 0 for size in sizes)
-        if not positive or params["width"] % params["num_heads"] or normalize_waveform:
+        sizes = {name: size for name, size in params.items() if name != "silence"}
+        self.silence = params.get("silence", 0)
+        whole = set(sizes) == set(SIZES) and all(type(size) is int for size in params.values())
+        if (
+            not whole
+            or min(sizes.values()) < 1
+            or self.silence < 0
+            or sizes["width"] % sizes["num_heads"]
+            or normalize_waveform
+        ):
             raise WeightsError(f"no network of kind {kind} can be built with these sizes: {dict(params)}")
-        self.model = WhisperEncoder(**params)
+        self.model = WhisperEncoder(**sizes)
         self.shape = (2, params["width"], params["num_layers"] + 1)
         # As with wav2vec 2.0, fine-tuning leaves the convolutions as they are.
         self.model.conv1.requires_grad_(False)
@@ -120,9 +129,12 @@ class WhisperStates(HiddenStates):
 
         Longer clips than the encoder reads at once go through in parts, one after the other.
         """
-        mel = log_mel(waveforms, self.model.conv1.in_channels)
-        parts = [self.model(part) for part in mel.split(2 * len(self.model.positional_embedding), 2)]
-        return [torch.cat(states, 1) for states in zip(*parts, strict=True)]
+        samples, at_once = waveforms.shape[1], 2 * len(self.model.positional_embedding)
+        silence = min(self.silence, -samples % (at_once * HOP_LENGTH))
+        mel = log_mel(F.pad(waveforms, (0, silence)), self.model.conv1.in_channels)
+        parts = [self.model(part) for part in mel.split(at_once, 2)]
+        real = math.ceil(samples // HOP_LENGTH / 2)
+        return [torch.cat(states, 1)[:, :real] for states in zip(*parts, strict=True)]
 
 
 def log_mel(waveforms: Tensor, num_mels: int) -> Tensor:
@@ -147,8 +159,10 @@ def check(config: FeatureConfig) -> None:
     """Refuse options that don't go with Whisper.
 
     Raises:
-        UserError: No weights are named, or a bundle of torchaudio is.
+        UserError: No weights are named, or a bundle of torchaudio is, or ``silence`` is out of its range.
     """
+    if not 0 <= config.silence <= MOST_SILENCE:
+        raise UserError(f"features.silence={config.silence} must lie between 0 and {MOST_SILENCE} seconds")
     if config.bundle is not None:
         raise UserError(f"features.bundle={config.bundle}: torchaudio has no Whisper; features.weights=PATH names it")
     if config.weights is None:
@@ -185,15 +199,10 @@ def _read(config: FeatureConfig) -> tuple[dict[str, Any], list[Path], dict[str, 
         "width": shapes["positional_embedding"][-1],
         "num_heads": heads,
         "num_layers": len({name.split(".")[1] for name in tensors if name.startswith("blocks.")}),
+        "silence": round(config.silence * RATE),
     }
     about: dict[str, Any] = {"kind": "Whisper", "params": params, "normalize_waveform": False}
-    # Compared before memory is taken for a network of these sizes.
     with torch.device("meta"):
-        wanted = {name: tuple(tensor.shape) for name, tensor in WhisperStates(**about).model.state_dict().items()}
-    for name in sorted({*wanted, *shapes}):
-        if wanted.get(name) != shapes.get(name):
-            raise WeightsError(
-                f"{files[0]} does not hold the weights of a Whisper: {name[:80]} has the shape {shapes.get(name)}, and "
-                f"should have {wanted.get(name)}"
-            )
+        model = WhisperStates(**about).model
+    check_shapes(files[0], model, tensors)
     return about, files, tensors

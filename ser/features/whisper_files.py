@@ -14,7 +14,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from ser.features.hidden_states import WeightsError, is_state_dict, read_pickle
+from ser.features.hidden_states import WeightsError, is_state_dict, read_pickle, read_safetensors
 
 CTRANSLATE2_VERSION = 6
 """Version of the format of CTranslate2's files."""
@@ -63,7 +63,7 @@ def read_encoder(path: Path) -> tuple[list[Path], dict[str, Tensor], int]:
     Raises:
         WeightsError: The file is missing, broken, or not of Whisper; the message says what it must be.
     """
-    file = _file(path.expanduser())
+    file = _file(path)
     if file.suffix == ".bin":
         tensors, heads = _ctranslate2(file)
         files = [file]
@@ -92,9 +92,15 @@ def _file(path: Path) -> Path:
     Raises:
         WeightsError: There is none, or more than one.
     """
-    if path.is_dir():
-        known = [path / name for name in ("model.bin", "model.safetensors") if (path / name).is_file()]
-        found = known or sorted(path.glob("*.pt"))
+    try:
+        (place := path.expanduser()).stat()
+    except (OSError, ValueError, RuntimeError) as error:  # also a name that no file can have
+        raise WeightsError(
+            f"features.weights={path} is not there: name a file or a folder of Whisper's weights"
+        ) from error
+    if place.is_dir():
+        known = [place / name for name in ("model.bin", "model.safetensors") if (place / name).is_file()]
+        found = known or sorted(place.glob("*.pt"))
         if len(found) != 1:
             names = ", ".join(file.name for file in found) or "none of them"
             raise WeightsError(
@@ -102,9 +108,9 @@ def _file(path: Path) -> Path:
                 "name the file itself"
             )
         return found[0]
-    if not path.is_file():
-        raise WeightsError(f"features.weights={path} is not there: name a file or a folder of Whisper's weights")
-    return path
+    if not place.is_file():
+        raise WeightsError(f"features.weights={path} is neither a file nor a folder")
+    return place
 
 
 def _openai(file: Path) -> tuple[dict[str, Tensor], int]:
@@ -124,10 +130,6 @@ def _openai(file: Path) -> tuple[dict[str, Tensor], int]:
 
 
 def _hub(file: Path) -> tuple[dict[str, Tensor], int]:
-    try:
-        from safetensors import SafetensorError, safe_open  # noqa: PLC0415
-    except ImportError as error:
-        raise WeightsError(f"{file} needs safetensors: pip install 'ser[pretrained]'") from error
     beside = file.parent / "config.json"
     try:
         about = json.loads(beside.read_bytes())
@@ -137,16 +139,12 @@ def _hub(file: Path) -> tuple[dict[str, Tensor], int]:
             f"{file} needs config.json of the same Whisper beside it, with encoder_attention_heads "
             f"({type(error).__name__}): get it from where the weights are from"
         ) from error
-    try:
-        with safe_open(file, "pt") as held:
-            names = {name: name.removeprefix("model.") for name in held.keys()}  # noqa: SIM118, a file and no dictionary
-            tensors = {
-                _renamed(short.removeprefix("encoder."), HUB): held.get_tensor(name)
-                for name, short in names.items()
-                if short.startswith("encoder.")
-            }
-    except (SafetensorError, OSError) as error:
-        raise WeightsError(f"{file} is broken, or no file of safetensors ({error}): get it anew") from error
+    short = {name.removeprefix("model."): tensor for name, tensor in read_safetensors(file).items()}
+    tensors = {
+        _renamed(name.removeprefix("encoder."), HUB): tensor
+        for name, tensor in short.items()
+        if name.startswith("encoder.")
+    }
     return tensors, heads
 
 

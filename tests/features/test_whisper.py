@@ -213,6 +213,19 @@ def test_longer_clips_than_the_encoder_reads_go_through_in_parts() -> None:
 
 
 @torch.no_grad()
+@pytest.mark.parametrize("silence", [0.0, 0.5, 30.0])
+def test_silence_behind_a_clip_is_heard_and_not_counted(silence: float, tmp_path: Path) -> None:
+    states = Frontend(config(openai(tmp_path), silence=silence), 16_000).features.states
+    waveforms, lengths = clips(9_000)
+    # At most so much that the encoder's 1 s is full.
+    heard = F.pad(waveforms, (0, min(round(16_000 * silence), 7_000)))
+    expected = [layer[:, :28] for layer in states.model(log_mel(heard, 80))]
+    for found, layer in zip(states.layers(waveforms), expected, strict=True):
+        torch.testing.assert_close(found, layer)
+    torch.testing.assert_close(states(waveforms, lengths)[0, 0], torch.cat(expected).mean(1).T)
+
+
+@torch.no_grad()
 def test_a_clip_that_is_too_short_for_a_frame_is_heard_with_silence_behind_it() -> None:
     states = pretrained_network("Whisper", SIZES, False).eval()
     short, _ = clips(30)
@@ -330,6 +343,9 @@ def test_the_hubs_file_that_is_broken_or_foreign_is_refused(tmp_path: Path) -> N
 def test_folders_without_one_file_of_weights_are_refused(tmp_path: Path) -> None:
     with pytest.raises(WeightsError, match=r"features\.weights=.*gone is not there"):
         Frontend(config(tmp_path / "gone"), 16_000)
+    for name in ("x" * 300, "~nobody/a", "a\0b"):
+        with pytest.raises(WeightsError, match=r"^features\.weights=\S+ is not there: name a file"):
+            Frontend(config(Path(name)), 16_000)
     with pytest.raises(WeightsError, match=r"or one \.pt file, and has none of them"):
         Frontend(config(tmp_path), 16_000)
     openai(tmp_path).rename(tmp_path / "other.pt")
@@ -343,6 +359,8 @@ def test_folders_without_one_file_of_weights_are_refused(tmp_path: Path) -> None
     [
         ({"weights": None}, r"features=whisper needs features\.weights=PATH"),
         ({"bundle": "WAV2VEC2_BASE"}, "torchaudio has no Whisper"),
+        ({"silence": 31}, "must lie between 0 and 30 seconds"),
+        ({"silence": -1}, "must lie between 0 and 30 seconds"),
         ({"sample_rate": 8_000}, "was trained on 16000 Hz"),
         ({"normalize": "clip"}, "must be standard or speaker or none with features=whisper"),
         ({"names": ["whisper", "zcr"]}, "can't be joined"),
