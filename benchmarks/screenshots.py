@@ -175,13 +175,13 @@ def started(command: Sequence[str], **options: Any) -> Iterator[subprocess.Popen
 
 
 @contextmanager
-def browser(program: str, width: int, height: int) -> Iterator[Browser]:
-    """Start a browser with a profile of its own, and end it."""
+def browser(program: str, width: int, height: int, further: Sequence[str] = ()) -> Iterator[Browser]:
+    """Start a browser with a profile of its own and ``further`` flags, and end it."""
     with ExitStack() as stack:
         profile = stack.enter_context(tempfile.TemporaryDirectory(ignore_cleanup_errors=True))
         for_browser, to_browser = os.pipe()
         from_browser, by_browser = os.pipe()
-        flags = [*FLAGS, f"--window-size={width},{height}", f"--user-data-dir={profile}"]
+        flags = [*FLAGS, *further, f"--window-size={width},{height}", f"--user-data-dir={profile}"]
         ends = (for_browser, by_browser)
         command = [sys.executable, "-c", LAUNCHER, *map(str, ends), program, *flags]
         process = started(command, pass_fds=ends, stderr=subprocess.DEVNULL)
