@@ -34,19 +34,19 @@ def main() -> None:
         screen = Screen(highlight=False)
         folder = options.checkpoint
         web = stack.enter_context(server(options.port))  # before the page, because a port may be taken
-        if not is_page(folder):
-            from ser.recognizer import Recognizer
-
-            recognizer = Recognizer.load(folder)
-            folder = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="ser-page-")))
-            screen.print("writing the page …")
-            write_page(recognizer, folder, options.runtime)
-        web.folder = folder
-        address = f"http://127.0.0.1:{web.server_port}/"
-        screen.print(f"{escape(options.checkpoint)} answers at {address} until Ctrl-C", soft_wrap=True)
-        if not options.no_browser:
-            webbrowser.open(address)
         try:
+            if not is_page(folder):
+                from ser.recognizer import Recognizer
+
+                recognizer = Recognizer.load(folder)
+                folder = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="ser-page-")))
+                screen.print("writing the page …")
+                write_page(recognizer, folder, options.runtime)
+            web.folder = folder
+            address = f"http://127.0.0.1:{web.server_port}/"
+            screen.print(f"{escape(options.checkpoint)} answers at {address} until Ctrl-C", soft_wrap=True)
+            if not options.no_browser:
+                webbrowser.open(address)
             web.serve_forever()
         except KeyboardInterrupt:
             screen.print("ended")

@@ -39,6 +39,7 @@ RATES = {"plain": 16_000, "cd": 44_100, "studio": 48_000, "phone": 8_000, "odd":
 LENGTH = 40_000
 ORT = os.environ.get("SER_TEST_ORT_WEB")
 AXE = os.environ.get("SER_TEST_AXE")
+DOCS = Path(__file__).parents[2] / "docs/page.md"
 
 
 def recognizer(normalize: str = "speaker") -> Recognizer:
@@ -88,6 +89,8 @@ def sounds(tmp_path_factory: pytest.TempPathFactory) -> Path:
     for depth in ("PCM_U8", "PCM_32", "FLOAT", "DOUBLE"):
         soundfile.write(folder / f"{depth}.wav", speech(1.2, RATE, 8), RATE, subtype=depth)
     soundfile.write(folder / "free.flac", speech(1.3, 22_050, 9), 22_050)
+    soundfile.write(folder / "coded.mp3", speech(1.4, 44_100, 10), 44_100)
+    soundfile.write(folder / "coded.ogg", speech(1.6, 44_100, 11), 44_100)
     for i in range(3):
         soundfile.write(folder / f"person{i}.wav", 0.4 * speech(1.5 + 2 * i, RATE, 20 + i), RATE)
     soundfile.write(folder / "long.wav", speech(24.3, 44_100, 30), 44_100)
@@ -296,7 +299,7 @@ def test_files_are_answered_as_by_the_recognizer_and_nothing_else_is_asked(
     program: str, folder: Path, sounds: Path, answering: Recognizer, tmp_path: Path
 ) -> None:
     names = [f"{name}.wav" for name in (*RATES, "stereo", "PCM_U8", "PCM_32", "FLOAT", "DOUBLE", "long")]
-    names += ["free.flac", "long.flac", "silent.wav"]
+    names += ["free.flac", "long.flac", "coded.mp3", "coded.ogg", "silent.wav"]
     wrong = {"short.wav": "at least 0.1 s is needed", "no sound.wav": "can't decode it", "empty.wav": "is empty"}
     log = tmp_path / "requests.json"
     with opened(program, folder, tmp_path, f"--log-net-log={log}") as tab:
@@ -393,6 +396,57 @@ def test_the_microphone_is_answered_live_and_then_as_a_recording(
     spectra = np.fft.rfft(samples[: len(loop)], len(loop)), np.fft.rfft(loop)
     likeness = np.fft.irfft(spectra[0] * spectra[1].conj()).max()
     assert likeness / np.linalg.norm(samples[: len(loop)]) / np.linalg.norm(loop) > 0.8
+
+
+DROP = """
+(async (container) => {
+  const context = new AudioContext(), tone = context.createOscillator(), sink = context.createMediaStreamDestination();
+  tone.connect(sink);
+  tone.start();
+  const recorder = new MediaRecorder(sink.stream, { mimeType: container }), parts = [];
+  recorder.ondataavailable = ({ data }) => parts.push(data);
+  const ended = new Promise((resolve) => { recorder.onstop = resolve; });
+  recorder.start();
+  setTimeout(() => recorder.stop(), 1200);
+  await ended;
+  const held = new DataTransfer();
+  held.items.add(new File(parts, `tone.${container.slice(6, 9)}`));
+  document.getElementById("drop").dispatchEvent(new DragEvent("drop", { dataTransfer: held, cancelable: true }));
+})
+"""
+"""Records a tone of 440 Hz as browsers do, and drops it on the page."""
+
+
+def test_what_browsers_record_can_be_dropped(program: str, folder: Path, tmp_path: Path) -> None:
+    with opened(program, folder, tmp_path, "--autoplay-policy=no-user-gesture-required") as tab:
+        kinds = [
+            kind
+            for kind in ("audio/webm", "audio/mp4")
+            if tab.browser.evaluate(f"MediaRecorder.isTypeSupported('{kind}')")
+        ]
+        for count, kind in enumerate(kinds, 1):
+            tab.browser("Runtime.evaluate", expression=f"{DROP}('{kind}')", awaitPromise=True)
+            tab.answered(count)
+        answers = tab.answers()
+    assert "tone.web" in answers
+    for (row,) in answers.values():
+        assert row["end"] == pytest.approx(1.2, abs=0.3)
+        assert re.match(r"(\d channels averaged; )?decoded by the browser at \d+ Hz; resampled", row["remarks"])
+
+
+def test_gradio_answers_as_the_recognizer(answering: Recognizer, sounds: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    gradio = pytest.importorskip("gradio")
+    monkeypatch.setattr(Recognizer, "load", lambda path: answering)
+    monkeypatch.setattr(gradio.Interface, "launch", lambda self: None)
+    (block,) = re.findall(r"```python\n(.*?)```", DOCS.read_text("utf-8"), re.DOTALL)
+    names: dict[str, Any] = {}
+    exec(compile(block, str(DOCS), "exec"), names)
+    samples, rate = soundfile.read(sounds / "cd.wav", dtype="int16")
+    assert names["answer"]((rate, samples)) == pytest.approx(answering(sounds / "cd.wav"), abs=1e-6)
+    with pytest.raises(gradio.Error, match="Record or upload"):
+        names["answer"](None)
+    with pytest.raises(gradio.Error, match=r"at least 0\.1 s"):
+        names["answer"]((rate, samples[:100]))
 
 
 @pytest.mark.skipif(not AXE, reason="no axe-core: set SER_TEST_AXE to its axe.min.js")
