@@ -1,28 +1,53 @@
 """Pictures of TensorBoard's tabs: ``python benchmarks/screenshots.py outputs/RUN --out docs/tensorboard``.
 
 Starts TensorBoard on a free port of this machine and a Chromium or Chrome without a window, opens each tab, writes a
-PNG of it, and ends what it started. What a picture shows of paths is what was typed: a relative path stays one. Needs
-Playwright, which comes with ``pip install -e ".[docs]"``.
+PNG of it, and ends what it started. What a picture shows of paths is what was typed: a relative path stays one.
 """
 
+import base64
+import itertools
+import json
+import os
 import shutil
 import socket
 import subprocess
 import sys
+import tempfile
 import time
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple
 from urllib.parse import quote
 
 import requests
-from playwright.sync_api import Error, Page, TimeoutError, sync_playwright
 
 from ser.commands.cli import command_parser, errors_in_words
 from ser.errors import Screen, UserError, escape
 
 BROWSERS = ("chromium", "chromium-browser", "google-chrome", "google-chrome-stable", "chrome")
+
+FLAGS = [
+    "--headless",
+    "--no-sandbox",
+    "--disable-gpu",
+    "--disable-quic",
+    "--no-first-run",
+    "--disable-background-networking",
+    "--disable-component-update",
+    "--disable-sync",
+    "--hide-scrollbars",
+    "--enable-unsafe-swiftshader",  # draws the projector's points without a graphics card
+    "--remote-debugging-pipe",  # takes commands from a pipe, so that no driver is needed
+]
+
+LAUNCHER = """
+import fcntl, os, sys
+for number, end in zip((3, 4), [fcntl.fcntl(int(end), fcntl.F_DUPFD, 5) for end in sys.argv[1:3]]):
+    os.dup2(end, number)
+os.execv(sys.argv[3], sys.argv[3:])
+"""
+"""The browser reads from descriptor 3 and writes to 4, whatever numbers the pipes have here."""
 
 DEEP = """
 const inner = node => node.shadowRoot ?? (node.localName === "iframe" ? node.contentDocument : null);
@@ -31,6 +56,7 @@ const all = (selector, root = document) => [...root.querySelectorAll("*")].flatM
 const seen = selector => all(selector).filter(node => node.getClientRects().length);
 """
 """``seen(selector)`` finds elements that are drawn, also in the many shadow roots and frames of TensorBoard."""
+
 
 SIZE = (1400, 900)
 
@@ -76,24 +102,95 @@ TABS = {
 """Every tab by its name in TensorBoard's address."""
 
 
-@contextmanager
-def browser(program: str, width: int, height: int) -> Iterator[Page]:
-    """Start a browser without a window, yield its page, and end it.
+class Browser:
+    """Chromium's DevTools protocol, through the pipe of ``--remote-debugging-pipe``.
 
-    Raises:
-        UserError: The browser did not start.
+    Args:
+        to_browser: File descriptor that commands are written to.
+        from_browser: File descriptor that answers are read from.
     """
-    with sync_playwright() as playwright:
+
+    def __init__(self, to_browser: int, from_browser: int) -> None:
+        self._to, self._from = to_browser, from_browser
+        self._numbers = itertools.count(1)
+        self._rest = b""
+        self._session: str | None = None
+        target = self("Target.createTarget", url="about:blank")["targetId"]
+        self._session = self("Target.attachToTarget", targetId=target, flatten=True)["sessionId"]
+
+    def __call__(self, method: str, **parameters: Any) -> dict[str, Any]:
+        """Send a command and wait for its result.
+
+        Raises:
+            UserError: The browser went away or refused.
+        """
+        number = next(self._numbers)
+        message: dict[str, Any] = {"id": number, "method": method, "params": parameters}
+        if self._session is not None:
+            message["sessionId"] = self._session
         try:
-            # The flag lets the projector's points be drawn without a graphics card.
-            started = playwright.chromium.launch(
-                executable_path=program, args=["--enable-unsafe-swiftshader"], chromium_sandbox=False
-            )
-        except Error as error:
-            reason = error.message.partition("\n")[0]
-            raise UserError(f"the browser did not start ({reason}): give another with --browser=") from error
-        with started:
-            yield started.new_page(viewport={"width": width, "height": height})
+            os.write(self._to, json.dumps(message).encode() + b"\0")
+        except BrokenPipeError as error:
+            raise UserError("the browser did not start, or ended: give another with --browser=") from error
+        while (answer := self._next()).get("id") != number:
+            pass
+        if "error" in answer:
+            raise UserError(f"the browser refused {method}: {answer['error']['message']}")
+        result: dict[str, Any] = answer["result"]
+        return result
+
+    def _next(self) -> dict[str, Any]:
+        while b"\0" not in self._rest:
+            part = os.read(self._from, 1 << 20)
+            if not part:
+                raise UserError("the browser did not start, or ended: give another with --browser=")
+            self._rest += part
+        line, _, self._rest = self._rest.partition(b"\0")
+        message: dict[str, Any] = json.loads(line)
+        return message
+
+    def evaluate(self, expression: str) -> Any:
+        """Return the value of a JavaScript expression in the page."""
+        code = f"(() => {{{DEEP} return {expression};}})()"
+        return self("Runtime.evaluate", expression=code, returnByValue=True)["result"].get("value")
+
+    def picture(self) -> bytes:
+        """Return a picture of the page, as PNG."""
+        return base64.b64decode(self("Page.captureScreenshot", format="png")["data"])
+
+
+@contextmanager
+def started(command: Sequence[str], **options: Any) -> Iterator[subprocess.Popen[bytes]]:
+    """Start a program, and end it."""
+    process = subprocess.Popen(command, stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL, **options)
+    try:
+        yield process
+    finally:
+        process.terminate()
+        try:
+            process.wait(10)
+        except subprocess.TimeoutExpired:
+            process.kill()
+            process.wait()
+
+
+@contextmanager
+def browser(program: str, width: int, height: int, further: Sequence[str] = ()) -> Iterator[Browser]:
+    """Start a browser with a profile of its own and ``further`` flags, and end it."""
+    with ExitStack() as stack:
+        profile = stack.enter_context(tempfile.TemporaryDirectory(ignore_cleanup_errors=True))
+        for_browser, to_browser = os.pipe()
+        from_browser, by_browser = os.pipe()
+        flags = [*FLAGS, *further, f"--window-size={width},{height}", f"--user-data-dir={profile}"]
+        ends = (for_browser, by_browser)
+        command = [sys.executable, "-c", LAUNCHER, *map(str, ends), program, *flags]
+        process = started(command, pass_fds=ends, stderr=subprocess.DEVNULL)
+        stack.enter_context(process)
+        os.close(for_browser)
+        os.close(by_browser)
+        stack.callback(os.close, to_browser)
+        stack.callback(os.close, from_browser)
+        yield Browser(to_browser, from_browser)
 
 
 @contextmanager
@@ -108,24 +205,18 @@ def tensorboard(logdir: Path, patience: float) -> Iterator[str]:
         port = free.getsockname()[1]
     words = ["--logdir", str(logdir), "--host", "127.0.0.1", "--port", str(port)]
     address = f"http://127.0.0.1:{port}/"
-    command, nothing = [sys.executable, "-m", "tensorboard.main", *words], subprocess.DEVNULL
-    with subprocess.Popen(command, stdin=nothing, stdout=nothing, stderr=nothing) as process:
-        try:
-            until = time.monotonic() + patience
-            while not _shows_runs(address):
-                if time.monotonic() > until:
-                    raise UserError(f"TensorBoard shows no run of {logdir}: give a run folder, or a folder of them")
-                time.sleep(0.5)
-            yield address
-        finally:
-            process.terminate()
-
-
-def _shows_runs(address: str) -> bool:
-    try:
-        return bool(requests.get(f"{address}data/runs", timeout=5).json())
-    except (requests.ConnectionError, requests.Timeout):
-        return False
+    with started([sys.executable, "-m", "tensorboard.main", *words], stderr=subprocess.DEVNULL):
+        until = time.monotonic() + patience
+        while time.monotonic() < until:
+            try:
+                if requests.get(f"{address}data/runs", timeout=5).json():
+                    break
+            except (requests.ConnectionError, requests.Timeout):
+                pass
+            time.sleep(0.5)
+        else:
+            raise UserError(f"TensorBoard shows no run of {logdir}: give a run folder, or a folder of them")
+        yield address
 
 
 def find_browser(given: str | None) -> str:
@@ -167,23 +258,27 @@ def photograph(
     out.mkdir(parents=True, exist_ok=True)
     written = []
     with tensorboard(logdir, patience) as address, browser(program, size[0], size[1]) as page:
+        page("Emulation.setDeviceMetricsOverride", width=size[0], height=size[1], deviceScaleFactor=1, mobile=False)
         for tab in tabs:
-            page.goto("about:blank")
-            page.goto(address + _place(tab, shown))
-            try:
-                page.wait_for_function(f"() => {{{DEEP} return {TABS[tab].filled};}}", timeout=1000 * patience)
-            except TimeoutError as error:
-                raise UserError(f"TensorBoard's tab {tab} stayed empty for {patience:g} seconds") from error
+            page("Page.navigate", url="about:blank")
+            page("Page.navigate", url=address + _place(tab, shown))
+            until = time.monotonic() + patience
+            while not page.evaluate(TABS[tab].filled):
+                if time.monotonic() > until:
+                    raise UserError(f"TensorBoard's tab {tab} stayed empty for {patience:g} seconds")
+                time.sleep(0.5)
             time.sleep(SETTLES)
             if then := TABS[tab].then:
-                page.evaluate(f"() => {{{DEEP} {then};}}")
+                page.evaluate(then)
                 time.sleep(SETTLES)
-            page.screenshot(path=out / f"{tab}.png")
-            written.append(out / f"{tab}.png")
+            path = out / f"{tab}.png"
+            path.write_bytes(page.picture())
+            written.append(path)
     return written
 
 
 def _place(tab: str, shown: str | None) -> str:
+    """Return what follows TensorBoard's address."""
     if TABS[tab].shown is None:
         return f"#{tab}"
     tags = quote(shown or TABS[tab].shown or "", safe="")

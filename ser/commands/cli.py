@@ -20,7 +20,7 @@ from ser.errors import UserError, suit_terminal, visible
 GROUPS = {
     "Train": ("train", "search", "retrain", "cache"),
     "Look at a corpus": ("download", "explore"),
-    "Use a model": ("predict", "export", "ensemble", "adapt"),
+    "Use a model": ("predict", "demo", "export", "ensemble", "adapt"),
     "Score a model": ("evaluate", "robustness", "enrolment", "transfer"),
     "Compare runs": ("pool", "compare", "leaderboard"),
 }

@@ -24,8 +24,7 @@ from ser.recognizer import Recognizer
 TOLERANCE = 1e-4
 """The most that a probability of the exported graph may differ from this project's."""
 
-
-_CHATTER = (
+CHATTER = (
     ".*LeafSpec.*deprecated.*",
     "No complete tensor found in the group.*",
     "The given buffer is not writable.*",
@@ -98,7 +97,7 @@ def export(recognizer: Recognizer, path: Path) -> float:
     if path.suffix not in (".onnx", ".pt2"):
         raise UserError(f"{path} must end in .onnx, or in .pt2 for torch.export")
     if path.suffix == ".onnx":
-        _require_onnx()
+        require_onnx()
     facts: dict[str, Any] = {
         "labels": recognizer.labels,
         "sample_rate": recognizer.sample_rate,
@@ -111,15 +110,15 @@ def export(recognizer: Recognizer, path: Path) -> float:
         facts |= {name: inputs[name].tolist() for name in ("mean", "deviation")}
     batch, time = torch.export.Dim("batch", min=1), torch.export.Dim("time", min=1)
     with replacing(path) as unfinished, warnings.catch_warnings(), torch.no_grad():
-        for chatter in _CHATTER:
+        for chatter in CHATTER:
             warnings.filterwarnings("ignore", chatter)
         expected = Graph(recognizer)(**inputs)
         shapes = {"waveforms": {0: batch, 1: time}, "lengths": {0: batch}, "mean": None, "deviation": None}
         shapes = {name: shapes[name] for name in inputs}
         program = torch.export.export(Graph(recognizer).eval(), tuple(inputs.values()), dynamic_shapes=shapes)
         if path.suffix == ".onnx":
-            _write_onnx(program, unfinished, list(inputs), facts)
-            answers = _run_onnx(unfinished, inputs)
+            write_onnx(program, unfinished, list(inputs), ["probabilities"], facts)
+            (answers,) = run_onnx(unfinished, inputs)
         else:
             program.example_inputs = None  # several megabytes of noise
             torch.export.save(program, unfinished, extra_files={"ser.json": json.dumps(facts)})
@@ -133,7 +132,12 @@ def export(recognizer: Recognizer, path: Path) -> float:
     return difference
 
 
-def _require_onnx() -> None:
+def require_onnx() -> None:
+    """Refuse to write ONNX where a library for it is missing.
+
+    Raises:
+        UserError: It is not installed.
+    """
     try:
         import onnx  # noqa: F401, PLC0415
         import onnxruntime  # noqa: F401, PLC0415
@@ -144,7 +148,7 @@ def _require_onnx() -> None:
 
 def _inputs(recognizer: Recognizer) -> dict[str, Tensor]:
     """Make inputs of the graph, by name: sounds, and the statistics of an unknown voice if voices count."""
-    waveforms, lengths = _sounds(recognizer)
+    waveforms, lengths = sounds(recognizer)
     inputs = {"waveforms": waveforms, "lengths": lengths}
     if recognizer.prior is not None:
         normalizer = recognizer.frontend.normalizer
@@ -152,8 +156,12 @@ def _inputs(recognizer: Recognizer) -> dict[str, Tensor]:
     return inputs
 
 
-def _sounds(recognizer: Recognizer) -> tuple[Tensor, Tensor]:
-    """Make noisy tones, quiet and loud, from a tenth of a second to twice what is read."""
+def sounds(recognizer: Recognizer) -> tuple[Tensor, Tensor]:
+    """Make noisy tones ``(clip, time)``, quiet and loud, from a tenth of a second to twice what is read.
+
+    Returns:
+        Waveforms, and the samples of each that count, ``(clip,)``.
+    """
     longest = 2 * recognizer.frontend.length
     lengths = torch.linspace(recognizer.sample_rate // 10, longest, 8).long()
     generator = torch.Generator().manual_seed(0)
@@ -163,18 +171,30 @@ def _sounds(recognizer: Recognizer) -> tuple[Tensor, Tensor]:
     return (tones + 0.1 * noise) * torch.logspace(-3, -0.5, len(lengths))[:, None], lengths
 
 
-def _write_onnx(program: torch.export.ExportedProgram, path: Path, inputs: list[str], facts: dict[str, Any]) -> None:
+def write_onnx(
+    program: torch.export.ExportedProgram, path: Path, inputs: list[str], outputs: list[str], facts: dict[str, Any]
+) -> None:
+    """Write a graph as ONNX.
+
+    Args:
+        program: The graph.
+        path: File to write.
+        inputs: Names of its inputs.
+        outputs: Names of its outputs.
+        facts: Metadata, each written as JSON.
+    """
     # Every export warns that torchvision is not installed, though nothing of it is used.
     logging.getLogger("torch.onnx._internal.exporter._registration").setLevel(logging.ERROR)
-    written = torch.onnx.export(program, dynamo=True, verbose=False, input_names=inputs, output_names=["probabilities"])
+    written = torch.onnx.export(program, dynamo=True, verbose=False, input_names=inputs, output_names=outputs)
     assert written is not None
     written.model.metadata_props.update({name: json.dumps(fact) for name, fact in facts.items()})
     written.save(path, external_data=False)
 
 
-def _run_onnx(path: Path, inputs: dict[str, Tensor]) -> Tensor:
+def run_onnx(path: Path, inputs: dict[str, Tensor]) -> list[Tensor]:
+    """Return the outputs of an ONNX file for ``inputs``, by onnxruntime on the CPU."""
     import onnxruntime  # noqa: PLC0415
 
     session = onnxruntime.InferenceSession(path, providers=["CPUExecutionProvider"])
-    answers = session.run(None, {name: value.numpy() for name, value in inputs.items()})
-    return torch.from_numpy(np.asarray(answers[0]))
+    outputs = session.run(None, {name: value.numpy() for name, value in inputs.items()})
+    return [torch.from_numpy(np.asarray(output)) for output in outputs]

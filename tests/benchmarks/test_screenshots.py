@@ -8,10 +8,8 @@ from pathlib import Path
 import pytest
 from lightning.pytorch.loggers import TensorBoardLogger
 
-from ser.errors import UserError
-
-pytest.importorskip("playwright", reason="Playwright comes with the extra docs")
 from benchmarks import screenshots
+from ser.errors import UserError
 
 FOUND = next(filter(None, map(shutil.which, screenshots.BROWSERS)), None)
 

@@ -1,5 +1,7 @@
 import json
+import re
 import sys
+from hashlib import sha256
 from pathlib import Path
 
 import pytest
@@ -8,6 +10,7 @@ import torch
 from ser.commands import export
 from ser.evaluation.calibration import UNCALIBRATED
 from ser.features import FeatureConfig, Frontend
+from ser.inference import page
 from ser.models import NETWORKS
 from ser.recognizer import Recognizer
 
@@ -36,6 +39,30 @@ def test_script_writes_the_file_and_tells_what_it_takes(
     kept = {"ser.json": ""}
     torch.export.load(path, extra_files=kept)
     assert json.loads(kept["ser.json"])["labels"] == ["happy", "[sad]"]
+
+
+def test_a_name_without_a_suffix_is_a_folder_with_a_page(
+    trained: Recognizer, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    pytest.importorskip("onnxscript")
+    runtime = tmp_path / "dist"
+    runtime.mkdir()
+    for name in page.RUNTIME_FILES:
+        (runtime / name).write_bytes(b"runtime")
+    monkeypatch.setattr(page, "RUNTIME_FILES", dict.fromkeys(page.RUNTIME_FILES, sha256(b"runtime").hexdigest()))
+    monkeypatch.setattr(sys, "argv", ["export.py", "best.ckpt", f"{tmp_path}/page/", "--runtime", str(runtime)])
+    export.main()
+    assert "serve the folder with ser demo" in capsys.readouterr().out
+    assert {path.name for path in (tmp_path / "page").iterdir()} == {*page.PAGE_FILES} - {"voice.onnx"}
+    written = (tmp_path / "page/index.html").read_text("utf-8")
+    (facts,) = re.findall(r'<script type="application/json" id="facts">(.*)</script>', written)
+    assert json.loads(facts)["labels"] == ["happy", "[sad]"]
+
+
+def test_a_runtime_is_for_a_page(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(sys, "argv", ["export.py", "best.ckpt", "model.onnx", "--runtime", str(tmp_path)])
+    with pytest.raises(SystemExit, match="2"):
+        export.main()
 
 
 @pytest.mark.parametrize(

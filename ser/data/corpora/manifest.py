@@ -77,10 +77,10 @@ def read(root: Path) -> list[Clip]:
                     continue
                 row = _row(root, rows.line_num, cells, len(headings), places, unknown)
                 clip = _clip(root, rows.line_num, row)
-                file_itself = _real(clip.path, folders)
-                if file_itself in clips:
+                place = _real(clip.path, folders)
+                if place in clips:
                     raise CorpusError(f"{root}, line {rows.line_num}: {clip.name} stands in the manifest twice")
-                clips[file_itself] = clip
+                clips[place] = clip
     except (OSError, UnicodeDecodeError, csv.Error) as error:
         raise CorpusError(f"{root} can't be read as a UTF-8 CSV: {error}") from error
     if not clips:
@@ -88,8 +88,8 @@ def read(root: Path) -> list[Clip]:
     if unknown:
         shown = listing([f"{count:,} {column} {value!r}" for (column, value), count in sorted(unknown.items())])
         warn(f"{root}: taken for not known: {shown}")
-    for file, original in _originals(root, clips).items():
-        clips[file] = replace(clips[file], original=original)
+    for place, original in _originals(root, clips).items():
+        clips[place] = replace(clips[place], original=original)
     return merge_spellings(list(clips.values()), ("emotion", "speaker", "session"))
 
 
