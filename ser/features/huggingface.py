@@ -60,7 +60,7 @@ class HuggingFaceStates(HiddenStates):
         name = about.pop("model_type", None)
         try:
             config = AutoConfig.for_model(name)
-            network = MODEL_MAPPING[type(config)]
+            network: Any = MODEL_MAPPING[type(config)]
         except (KeyError, ValueError, TypeError) as error:
             raise WeightsError(f"model_type={name!r} is no encoder of waveforms that transformers has") from error
         if getattr(network, "main_input_name", None) != "input_values" or not hasattr(config, "conv_kernel"):
