@@ -141,11 +141,13 @@ def log_mel(waveforms: Tensor, num_mels: int) -> Tensor:
     """Waveforms ``(batch, time)`` at 16 kHz → Whisper's log-mel ``(batch, mel, frame)``, a frame every 10 ms.
 
     Power of Hann windows of 25 ms, Slaney's mel filters, log10, 8 (80 dB) below each clip's maximum at least, plus 4,
-    divided by 4. The frame that is centred on the end is left out.
+    divided by 4. The frame that is centred on the end is left out. All is in single precision, because a power can be
+    too large for half.
     """
     window, filters = (fixed.to(waveforms.device) for fixed in _window_and_filters(num_mels))
-    spectrum = torch.stft(waveforms, N_FFT, HOP_LENGTH, window=window, return_complex=True)[..., :-1]
-    levels = (filters @ spectrum.abs().square()).clamp_min(1e-10).log10()
+    with torch.autocast(waveforms.device.type, enabled=False):
+        spectrum = torch.stft(waveforms, N_FFT, HOP_LENGTH, window=window, return_complex=True)[..., :-1]
+        levels = (filters @ spectrum.abs().square()).clamp_min(1e-10).log10()
     return (levels.maximum(levels.amax((1, 2), keepdim=True) - 8) + 4) / 4
 
 

@@ -11,6 +11,8 @@ from ser.errors import UserError
 from ser.features import HiddenStates, Pretrained, pretrained_network
 from ser.models.base import EmotionNetwork
 
+COMBINATIONS = ("sum", "concatenate")
+
 
 class Probe(EmotionNetwork):
     """A weighted sum over the layers of a pretrained network, and a dense layer, or two.
@@ -25,6 +27,7 @@ class Probe(EmotionNetwork):
     Args:
         input_shape: ``(1, 2, channel, layer)``.
         num_classes: Emotions, at least two.
+        combine: ``sum``, layers weighted and summed, or ``concatenate``, where the dense layer reads all of them.
         hidden: Units of a dense layer with ReLU before the last one; 0 for none.
         dropout: Probability, 0 to 1, before the last dense layer.
         pretrained_learning_rate: With ``features.fine_tune``, of the pretrained network; with ``onecycle`` the highest.
@@ -41,6 +44,7 @@ class Probe(EmotionNetwork):
         self,
         input_shape: Sequence[int],
         num_classes: int,
+        combine: str = "sum",
         hidden: int = 0,
         dropout: float = 0.0,
         pretrained_learning_rate: float = 1e-5,
@@ -48,14 +52,16 @@ class Probe(EmotionNetwork):
         **training: Any,
     ) -> None:
         super().__init__(input_shape, num_classes, **training)
+        if combine not in COMBINATIONS:
+            raise UserError(f"model.combine={combine!r} must be {' or '.join(COMBINATIONS)}")
         if hidden < 0:
             raise UserError(f"model.hidden={hidden} must be 0 or more")
         if pretrained_learning_rate <= 0:
             raise UserError(f"model.pretrained_learning_rate={pretrained_learning_rate} must be above 0")
         self.pretrained_learning_rate = pretrained_learning_rate
         _, statistics, channels, layers = input_shape
-        size = statistics * channels
-        head: list[nn.Module] = [LayerSum(layers), nn.Flatten()]
+        size = statistics * channels * (1 if combine == "sum" else layers)
+        head: list[nn.Module] = [LayerSum(layers) if combine == "sum" else nn.Identity(), nn.Flatten()]
         if hidden:
             head += [nn.Linear(size, hidden), nn.ReLU()]
         head += [nn.Dropout(dropout), nn.Linear(hidden or size, num_classes)]

@@ -121,6 +121,8 @@ def read_choices(folder: Path) -> dict[str, Any]:
             place.setdefault(name, value)
     if isinstance(model := found.get("model"), dict) and model.get("name") == "seresnet":
         model.setdefault("speeds", [1.0])
+    if isinstance(model, dict) and model.get("name") == "probe":
+        model.setdefault("combine", "sum")
     return found
 
 

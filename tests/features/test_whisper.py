@@ -188,6 +188,13 @@ def test_what_ctranslate2_holds_once_for_two_names_is_found_under_both(tmp_path:
         read_encoder(tmp_path)
 
 
+def test_log_mel_is_the_same_where_the_network_computes_in_half_precision() -> None:
+    waveforms, _ = clips(9_000)
+    with torch.autocast("cpu", torch.bfloat16):
+        found = log_mel(waveforms, 80)
+    assert torch.equal(found, log_mel(waveforms, 80))
+
+
 @torch.no_grad()
 def test_a_clips_padding_and_neighbours_change_nothing() -> None:
     states = pretrained_network("Whisper", SIZES, False).eval()

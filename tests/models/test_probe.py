@@ -38,6 +38,16 @@ def test_it_has_the_parameters_that_its_docstring_says() -> None:
     assert "9,234" in (Probe.__doc__ or "")
 
 
+def test_layers_that_are_concatenated_have_weights_of_their_own() -> None:
+    torch.manual_seed(0)
+    probe = Probe((1, 2, 16, 3), 6, combine="concatenate").eval()
+    states = torch.randn(4, 1, 2, 16, 3)
+    (dense,) = (layer for layer in probe.layers if isinstance(layer, nn.Linear))
+    with torch.no_grad():
+        torch.testing.assert_close(probe(states), states.flatten(1) @ dense.weight.T + dense.bias)
+    assert dense.in_features == 2 * 16 * 3
+
+
 def test_a_hidden_layer_comes_between() -> None:
     probe = Probe((1, 2, 16, 3), 6, hidden=10)
     shapes = [(layer.in_features, layer.out_features) for layer in probe.layers if isinstance(layer, nn.Linear)]
@@ -79,7 +89,11 @@ def test_zeros_at_the_end_of_a_clip_are_part_of_it() -> None:
 
 @pytest.mark.parametrize(
     ("options", "told"),
-    [({"hidden": -1}, "hidden=-1 must be 0 or more"), ({"pretrained_learning_rate": 0.0}, "must be above 0")],
+    [
+        ({"combine": "mean"}, "must be sum or concatenate"),
+        ({"hidden": -1}, "hidden=-1 must be 0 or more"),
+        ({"pretrained_learning_rate": 0.0}, "must be above 0"),
+    ],
 )
 def test_a_number_out_of_its_range_is_refused(options: dict[str, Any], told: str) -> None:
     with pytest.raises(UserError, match=told):
