@@ -12,7 +12,7 @@ import warnings
 from http.server import SimpleHTTPRequestHandler, ThreadingHTTPServer
 from importlib.resources import files
 from pathlib import Path
-from typing import Any, ClassVar
+from typing import Any
 
 import pooch
 import requests
@@ -82,7 +82,8 @@ class Server(ThreadingHTTPServer):
 
 
 class _Handler(SimpleHTTPRequestHandler):
-    extensions_map: ClassVar[dict[str, str]] = {  # type: ignore[misc] # not those of the system, which may be wrong or missing
+    # Not those of the system, which may be wrong or missing.
+    extensions_map = {  # noqa: RUF012
         ".html": "text/html", ".mjs": "text/javascript", ".wasm": "application/wasm", "": "application/octet-stream",
     }  # fmt: skip
 
