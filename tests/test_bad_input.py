@@ -102,9 +102,9 @@ def tables() -> dict[str, bytes]:
     """Manifests that can't be used."""
     rows = "clips/sad/0.wav,sad\nclips/happy/0.wav,happy\n"
     return {
-        "semicolons.csv": f"path;emotion\n{rows}".replace(",", ";").encode(),
+        "separators.csv": f"path;emotion\n{rows}".encode(),
         "latin.csv": "path,emotion\nclips/sad/0.wav,tristé\n".encode("latin-1"),
-        "utf16.csv": f"path,emotion\n{rows}".encode("utf-16"),
+        "utf16.csv": f"path,emotion\n{rows}".encode("utf-16-le"),
         "no_rows.csv": b"path,emotion\n",
         "no_head.csv": rows.encode(),
         "twice.csv": f"path,emotion\n{rows}{rows}".encode(),
@@ -200,6 +200,8 @@ BAD = {
         ("dataset=crema_d dataset.root=@/crema", "VideoDemographics.csv"),
         ("dataset=crema_d dataset.root=@/clips", "CREMA-D"),
         ("dataset=iemocap dataset.root=@/clips", "IEMOCAP"),
+        ("dataset=pattern dataset.root=@/clips", "dataset.pattern="),
+        ("dataset=pattern dataset.root=@/clips dataset.pattern=sad", "no group (?P<emotion>"),
         ("dataset=manifest dataset.root=@/folder", "can't be read"),
         ("dataset=manifest dataset.root=@/good.wav", "good.wav"),
         *((f"dataset=manifest dataset.root=@/{name}", name) for name in tables() if name != "gone.csv"),

@@ -4,27 +4,16 @@ import re
 import signal
 import threading
 from collections import Counter, defaultdict
-from collections.abc import ItemsView, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
 from typing import Any
 
-from ser.data.corpora.clip import (
-    SEXES,
-    SIDE_NAMES,
-    SIDES,
-    WORDS,
-    Clip,
-    CorpusError,
-    list_files,
-    listing,
-    spelling_key,
-    tidy,
-    warn,
-)
+from ser.data.corpora.clip import SIDES, Clip, CorpusError, list_files, listing, warn
+from ser.data.corpora.codes import TABLES, Codes, Meanings, checked_codes, keyed, meaning, pairs, tell_read_as
 from ser.data.corpora.facts import OWN, Facts
-from ser.data.corpora.reading import is_unknown, merge_spellings, read_by_name, whole_years
+from ser.data.corpora.reading import merge_spellings, read_by_name
 
 FACTS = Facts(title="Your own recordings", licence=OWN, what="paths of one pattern", label="what the path says")
 
@@ -33,19 +22,11 @@ GROUPS = (
 )  # fmt: skip
 """Names of groups in ``dataset.pattern``, each an attribute of ``Clip``."""
 
-TABLES: dict[str, Mapping[str, str]] = {"emotion": WORDS, "sex": SEXES, "split": SIDE_NAMES}
-"""Tables of groups for which no other is given; what they don't list stands for itself, except a split."""
-
-LOWER = ("emotion", "sex", "race", "ethnicity")
-"""Groups that are read in lower case."""
-
 ABOVE = 2
 """Folders above ``dataset.root`` that a shipped corpus may need, where that points at a part of it."""
 
 SECONDS = 5.0
 """Most time that a pattern may take over one path."""
-
-Codes = Mapping[str, Mapping[str, Any]]
 
 
 @dataclass(frozen=True)
@@ -57,7 +38,8 @@ class Pattern:
         expression: A regular expression, whose groups are attributes of ``Clip`` or are used in ``name``. It matches
             the end of a path without its ending, from the beginning of a folder's or file's name.
         example: A path that it matches.
-        codes: Group → what may stand there → its meaning; None means that it isn't known. ``TABLES`` serve the others.
+        codes: Group → what may stand there → its meaning; None means that it isn't known. others go by
+            ``TABLES``.
         people: Speaker → other attributes, such as sex and age.
         name: Format of a clip's name, out of the groups' meanings; by default the name is what matched.
     """
@@ -77,7 +59,7 @@ class Pattern:
         Raises:
             CorpusError: No file has a name of this corpus, or two files are one clip.
         """
-        parse = partial(self._parse, re.compile(self.expression), _keyed(self.codes), root.absolute())
+        parse = partial(self._parse, re.compile(self.expression), keyed(self.codes), root.absolute())
         return read_by_name(
             root, parse, corpus=self.facts.title, example=self.example, home=self.facts.home or "its authors"
         )
@@ -105,7 +87,7 @@ def read(
         pattern: A regular expression with groups of ``GROUPS``, ``emotion`` among them. It has to match a path below
             ``root`` without its ending, or the end of that path from the beginning of a folder's or file's name.
         codes: Group → what stands in the path → what it means. Files with another emotion are left out; another value
-            is taken for not known. Groups without a table are read by ``TABLES``, others as they stand.
+            is taken for not known. Groups without a table go by ``TABLES`` of ``codes.py``.
         constants: Attributes that all clips share, such as ``{sex: female}``.
 
     Warnings count what is left out, and show words that are read as others.
@@ -115,14 +97,18 @@ def read(
             ``SECONDS`` over a path, an option names a group that isn't there, or a value can't be one.
     """
     expression = _compiled(pattern)
-    given, shared = _checked_codes(codes or {}, expression), _checked_constants(constants or {}, expression)
-    found, tables = list_files(root), _keyed(given)
+    given, shared = (
+        checked_codes(codes or {}, tuple(expression.groupindex)),
+        _checked_constants(constants or {}, expression),
+    )
+    found, tables = list_files(root), keyed(given)
     files = sorted(found.sounds + found.unconverted())
     names = [path.relative_to(root).as_posix() for path in files]
     clips: list[Clip] = []
     unmatched: list[str] = []
     unlisted: dict[str, Counter[str]] = defaultdict(Counter)
-    meant: dict[str, str] = {}
+    meant: Meanings = {}
+    guessed = TABLES.keys() - given.keys()
     for path, name, match in zip(files, names, _matches(expression, names), strict=True):
         if match is None:
             unmatched.append(name)
@@ -131,11 +117,12 @@ def read(
         for group, text in others.items():
             unlisted[group][text] += 1
         if "emotion" in values:
-            meant[match["emotion"]] = values["emotion"]
+            meant |= {(group, match[group]): values[group] for group in guessed & values.keys()}
             clips.append(Clip(name, path, **{**shared, **values}))
     if not clips:
         raise CorpusError(_nothing(root, expression, unmatched, unlisted["emotion"]))
-    _tell(root, unmatched, unlisted, {} if "emotion" in given else meant)
+    _tell(root, unmatched, unlisted)
+    tell_read_as(root, meant)
     return merge_spellings(clips, ("emotion", "speaker", "session"))
 
 
@@ -165,10 +152,6 @@ def _places(text: str, start: int, above: int) -> Iterator[int]:
         yield start
 
 
-def _keyed(codes: Codes) -> Codes:
-    return {group: {spelling_key(str(code)): value for code, value in table.items()} for group, table in codes.items()}
-
-
 def _values(match: re.Match[str], codes: Codes) -> tuple[dict[str, Any], dict[str, str]]:
     """Return what the groups mean, and the texts of those that mean nothing."""
     values: dict[str, Any] = {}
@@ -176,14 +159,10 @@ def _values(match: re.Match[str], codes: Codes) -> tuple[dict[str, Any], dict[st
     for group, text in match.groupdict().items():
         if text is None:
             continue
-        table, key = codes.get(group, TABLES.get(group, {})), spelling_key(text)
-        closed = group in codes or group == "split" or (group != "emotion" and is_unknown(text))
-        value = table.get(key) if key in table or closed else tidy(text) if group in LOWER else text
-        if group == "age" and value is not None:
-            value = whole_years(str(value))
+        value, listed = meaning(group, text, codes)
         if value is not None:
             values[group] = value
-        elif key not in table or group == "emotion":
+        elif not listed:
             unlisted[group] = text
     return values, unlisted
 
@@ -208,43 +187,8 @@ def _compiled(pattern: str | None) -> re.Pattern[str]:
     return expression
 
 
-def _checked_codes(codes: Codes, expression: re.Pattern[str]) -> Codes:
-    for group, table in _pairs("codes", codes, "{emotion: {W: anger}}"):
-        if group not in expression.groupindex or not isinstance(table, Mapping):
-            raise CorpusError(
-                f"dataset.codes has {group}: {table}; it can have a table for each of "
-                f"{', '.join(expression.groupindex)}, such as {{emotion: {{W: anger, F: happy}}}}"
-            )
-        codes_seen: dict[str, Any] = {}
-        for code, value in table.items():
-            if isinstance(code, bool) or not (value is None or (isinstance(value, str | int) and str(value).strip())):
-                raise CorpusError(
-                    f"dataset.codes has {code}: {value} for {group}; a code and its meaning are text, "
-                    "and yes, no, on and off need quotes in YAML"
-                )
-            other = codes_seen.setdefault(spelling_key(str(code)), code)
-            if other != code:
-                raise CorpusError(
-                    f"dataset.codes has {other!r} and {code!r} for {group}, which are read as one: drop one"
-                )
-            if group == "split" and value not in (None, *SIDES):
-                raise CorpusError(f"dataset.codes says that split {code!r} is {value!r}; it can be {', '.join(SIDES)}")
-    return {
-        group: {
-            code: tidy(str(value)) if group in LOWER and value is not None else value for code, value in table.items()
-        }
-        for group, table in codes.items()
-    }
-
-
-def _pairs(option: str, given: object, example: str) -> ItemsView[Any, Any]:
-    if not isinstance(given, Mapping):
-        raise CorpusError(f"dataset.{option}={given} must be a table: 'dataset.{option}={example}'")
-    return given.items()
-
-
 def _checked_constants(constants: Mapping[str, Any], expression: re.Pattern[str]) -> dict[str, Any]:
-    for name, value in _pairs("constants", constants, "{sex: female}"):
+    for name, value in pairs("constants", constants, "{sex: female}"):
         allowed = [group for group in GROUPS if group not in expression.groupindex]
         if name not in allowed:
             raise CorpusError(f"dataset.constants has {name}; it can have what the pattern lacks: {', '.join(allowed)}")
@@ -282,15 +226,13 @@ def _matches(expression: re.Pattern[str], names: Sequence[str]) -> list[re.Match
     return matches
 
 
-def _tell(root: Path, unmatched: Sequence[str], unlisted: Mapping[str, Counter[str]], meant: Mapping[str, str]) -> None:
-    """Warn of files that are left out, of values that aren't known, and of words that are read as others."""
+def _tell(root: Path, unmatched: Sequence[str], unlisted: Mapping[str, Counter[str]]) -> None:
+    """Warn of files that are left out, and of values that aren't known."""
     if unmatched:
         warn(f"left out {len(unmatched):,} sound files that dataset.pattern does not match, such as {unmatched[0]!r}")
     for group, texts in sorted(unlisted.items()):
         lost = f"left out {texts.total():,} sound files whose emotion dataset.codes does not list"
         warn(f"{root}: {lost if group == 'emotion' else f'{group} taken for not known'}: {_counted(texts)}")
-    if renamed := [f"{text!r} as {emotion}" for text, emotion in sorted(meant.items()) if tidy(text) != emotion]:
-        warn(f"{root}: emotions are read as others: {listing(renamed)}")
 
 
 def _counted(texts: Counter[str]) -> str:

@@ -1,4 +1,5 @@
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -81,7 +82,7 @@ def test_quotes_spaces_and_blank_lines(tmp_path: Path) -> None:
         ("path,feeling", "no column emotion"),
         ("url,emotion", "no column path"),
         ("url,feeling", "no column emotion and path"),
-        ("Path;emotion", "no column emotion and path"),
+        ("Path+emotion", "no column emotion and path"),
     ],
 )
 def test_missing_columns_are_named(tmp_path: Path, header: str, missing: str) -> None:
@@ -108,7 +109,7 @@ def test_empty_cells_are_named_with_their_line(tmp_path: Path, row: str, column:
     assert f"line 4: {column} is empty" in message
 
 
-@pytest.mark.parametrize("split", ["dev", "Train", "validation"])
+@pytest.mark.parametrize("split", ["fold 1", "both", "2"])
 def test_an_unknown_split_is_named_with_its_line(tmp_path: Path, split: str) -> None:
     message = refusal(manifest(tmp_path, "path,emotion,split", "a.wav,sad,train", f"b.wav,sad,{split}"))
     assert f"line 3: split is {split!r}" in message
@@ -127,11 +128,120 @@ def test_files_of_one_name_in_two_folders_are_two_files(tmp_path: Path) -> None:
     assert len(read(manifest(tmp_path, "path,emotion", "x/a.wav,sad", "y/a.wav,sad"))) == 2
 
 
-@pytest.mark.parametrize("content", ["path,emotion\na.wav,sad\n".encode("utf-16"), b"path,emotion\n\xe9.wav,sad\n"])
-def test_what_is_not_utf_8_is_an_error(tmp_path: Path, content: bytes) -> None:
+@pytest.mark.parametrize("content", [b"path,emotion\n\xe9.wav,sad\n", b"\xff\xfep\x00a\x00t"])
+def test_what_is_no_text_is_an_error(tmp_path: Path, content: bytes) -> None:
     path = tmp_path / "clips.csv"
     path.write_bytes(content)
-    assert "UTF-8" in refusal(path)
+    assert "can't be read as a UTF-" in refusal(path)
+
+
+@pytest.mark.parametrize(
+    ("word", "side"), [("dev", "val"), ("Train", "train"), ("validation", "val"), ("eval", "test")]
+)
+def test_common_names_of_sides_are_read_and_told(tmp_path: Path, word: str, side: str) -> None:
+    (clip,), notes = told(manifest(tmp_path, "path,emotion,split", f"a.wav,sad,{word}"))
+    assert clip.split == side
+    assert notes == ([f"words are read as others: {word!r} as {side}"] if word.lower() != side else [])
+
+
+TABLE = (
+    "FileName,EmoClass,SpkrID,Gender,Split_Set,EmoAct",
+    "MSP_1.wav,A,1,Female,Train,4.2",
+    "MSP_2.wav,H,2,Male,Development,3.1",
+    "MSP_3.wav,X,2,Male,Test1,3.1",
+    "MSP_4.wav,N,Unknown,Male,Test1,3.1",
+)
+"""A table in the form of MSP-Podcast's."""
+
+COLUMNS = {"path": "FileName", "emotion": "EmoClass", "speaker": "SpkrID", "sex": "Gender", "split": "Split_Set"}
+CODES = {
+    "emotion": {"A": "anger", "H": "Happy", "N": "neutral"},
+    "split": {"Train": "train", "Development": "val", "Test1": "test"},
+}
+
+
+def test_a_table_is_read_by_its_own_headings_and_codes(tmp_path: Path) -> None:
+    notes: list[str] = []
+    with telling(notes.append):
+        clips = read(manifest(tmp_path, *TABLE), columns=COLUMNS, folder="Audios", codes=CODES)
+    assert clips == [
+        Clip("MSP_1.wav", tmp_path / "Audios/MSP_1.wav", "anger", speaker="1", sex="female", split="train"),
+        Clip("MSP_2.wav", tmp_path / "Audios/MSP_2.wav", "happy", speaker="2", sex="male", split="val"),
+        Clip("MSP_4.wav", tmp_path / "Audios/MSP_4.wav", "neutral", sex="male", split="test"),
+    ]
+    shown = [note.removeprefix(f"{tmp_path / 'clips.csv'}: ") for note in notes]
+    assert shown == [
+        "columns are read under other headings: 'FileName' as path, 'EmoClass' as emotion, 'SpkrID' as speaker, "
+        "'Gender' as sex, 'Split_Set' as split",
+        "columns that are not used: 'EmoAct'",
+        "taken for not known: 1 speaker 'Unknown'",
+        "left out 1 rows whose emotion dataset.codes does not list: 1 'X'",
+    ]
+
+
+@pytest.mark.parametrize(
+    ("name", "lines"),
+    [
+        ("labels_consensus.csv", ("FileName,EmoClass,SpkrID,Gender,Split_Set", "a.wav,angry,7,Female,Development")),
+        ("metadata.csv", ("file_name,label,speaker_id,gender,split", "a.wav,angry,7,F,validation")),
+        ("metadata.jsonl", ('{"file_name": "a.wav", "label": "angry", "speaker": 7, "sex": "f", "split": "dev"}',)),
+        ("train.csv", ("file,emotion,speaker,gender,split", "a.wav,angry,7.0,female,dev")),
+        ("corpus.jsonl", ('{"wav": "a.wav", "emo": "angry", "spk": "7", "gender": "f", "split": "valid"}',)),
+        (
+            "nemo.json.jsonl",
+            ('{"audio_filepath": "a.wav", "label": "angry", "speaker": "7", "sex": "F", "split": "val"}',),
+        ),
+    ],
+    ids=["MSP-Podcast", "AudioFolder CSV", "AudioFolder JSON", "nkululeko", "EmoBox", "NeMo"],
+)
+def test_tables_of_others_are_read_as_they_are(tmp_path: Path, name: str, lines: tuple[str, ...]) -> None:
+    (tmp_path / name).write_text("\n".join(lines))
+    (clip,), _ = told(tmp_path / name)
+    assert clip.path == tmp_path / "a.wav"
+    assert (clip.emotion, clip.sex, clip.split) == ("angry", "female", "val")
+    assert str(clip.speaker).removesuffix(".0") == "7"
+
+
+def test_a_code_that_is_not_listed_is_not_known_and_counted(tmp_path: Path) -> None:
+    path = manifest(tmp_path, "path,emotion,sex,session", "a.wav,sad,1,x", "b.wav,sad,2,x", "c.wav,sad,9,none")
+    notes: list[str] = []
+    with telling(notes.append):
+        clips = read(path, codes={"sex": {1: "female", 2: "male"}})
+    assert [clip.sex for clip in clips] == ["female", "male", None]
+    assert notes == [f"{path}: taken for not known: 1 session 'none', 1 sex '9'"]
+
+
+def test_a_heading_that_is_given_is_no_other_column(tmp_path: Path) -> None:
+    path = manifest(tmp_path, "file,label,emotion", "a.wav,joy,sad", "b.wav,x,calm")
+    with telling(lambda _: None):
+        assert [clip.emotion for clip in read(path, columns={"emotion": "label", "speaker": "emotion"})] == ["joy", "x"]
+
+
+def test_a_folder_may_be_absolute(tmp_path: Path) -> None:
+    path = manifest(tmp_path, "path,emotion,original", "a.wav,sad,", "b.wav,sad,a.wav")
+    clips = read(path, folder=str(tmp_path / "there"))
+    assert [clip.path for clip in clips] == [tmp_path / "there/a.wav", tmp_path / "there/b.wav"]
+    assert [clip.original for clip in clips] == [None, "a.wav"]
+
+
+@pytest.mark.parametrize(
+    ("options", "words"),
+    [
+        ({"columns": {"emotion": "Feeling"}}, "says that emotion is Feeling, which stands 0 times in the first row"),
+        ({"columns": {"feeling": "emotion"}}, "dataset.columns has feeling; columns are path, emotion, speaker,"),
+        ({"columns": "emotion"}, "dataset.columns=emotion must be a table: 'dataset.columns={emotion: EmoClass}'"),
+        (
+            {"codes": {"path": {"a": "b"}}},
+            "dataset.codes has path: {'a': 'b'}; it can have a table for each of emotion,",
+        ),
+        ({"codes": {"emotion": {"W": "anger"}}}, "lists no clips: dataset.codes lists none of its emotions (sad)"),
+    ],
+)
+def test_options_that_can_not_be_are_refused(tmp_path: Path, options: dict[str, Any], words: str) -> None:
+    path = manifest(tmp_path, "path,emotion", "a.wav,sad")
+    with pytest.raises(CorpusError) as caught:
+        read(path, **options)
+    assert words in str(caught.value)
 
 
 def test_a_folder_or_nothing_in_the_manifests_place_is_an_error(tmp_path: Path) -> None:

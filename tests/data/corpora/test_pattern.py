@@ -40,7 +40,8 @@ def test_groups_are_attributes_of_a_clip(tmp_path: Path) -> None:
         r"(?P<speaker>\w+)/(?P<split>\w+)/(?P<sex>[FM])_(?P<age>\d+)_(?P<emotion>[a-z]+)_(?P<sentence>s\d)"
         r"_(?P<intensity>hi|lo)_(?P<session>x|y)"
     )
-    clips = read(tmp_path, name, codes={"emotion": {"wut": "Anger"}}, constants={"race": "asian"})
+    clips, notes = told(tmp_path, name, codes={"emotion": {"wut": "Anger"}}, constants={"race": "asian"})
+    assert notes == [f"{tmp_path}: words are read as others: 'F' as female, 'dev' as val"]
     assert clips == [
         Clip(
             name="p1/dev/F_34_wut_s1_hi_x.wav",
@@ -79,7 +80,7 @@ def test_words_that_are_well_known_are_read_as_the_corpora_have_them(tmp_path: P
     touch(tmp_path, "a/Angry/1.wav", "a/Happiness/1.wav", "a/sad/1.wav", "a/Jealous/1.wav")
     clips, (note,) = told(tmp_path, TWO_LEVELS)
     assert [clip.emotion for clip in clips] == ["anger", "happy", "jealous", "sad"]
-    assert note == f"{tmp_path}: emotions are read as others: 'Angry' as anger, 'Happiness' as happy"
+    assert note == f"{tmp_path}: words are read as others: 'Angry' as anger, 'Happiness' as happy"
 
 
 def test_codes_count_whatever_their_case_and_zeros(tmp_path: Path) -> None:
@@ -220,7 +221,10 @@ def test_the_recipe_of_the_docs_reads_a_corpus(tmp_path: Path, monkeypatch: pyte
     monkeypatch.chdir(tmp_path)
     choices = composed(f"hydra.searchpath=[file://{tmp_path}/conf]", "dataset=calls", "split=speaker")
     check_choices(choices)
-    clips = read_corpora(choices["dataset"])
+    notes: list[str] = []
+    with telling(notes.append):
+        clips = read_corpora(choices["dataset"])
+    assert notes == ["data/calls: words are read as others: 'f' as female, 'm' as male"]
     assert [(clip.speaker, clip.sex, clip.emotion, clip.session) for clip in clips] == [
         ("ann", "female", "anger", "telephone"),
         ("ann", "female", "neutral", "telephone"),
