@@ -54,6 +54,8 @@ def test_its_card_and_licence_are_beside_it() -> None:
     assert about["datasets"] == ["crema_d"]
     for word in ("Not for decisions about people", "ODbL", "91 speakers"):
         assert word in " ".join(body.split())
+    page = (Path(__file__).parents[1] / "docs/model.md").read_text(encoding="utf-8")
+    assert body.strip() == page.replace("[voice](voices.md)", "voice").strip()
     licence = (SHIPPED_FOLDER / "LICENSE").read_text(encoding="utf-8")
     assert "Open Database License" in licence
     assert "Cao" in licence

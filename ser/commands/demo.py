@@ -18,8 +18,9 @@ def main() -> None:
     """Read the options, write the page if need be, and serve it."""
     parser = command_parser(__doc__, "outputs/RUN")
     parser.add_argument(
-        "checkpoint", type=Path, metavar="RUN", help="a run's folder, a checkpoint, or a page that was exported"
-    )
+        "checkpoint", type=Path, nargs="?", default=Path("pretrained"), metavar="RUN",
+        help="a run's folder, a checkpoint, or a page that was exported; without it the package's own model answers",
+    )  # fmt: skip
     parser.add_argument("--port", type=_port, default=8000, help="of the address; 0 for any that is free")
     parser.add_argument("--no-browser", action="store_true", help="only print the address")
     parser.add_argument(
