@@ -247,7 +247,14 @@ def check_types(cfg: dict[str, Any]) -> None:
     network = NETWORKS[cfg["model"]["name"]]
     known: dict[str, dict[str, Any]] = {
         "": get_type_hints(RunConfig),
-        "dataset": {"root": str | None, "metadata": str | None, "pattern": str | None, "voice": str, "strict": bool},
+        "dataset": {
+            "root": str | None,
+            "metadata": str | None,
+            "pattern": str | None,
+            "folder": str | None,
+            "voice": str,
+            "strict": bool,
+        },
         "datamodule": get_type_hints(EmotionDataModule.__init__),
         "augment.spec": get_type_hints(SpecAugment.__init__),
         **{f"augment.wave.{name}": get_type_hints(effect.__init__) for name, effect in EFFECTS.items()},
