@@ -94,12 +94,15 @@ class ExtractedClips:
     def of(cls, recognizer: Recognizer, trial: Trial) -> "ExtractedClips":
         """Extract the features of a trial's clips for one of its recognizers."""
         recordings = trial.at(recognizer.sample_rate)
-        starts, parts = range(0, len(recordings), BATCH), []
-        for member in recognizer.members:
+        starts, parts = range(0, len(recordings), BATCH), {}
+        members = [(str((vars(one.frontend.config), one.length)), one) for one in recognizer.members]
+        for key, member in members:
+            if key in parts:  # as of another seed
+                continue
             read = [member.extract(recordings[start : start + BATCH]) for start in starts]
             features, real = (torch.cat([part[i].cpu() for part in read]) for i in (0, 1))
-            parts.append(Extracted(features, real, Moments.join([Moments.of(*part) for part in read])))
-        return cls(recognizer, trial, parts)
+            parts[key] = Extracted(features, real, Moments.join([Moments.of(*part) for part in read]))
+        return cls(recognizer, trial, [parts[key] for key, _ in members])
 
     def draw(self, enrolment: Enrolment, seed: int) -> tuple[list[list[int]], NDArray[np.bool_]]:
         """Draw enrolment clips; return, per clip, the places of those of its voice, and whether it is scored.
