@@ -55,6 +55,8 @@ ELSEWHERE = {
     "python scripts/search.py": "tests/training/test_search.py, with shorter runs",
     "python scripts/predict.py outputs/RUN --microphone": "tests/inference/test_microphone.py",
     "python scripts/demo.py": "tests/commands/test_demo.py",
+    ".venv/bin/ser predict clip.wav": "tests/test_pretrained.py",
+    "python scripts/retrain.py": "tests/commands/test_retrain.py",
     "python scripts/export.py outputs/VOICES page/": "tests/commands/test_export.py, with another runtime",
 }
 """What is not run here, and where it is."""
