@@ -8,13 +8,13 @@ from ser.data.corpora.pattern import Pattern
 
 FACTS = Facts(
     title="AESDD",
-    licence="freely available; see the source's terms",
+    licence="for research; see the source's terms",
     what="19 utterances and an improvised one",
     label=ASKED,
     speech="acted",
     language="Greek",
     speakers=6,
-    people="professional actors",
+    people="actors, the first 5 of them professional, 3 women and 2 men",
     clips=604,
     home="http://m3c.web.auth.gr/research/aesdd-speech-emotion-recognition/",
     citation="Vryzas, Kotsakis, Liatsou, Dimoulas and Kalliris (2018). Speech Emotion Recognition for Performance "

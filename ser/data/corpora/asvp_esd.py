@@ -18,8 +18,8 @@ FACTS = Facts(
     people="people in films, television and videos, children among them",
     clips=13964,
     home="https://doi.org/10.5281/zenodo.7132783",
-    citation="Touko Landry, He, Yan and Li (2020). ASVP-ESD: A dataset and its benchmark for emotion recognition using "
-    "both speech and non-speech utterances. Global Scientific Journals 8(6), 1793-1798",
+    citation="Touko Landry, He and Xie (2020). Audio, Speech and Vision Processing Lab Emotional Sound database "
+    "(ASVP-ESD). Zenodo. https://doi.org/10.5281/zenodo.7132783",
 )
 
 EMOTIONS = (

@@ -8,13 +8,13 @@ from ser.data.corpora.pattern import Pattern
 
 FACTS = Facts(
     title="CASIA",
-    licence="on request, against a licence agreement",
+    licence="on request; see the source's terms",
     what="50 sentences",
     label=ASKED,
     speech="acted",
     language="Mandarin",
     speakers=4,
-    people="speakers, 2 women and 2 men",
+    people="professional speakers",
     clips=1200,
     home="http://www.chineseldc.org/resource_info.php?rid=76",
     citation="Institute of Automation, Chinese Academy of Sciences (2005). CASIA Chinese Emotional Corpus. Chinese "

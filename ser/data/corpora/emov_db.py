@@ -1,6 +1,7 @@
 """EmoV-DB: 6,887 acted English clips by 4 speakers, sentences of CMU Arctic, five styles (Adigwe et al., 2018).
 
 Folders say who speaks and how; a name ends in the sentence's number. It is the sorted version that is read.
+The authors count 7,000 clips; EmoBox lists 6,887.
 """
 
 from ser.data.corpora.facts import ASKED, Facts
@@ -8,7 +9,7 @@ from ser.data.corpora.pattern import Pattern
 
 FACTS = Facts(
     title="EmoV-DB",
-    licence="for research that is not commercial; see the source's terms",
+    licence="not for commercial use; see the source's terms",
     what="sentences of CMU Arctic",
     label=ASKED,
     speech="acted",

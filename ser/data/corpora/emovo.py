@@ -15,7 +15,7 @@ FACTS = Facts(
     clips=588,
     home="http://voice.fub.it/activities/corpora/emovo/index.html",
     citation="Costantini, Iaderola, Paoloni and Todisco (2014). EMOVO Corpus: an Italian Emotional Speech Database. "
-    "LREC 2014, 3501-3504",
+    "LREC 2014, 3501-3504. https://aclanthology.org/L14-1478",
 )
 
 # Of the Italian words: disgusto, gioia, neutro, paura, rabbia, sorpresa, tristezza.

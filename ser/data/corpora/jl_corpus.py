@@ -1,4 +1,4 @@
-"""JL-Corpus: 2,400 acted clips in New Zealand English by 4 speakers, 30 sentences, ten emotions (James et al., 2018).
+"""JL-Corpus: 2,400 acted clips in New Zealand English by 4 speakers, ten emotions (James et al., 2018).
 
 The release has clips more than once; point ``dataset.root`` at one of its folders.
 """
@@ -9,12 +9,12 @@ from ser.data.corpora.pattern import Pattern
 FACTS = Facts(
     title="JL-Corpus",
     licence="CC0 1.0",
-    what="30 sentences",
+    what="15 sentences in each emotion",
     label=ASKED,
     speech="acted",
     language="English",
     speakers=4,
-    people="professional actors from New Zealand, 2 women and 2 men",
+    people="professional speakers, 2 women and 2 men",
     clips=2400,
     home="https://www.kaggle.com/datasets/tli725/jl-corpus",
     citation="James, Tian and Watson (2018). An Open Source Emotional Speech Corpus for Human Robot Interaction "

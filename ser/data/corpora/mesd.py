@@ -19,7 +19,7 @@ FACTS = Facts(
     home="https://doi.org/10.17632/cy34mh68j9",
     citation="Duville, Alonso-Valerdi and Ibarra-Zarate (2021). The Mexican Emotional Speech Database (MESD): "
     "elaboration and assessment based on machine learning. EMBC 2021, 1644-1647. "
-    "https://doi.org/10.1109/EMBC46164.2021.9629934",
+    "https://pubmed.ncbi.nlm.nih.gov/34891601",
 )
 
 # EMOTION_VOICE_LIST_WORD. A child, C, may be a girl or a boy.

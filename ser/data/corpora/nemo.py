@@ -14,7 +14,8 @@ FACTS = Facts(
     people="actors, 4 women and 5 men, 23 to 28 years old",
     clips=4481,
     home="https://github.com/amu-cai/nEMO",
-    citation="Christop (2024). nEMO: Dataset of Emotional Speech in Polish. LREC-COLING 2024, 12111-12116",
+    citation="Christop (2024). nEMO: Dataset of Emotional Speech in Polish. LREC-COLING 2024, 12111-12116. "
+    "https://aclanthology.org/2024.lrec-main.1059",
 )
 
 PEOPLE = {

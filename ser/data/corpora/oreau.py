@@ -1,6 +1,7 @@
 """Oréau: acted French clips by 32 speakers, seven emotions (Kerkeni et al., 2020, Zenodo).
 
-434 clips as they are handed out. Sex is known where a clip lies in the release's folders ``f`` and ``m``.
+434 clips, which are the second version: those of 502 that listeners recognised. Sex is known where a clip lies in the
+release's folders ``f`` and ``m``.
 """
 
 from ser.data.corpora.facts import ASKED, Facts
@@ -9,12 +10,12 @@ from ser.data.corpora.pattern import Pattern
 FACTS = Facts(
     title="Oréau",
     licence="CC BY 4.0",
-    what="about 80 sentences",
+    what="79 sentences",
     label=ASKED,
     speech="acted",
     language="French",
     speakers=32,
-    people="non-professional actors, 7 women and 25 men by the folders",
+    people="non-professional speakers, 7 women and 25 men by the folders",
     clips=434,
     home="https://doi.org/10.5281/zenodo.4405783",
     citation="Kerkeni, Cleder, Serrestou and Raoof (2020). French Emotional Speech Database - Oréau. Zenodo. "

@@ -5,13 +5,13 @@ from ser.data.corpora.pattern import Pattern
 
 FACTS = Facts(
     title="ShEMO",
-    licence="freely available; see the source's terms",
+    licence="free of charge for academic purposes; see the source's terms",
     what="radio plays",
     label=RATED,
     speech="acted",
     language="Persian",
     speakers=87,
-    people="actors, 31 women and 56 men",
+    people="native speakers in radio plays, 31 women and 56 men",
     clips=3000,
     home="https://github.com/mansourehk/ShEMO",
     citation="Mohamad Nezami, Jamshid Lou and Karami (2019). ShEMO: a large-scale validated database for Persian "

@@ -5,13 +5,13 @@ from ser.data.corpora.pattern import Pattern
 
 FACTS = Facts(
     title="TurEV-DB",
-    licence="CC BY-NC-ND 4.0",
+    licence="CC BY-NC-ND 4.0 by its README, GPL 3.0 by its LICENSE file",
     what="82 words",
     label=ASKED,
     speech="acted",
     language="Turkish",
     speakers=6,
-    people="native speakers",
+    people="people who are not described in the release",
     clips=1735,
     home="https://github.com/Xeonen/TurEV-DB",
     citation="Canpolat, Ormanoğlu and Zeyrek (2020). Turkish Emotion Voice Database (TurEV-DB). SLTU-CCURL 2020, "

@@ -14,11 +14,11 @@ FACTS = Facts(
     speech="spontaneous",
     language="Urdu",
     speakers=38,
-    people="guests and hosts, 27 men and 11 women",
+    people="people in talk shows, 27 men and 11 women",
     clips=400,
     home="https://github.com/siddiquelatif/URDU-Dataset",
     citation="Latif, Qayyum, Usman and Qadir (2018). Cross Lingual Speech Emotion Recognition: Urdu vs. Western "
-    "Languages. FIT 2018, 88-93. https://doi.org/10.1109/FIT.2018.00023",
+    "Languages. FIT 2018, 88-93. https://arxiv.org/abs/1812.10411",
 )
 
 # SPEAKER_FILE_EMOTION, each numbered.
