@@ -161,7 +161,7 @@ def find_checkpoint(path: str | Path) -> Path:
     """
     path = Path(path)
     if str(path) == SHIPPED and not path.exists():
-        return _shipped()
+        return shipped_checkpoint()
     if not path.is_dir():
         return path
     kept = sorted((path / "checkpoints").glob("[!.]*.ckpt"))
@@ -178,7 +178,12 @@ def find_checkpoint(path: str | Path) -> Path:
     raise UserError(f"{path} has no tested checkpoint in checkpoints/: {then}")
 
 
-def _shipped() -> Path:
+def shipped_checkpoint() -> Path:
+    """Return the checkpoint of the model that comes with the package.
+
+    Raises:
+        UserError: It is missing or damaged.
+    """
     path = SHIPPED_FOLDER / "checkpoints" / "final.ckpt"
     try:
         digest = hashlib.sha256(path.read_bytes()).hexdigest()

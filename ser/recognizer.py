@@ -17,7 +17,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from ser.checkpoint import SHIPPED, Checkpoint, checked, find_checkpoint
+from ser.checkpoint import SHIPPED, Checkpoint, checked, find_checkpoint, shipped_checkpoint
 from ser.data.audio import RATES, AudioError, Readable, Recording, from_samples, read_audio, read_stream
 from ser.data.bank import WaveformBank, decode
 from ser.errors import UserError
@@ -117,13 +117,13 @@ class Recognizer:
         self.prior = prior
 
     @classmethod
-    def load(cls, path: str | Path = SHIPPED, device: torch.device | str = "cpu") -> "Recognizer":
+    def load(cls, path: str | Path | None = None, device: torch.device | str = "cpu") -> "Recognizer":
         """Build a recognizer from a checkpoint and nothing else: the package's own model, or one of yours.
 
         Args:
             path: A run's ``checkpoints/best.ckpt`` or ``last.ckpt``; or the run's folder, for the one that the run
-                tested and calibrated. ``pretrained`` is the model that comes with the package, trained on the acted
-                English of CREMA-D.
+                tested and calibrated. ``pretrained``, or None, is the model that comes with the package, trained on
+                the acted English of CREMA-D.
             device: Where it answers.
 
         Raises:
@@ -135,12 +135,15 @@ class Recognizer:
             >>> recognizer.labels
             ['anger', 'happy', 'sad']
         """
-        path = find_checkpoint(path)
+        path = shipped_checkpoint() if path is None else find_checkpoint(path)
         checkpoint = Checkpoint.read(path)
         with checked(path):
             size = path.stat().st_size
             if checkpoint.parts:
                 members = [Recognizer.of(part, size) for part in checkpoint.parts]
+                bias = None if checkpoint.calibration is None else checkpoint.calibration.bias
+                if checkpoint.labels != members[0].labels or (bias is not None and len(bias) != len(checkpoint.labels)):
+                    raise UserError("its labels are not those of the networks that it joins")
                 built: Recognizer = JointRecognizer(members, checkpoint.parameters["weights"], checkpoint.calibration)
             else:
                 built = Recognizer.of(checkpoint, size)
@@ -522,12 +525,13 @@ class JointRecognizer(Recognizer):
         if self.prior is None:
             raise UserError(NO_VOICES)
         parts: list[Voice | None] = []
+        reasons = left_out  # the first network that knows voices gives them, and the others would give the same
         for member in self.members:
-            reasons: list[str] | None = None if left_out is None else []
-            known = member.prior is not None
-            parts.append(member.enrol(sounds, sample_rate, neutral, guess, reasons) if known else None)
-        if left_out is not None and reasons is not None:
-            left_out += reasons
+            if member.prior is None:
+                parts.append(None)
+                continue
+            parts.append(member.enrol(sounds, sample_rate, neutral, guess, reasons))
+            reasons = None if left_out is None else []
         return JointVoice(tuple(parts))
 
 
@@ -684,7 +688,9 @@ def _check_shapes(kind: type[EmotionNetwork], checkpoint: Checkpoint) -> None:
             raise UserError(f"{name} of its weights is {tuple(weights[name].shape)}, and must be {tuple(value.shape)}")
 
 
-def checkpoints_beside(path: str | Path) -> list[Path]:
+def checkpoints_beside(path: str | Path | None) -> list[Path]:
     """Return the checkpoint that ``Recognizer.load`` takes for ``path``, and all that lie beside it."""
-    path = find_checkpoint(path) if str(path) == SHIPPED else Path(path)
+    if path is None or str(path) == SHIPPED:
+        path = shipped_checkpoint() if path is None else find_checkpoint(path)
+    path = Path(path)
     return list((path / "checkpoints").glob("*.ckpt")) if path.is_dir() else [path, *path.parent.glob("*.ckpt")]

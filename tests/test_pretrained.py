@@ -127,8 +127,11 @@ def test_a_damaged_or_missing_file_ends_in_one_line(tmp_path: Path, monkeypatch:
         Recognizer.load()
 
 
-def test_a_folder_of_that_name_comes_first(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_folder_of_that_name_comes_first_where_the_word_was_typed(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.chdir(tmp_path)
     (tmp_path / "pretrained").mkdir()
     with pytest.raises(UserError, match="pretrained has no tested checkpoint"):
-        Recognizer.load()
+        Recognizer.load("pretrained")
+    assert Recognizer.load().labels[0] == "anger"

@@ -10,7 +10,6 @@ import torch
 from rich.progress import BarColumn, Progress, TextColumn, track
 from rich.table import Table
 
-from ser.checkpoint import SHIPPED
 from ser.commands.cli import INTERRUPTED
 from ser.data.audio import MIN_SECONDS, AudioError, SoundStream, is_pipe, kind_of
 from ser.errors import Screen, UserError, escape, is_unread, table_of
@@ -22,7 +21,7 @@ from ser.inference.microphone import Microphone, listen, lost_sound
 from ser.inference.recordings import enrol_each, find, speakers_of
 from ser.inference.rows import ANSWER_VALUES, SEGMENT_VALUES, RowWriter, confident_emotion, write_each
 from ser.inference.timeline import OWN, Listener, Segment, Timeline, bands, own_voice
-from ser.recognizer import NO_VOICES, Answer, JointRecognizer, Recognizer, checkpoints_beside
+from ser.recognizer import NO_VOICES, Answer, JointRecognizer, JointVoice, Recognizer, checkpoints_beside
 from ser.results.figures import timeline_figure
 
 SHOWN = 50
@@ -46,7 +45,7 @@ def predict(options: argparse.Namespace) -> int:
         UserError: The checkpoint can't be used, there is nothing to answer, no threshold reaches the risk, the window
             does not fit the network, or there is no microphone that can be used.
     """
-    recognizer = Recognizer.load(options.checkpoint or SHIPPED, options.device)
+    recognizer = Recognizer.load(options.checkpoint, options.device)
     if options.checkpoint is None:
         console.print(SHIPPED_ANSWERS, soft_wrap=True)
     if not recognizer.calibration.known:
@@ -73,7 +72,7 @@ def predict(options: argparse.Namespace) -> int:
         tables = [
             stack.enter_context(closing(RowWriter(path, kind, values, recognizer.labels))) for kind, path in files
         ]
-        enrolled = voices if isinstance(voices, Voice) else None
+        enrolled = voices if isinstance(voices, Voice | JointVoice) else None
         if microphone is not None:
             return hear(options, recognizer, microphone, least, tables, enrolled)
         if long:
@@ -159,7 +158,7 @@ def check_outputs(options: argparse.Namespace, paths: Sequence[Path]) -> None:
     listed = [Path("/dev/stdin")] if "-" in options.paths else []
     voices = [] if options.voices in (None, "folder", "all") else [Path(options.voices)]
     refuse_overwriting(
-        outputs, [*paths, *listed, *voices, *(options.enrol or ()), *checkpoints_beside(options.checkpoint or SHIPPED)]
+        outputs, [*paths, *listed, *voices, *(options.enrol or ()), *checkpoints_beside(options.checkpoint)]
     )
     if options.picture is not None and not options.picture.parent.is_dir():
         raise UserError(f"--picture {options.picture}: there is no folder {options.picture.parent}")

@@ -34,7 +34,10 @@ def retrain(run: Path, folder: Path, half: bool = False) -> Path:
             used.
     """
     tested = Checkpoint.read(find_checkpoint(run))
-    config = check_choices(read_choices(run))
+    try:
+        config = check_choices(read_choices(run))
+    except (LookupError, TypeError, AttributeError) as error:  # of a run folder that was written by something else
+        raise UserError(f"{run / 'config.yaml'} does not hold a run's choices: {error!r}") from error
     if tested.calibration is None:
         raise UserError(f"{run} was not tested, so nothing says how sure its answers are: let its run end")
     if config.test_checkpoint != "last":
@@ -42,9 +45,21 @@ def retrain(run: Path, folder: Path, half: bool = False) -> Path:
             f"{run} chose its epoch on validation clips, and there are none when all clips are trained on: train it "
             "with test_checkpoint=last"
         )
+    if config.init_from is not None:
+        raise UserError(f"{run} started from another run, init_from={config.init_from}, which can't be done again here")
+    if config.early_stopping_patience is not None:
+        raise UserError(
+            f"{run} may have ended early by validation clips, and there are none when all clips are trained on: train "
+            "it with early_stopping_patience=null"
+        )
     if tested.adapted:
         raise UserError(f"{run} was adapted to other recordings: give the run that it was adapted from")
     last, made = folder / "checkpoints" / "last.ckpt", folder / "checkpoints" / "final.ckpt"
+    others = sorted(path.name for path in (folder / "checkpoints").glob("*.ckpt") if path not in (last, made))
+    if others or (folder / "metrics.json").exists() or folder.resolve() == run.resolve():
+        raise UserError(f"{folder} holds a run of its own: give a new folder")
+    if (folder / "config.yaml").is_file() and read_choices(folder) != config.choices:
+        raise UserError(f"{folder} holds a model with other choices than {run}: give a new folder")
     if made.is_file():
         console.print(f"{escape(str(folder))} holds this model already: skipped", soft_wrap=True)
         return made
@@ -52,7 +67,7 @@ def retrain(run: Path, folder: Path, half: bool = False) -> Path:
         seed_everything(config.seed, workers=True, verbose=False)
         write_choices(folder, config.choices)
         unvalidated = {"limit_val_batches": 0, "num_sanity_val_steps": 0}
-        config = replace(config, trainer={**config.trainer, **unvalidated}, early_stopping_patience=None)
+        config = replace(config, trainer={**config.trainer, **unvalidated})
         callbacks = [History(), EpochCheckpoint(last.parent, "last")]
         trainer = make_trainer(config, folder, callbacks)
         data, left_out = load_data(config, trainer.strategy.root_device, everything=True)
@@ -69,7 +84,10 @@ def retrain(run: Path, folder: Path, half: bool = False) -> Path:
         trainer.fit(network, datamodule=data, ckpt_path=last if last.is_file() else None, weights_only=True)
         found = replace(Checkpoint.read(last), training={}, history=None, calibration=tested.calibration)
         if half:
-            found = replace(found, weights={name: _halved(value) for name, value in found.weights.items()})
+            weights = {name: _halved(value) for name, value in found.weights.items()}
+            if lost := [name for name, value in weights.items() if not value.isfinite().all()]:
+                raise UserError(f"{lost[0]} has numbers that half precision can't hold: leave out --half")
+            found = replace(found, weights=weights)
         found.write(made)
         last.unlink()
     return made

@@ -18,7 +18,7 @@ def main() -> None:
     """Read the options, write the page if need be, and serve it."""
     parser = command_parser(__doc__, "outputs/RUN")
     parser.add_argument(
-        "checkpoint", type=Path, nargs="?", default=Path("pretrained"), metavar="RUN",
+        "checkpoint", type=Path, nargs="?", metavar="RUN",
         help="a run's folder, a checkpoint, or a page that was exported; without it the package's own model answers",
     )  # fmt: skip
     parser.add_argument("--port", type=_port, default=8000, help="of the address; 0 for any that is free")
@@ -36,7 +36,7 @@ def main() -> None:
         folder = options.checkpoint
         web = stack.enter_context(server(options.port))  # before the page, because a port may be taken
         try:
-            if not is_page(folder):
+            if folder is None or not is_page(folder):
                 from ser.recognizer import Recognizer
 
                 recognizer = Recognizer.load(folder)
@@ -45,7 +45,10 @@ def main() -> None:
                 write_page(recognizer, folder, options.runtime)
             web.folder = folder
             address = f"http://127.0.0.1:{web.server_port}/"
-            screen.print(f"{escape(options.checkpoint)} answers at {address} until Ctrl-C", soft_wrap=True)
+            screen.print(
+                f"{escape(options.checkpoint or 'The model that comes with ser')} answers at {address} until Ctrl-C",
+                soft_wrap=True,
+            )
             if not options.no_browser:
                 webbrowser.open(address)
             web.serve_forever()

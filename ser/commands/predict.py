@@ -67,7 +67,8 @@ def main() -> None:
     # A file whose name begins with - is no option.
     words = [f"./{w}" if w.startswith("-") and Path(w).suffix and Path(w).is_file() else w for w in sys.argv[1:]]
     options = parser.parse_intermixed_args(words)  # files after options too, though there may be none
-    named = bool(options.paths) and is_model(options.paths[0])
+    with errors_in_words():
+        named = bool(options.paths) and is_model(options.paths[0])
     options.checkpoint = Path(options.paths.pop(0)) if named else None
     check(parser, options)
     outlast_readers(note="")
@@ -91,7 +92,7 @@ def is_model(word: str) -> bool:
     path = Path(word)
     if path.is_dir():
         return any((path / name).exists() for name in ("checkpoints", "config.yaml", "metrics.json"))
-    sound = path.suffix.lower() in (*SUFFIXES, *FOREIGN) or word == "-" or glob.has_magic(word)
+    sound = path.suffix.lower() in (*SUFFIXES, *FOREIGN) or word == "-" or (glob.has_magic(word) and not path.exists())
     return word == SHIPPED or not (sound or word.startswith("/dev/") or path.is_fifo())
 
 

@@ -242,7 +242,7 @@ def _adapt_each(
     recognizer: JointRecognizer, recordings: Sequence[Recording], balanced: bool, voices: Sequence[str | None] | None,
     emotions: Sequence[str] | None, anyway: bool,
 ) -> tuple[Recognizer, Adaptation]:  # fmt: skip
-    """Adapt each network, and shift the answers that they give together."""
+    """Adapt each network, and shift the answers that they give together; the weights are the largest of them."""
     done = [adapt(member, recordings, voices=voices, anyway=anyway) for member in recognizer.members]
     adapted = JointRecognizer([member for member, _ in done], recognizer.weights, recognizer.calibration)
     if balanced:
@@ -253,8 +253,9 @@ def _adapt_each(
             features, real = (torch.cat([part[i] for part in parts]) for i in (0, 1))
             answers.append(_answers(member, features, real, _voices(member, moments, voices)))
         _balance(adapted, adapted.combine(answers), emotions)
-    _, first = done[0]
-    return adapted, replace(first, balanced=balanced)
+    about = [one for _, one in done]
+    weights = {name: max(getattr(one, name) for one in about) for name in ("normalizer", "batch_norm")}
+    return adapted, replace(about[0], **weights, balanced=balanced)
 
 
 def _voices(recognizer: Recognizer, moments: Moments, names: Sequence[str | None] | None) -> list[Voice | None] | None:

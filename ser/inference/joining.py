@@ -60,8 +60,11 @@ def joint_sets(runs: Sequence[RunRecord]) -> list[list[RunRecord]]:
         UserError: A split has only one of them.
     """
     same: dict[str, list[RunRecord]] = defaultdict(list)
-    for run in runs:
-        if run.history or run.members:
+    # What was joined before is left out, and so are the members of an ensemble of seeds that is there itself.
+    single = [run for run in runs if not any("weight" in member for member in run.members or ())]
+    within = [member["command"] for run in single for member in run.members or ()]
+    for run in single:
+        if (run.history or run.members) and run.command not in within:
             same[run.split["hash"]].append(run)
     for found in same.values():
         if len(found) < 2:
@@ -131,6 +134,8 @@ def _scored(runs: Sequence[RunRecord], joined: Checkpoint, folder: Path, command
         targets = torch.tensor([recognizer.labels.index(emotion) for emotion in spoken])
         members = [torch.cat(found) for found in zip(*(logits for _, logits in read), strict=True)]
         recognizer.weights = weights_of([one.log_softmax(1) for one in members], targets)
+        if not any(recognizer.weights):
+            raise UserError("none of these models says anything of the validation clips: train better ones")
         joined = replace(joined, parameters={"weights": recognizer.weights})
     before = _finite(val.answers(shown[0]))
     calibration = calibrate(torch.from_numpy(before.probabilities).log(), torch.from_numpy(before.true))

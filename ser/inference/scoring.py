@@ -205,8 +205,8 @@ def describe_checkpoint(path: Path, clips: Sequence[Clip]) -> dict[str, Any]:
     parts = [{"clips": one["clips"]} for one in kept.adapted]
     to, balanced = ", then ".join(one["to"] for one in kept.adapted), any(one["balanced"] for one in kept.adapted)
     return {
-        "features": "_".join(kept.features.names),
-        "model": name_of(kept.network),
+        "features": " + ".join(dict.fromkeys("_".join(part.features.names) for part in kept.parts or [kept])),
+        "model": " + ".join(name_of(part.network) for part in kept.parts or [kept]),
         **({"adaptation": {"on": to, "balanced": balanced, "parts": parts}} if parts else {}),
         "checkpoint": {"tested": path.name, "epoch": kept.epoch + 1, "path": str(path)},
         "split": {

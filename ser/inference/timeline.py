@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 from ser.data.audio import SILENCE_PEAK, AudioError, Recording, SoundStream
 from ser.errors import UserError
 from ser.features import Moments, Voice
-from ser.recognizer import TOO_LOUD, Recognizer
+from ser.recognizer import TOO_LOUD, JointRecognizer, JointVoice, Recognizer
 
 OWN = "own"
 """The choice of the recording's own voice."""
@@ -272,8 +272,13 @@ class Listener:
         self._cut = 0  # windows that were cut so far; the buffer starts where the next one does
         self._waiting: list[NDArray[np.float32]] = []
         self._answers: list[list[float]] = []
-        self.given = voice if isinstance(voice, Voice) else None
+        self.given = voice if isinstance(voice, Voice | JointVoice) else None
         self.own = recognizer.prior is not None and (voice == OWN or not answering)
+        if self.own and isinstance(recognizer, JointRecognizer):
+            raise UserError(
+                "a model that joins several networks can't take a recording for a voice of its own: --no-own-voice "
+                "answers without"
+            )
         self.answering = answering
         self._steps: list[Moments] = []
         self._measured = 0  # windows whose steps are among these

@@ -257,12 +257,12 @@ def find_runs(paths: Sequence[Path]) -> list[RunRecord]:
     """The record of every run below ``paths``.
 
     Raises:
-        UserError: There is none, or one of them can't be read.
+        UserError: A path has none, or one of them can't be read.
     """
-    files = sorted({file for path in paths for file in ([path] if path.is_file() else path.rglob("metrics.json"))})
-    if not files:
-        raise UserError(f"no metrics.json below {', '.join(map(str, paths))}: give run folders, or a sweep's folder")
-    return [RunRecord.read(file) for file in files]
+    found = {path: [path] if path.is_file() else list(path.rglob("metrics.json")) for path in paths}
+    if without := [str(path) for path, files in found.items() if not files]:
+        raise UserError(f"no metrics.json below {', '.join(without)}: give run folders, or a sweep's folder")
+    return [RunRecord.read(file) for file in sorted({file for files in found.values() for file in files})]
 
 
 def _mismatch(value: Any, kind: Any, name: str = "it") -> str | None:

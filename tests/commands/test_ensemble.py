@@ -9,6 +9,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+import soundfile
 import torch
 from torch import Tensor
 
@@ -22,6 +23,8 @@ from ser.inference import joining
 from ser.inference.adapt import adapt
 from ser.inference.enrolment import measure_enrolment
 from ser.inference.export import export
+from ser.inference.scoring import describe_checkpoint
+from ser.inference.timeline import OWN, Listener
 from ser.models.ensemble import Ensemble, join_checkpoints
 from ser.recognizer import JointRecognizer, Recognizer
 from ser.results import find_runs, pooling
@@ -289,6 +292,29 @@ def test_one_run_of_a_split_and_what_was_joined_are_not_joined(mixed: tuple[Path
         joining.joint_sets(find_runs([own]))
     with pytest.raises(UserError, match="was joined already"):
         joining.joint(find_runs([out, own]), out / "again", ["x"])
+    (again,) = joining.joint_sets(find_runs([out, own, sweep / "0/1"]))
+    assert {run.folder for run in again} == {own, sweep / "0/1"}, "what was joined before is no member"
+
+
+def test_a_joint_model_takes_voices_as_its_members_do(mixed: tuple[Path, Path], people: Path, tmp_path: Path) -> None:
+    recognizer = Recognizer.load(mixed[1])
+    clips = [people.parent / name for name in read_answers(mixed[0] / "predictions.csv").clips[:2]]
+    soundfile.write(tmp_path / "silent.wav", np.zeros(16_000), 16_000)
+    left_out: list[str] = []
+    assert recognizer.enrol([*clips, tmp_path / "silent.wav"], left_out=left_out).clips == 2
+    assert len(left_out) == 1
+    with pytest.raises(UserError, match="--no-own-voice answers without"):
+        Listener(recognizer, "clip", window=0.2, hop=0.1, voice=OWN)
+    described = describe_checkpoint(find_checkpoint(mixed[1]), [])
+    assert sorted(described["features"].split(" + ")) == ["energy_zcr", "mfcc_energy_zcr"]
+    assert described["model"] == "cnn1d + cnn1d"
+
+
+def test_models_that_say_nothing_are_not_joined() -> None:
+    generator = torch.Generator().manual_seed(0)
+    targets = torch.randint(0, 3, (300,), generator=generator)
+    wrong = -4.0 * torch.nn.functional.one_hot(targets, 3)
+    assert joining.weights_of([wrong.log_softmax(1)], targets) == [0.0]
 
 
 def test_damaged_weights_of_a_joint_model_end_in_one_line(mixed: tuple[Path, Path], tmp_path: Path) -> None:

@@ -1,3 +1,4 @@
+import shutil
 from pathlib import Path
 
 import pytest
@@ -8,6 +9,7 @@ from ser.checkpoint import Checkpoint, find_checkpoint
 from ser.commands._retrain import retrain
 from ser.errors import UserError
 from ser.recognizer import Recognizer
+from ser.results import write_choices
 from ser.train import run
 from tests.helpers import LABELS, QUICK, composed, manifest
 
@@ -66,3 +68,34 @@ def test_what_chose_its_epoch_on_validation_is_refused(tested: Path, tmp_path: P
 def test_a_folder_without_a_tested_checkpoint_is_refused(tmp_path: Path) -> None:
     with pytest.raises(UserError, match="has no tested checkpoint"):
         retrain(tmp_path, tmp_path / "out")
+
+
+def test_the_folder_of_a_run_is_not_written_to(tested: Path, tmp_path: Path) -> None:
+    before = {path: path.stat().st_mtime_ns for path in tested.rglob("*") if path.is_file()}
+    with pytest.raises(UserError, match="holds a run of its own: give a new folder"):
+        retrain(tested, tested)
+    assert {path: path.stat().st_mtime_ns for path in tested.rglob("*") if path.is_file()} == before
+    other = tmp_path / "other"
+    other.mkdir()
+    write_choices(other, {**ser.results.read_choices(tested), "seed": 7})
+    with pytest.raises(UserError, match="holds a model with other choices"):
+        retrain(tested, other)
+
+
+@pytest.mark.parametrize(
+    ("option", "value", "message"),
+    [
+        ("init_from", "pretrained", "started from another run, init_from=pretrained"),
+        ("early_stopping_patience", 3, "may have ended early by validation clips"),
+        ("trainer", None, "does not hold a run's choices"),
+    ],
+)
+def test_what_all_clips_can_not_repeat_is_refused(
+    tested: Path, tmp_path: Path, option: str, value: object, message: str
+) -> None:
+    folder = shutil.copytree(tested, tmp_path / "run")
+    choices = {**ser.results.read_choices(folder), option: value}
+    write_choices(folder, {name: kept for name, kept in choices.items() if name != "trainer" or kept is not None})
+    with pytest.raises(UserError, match=message):
+        retrain(folder, tmp_path / "out")
+    assert not (tmp_path / "out").exists()
