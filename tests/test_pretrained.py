@@ -109,9 +109,12 @@ def test_the_first_word_is_a_model_or_a_recording(
 ) -> None:
     monkeypatch.chdir(tmp_path)
     (tmp_path / "clips").mkdir()
+    (tmp_path / "clips/a.wav").touch()
+    (tmp_path / "empty").mkdir()
     (tmp_path / "run/checkpoints").mkdir(parents=True)
     assert predict.is_model(word) is model
     assert predict.is_model("run")
+    assert predict.is_model("empty")
     assert not predict.is_model("clips")
 
 

@@ -91,7 +91,8 @@ def is_model(word: str) -> bool:
 
     path = Path(word)
     if path.is_dir():
-        return any((path / name).exists() for name in ("checkpoints", "config.yaml", "metrics.json"))
+        of_a_run = any((path / name).exists() for name in ("checkpoints", "config.yaml", "metrics.json"))
+        return of_a_run or not any(inside.suffix.lower() in (*SUFFIXES, *FOREIGN) for inside in path.rglob("*"))
     sound = path.suffix.lower() in (*SUFFIXES, *FOREIGN) or word == "-" or (glob.has_magic(word) and not path.exists())
     return word == SHIPPED or not (sound or word.startswith("/dev/") or path.is_fifo())
 

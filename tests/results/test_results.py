@@ -311,9 +311,9 @@ def test_options_of_earlier_runs_are_read_by_their_names_now(tmp_path: Path) -> 
     (tmp_path / "config.yaml").write_text(f"{old}features: {{names: [mel], mel_reference: one, n_mels: 64}}")
     choices = read_choices(tmp_path)
     assert choices["augment"] == {"wave": {"noise": {"chance": 0.5, "snr_low_db": 3.0}}, "spec": {"mixup": 0.5}}
-    assert choices["features"] == {"names": ["logmel"], "n_mels": 64}
+    assert choices["features"] == {"names": ["logmel"], "n_mels": 64, "silence": 1.0}
     (tmp_path / "config.yaml").write_text(f"{old}features: {{names: [mel], mel_reference: max}}")
-    assert read_choices(tmp_path)["features"] == {"names": ["mel"]}
+    assert read_choices(tmp_path)["features"] == {"names": ["mel"], "silence": 1.0}
 
 
 @pytest.mark.parametrize("name", ["demo", "folder"])
