@@ -69,7 +69,6 @@ class Pretrained(nn.Module):
         if len(names) != 1:
             raise UserError(f"features.names={names}: {', '.join(PRETRAINED)} can't be joined with others")
         self.name = names[0]
-        self.source = PRETRAINED[self.name]
         self.source.check(config)
         if config.sample_rate != RATE:
             raise UserError(f"features.sample_rate={config.sample_rate}: {self.name} was trained on {RATE} Hz")
@@ -81,6 +80,11 @@ class Pretrained(nn.Module):
             )
         self.config = config
         self.states: HiddenStates | None = None
+
+    @property
+    def source(self) -> Any:
+        """The module that knows this kind of network; no attribute, because a module can't be copied."""
+        return PRETRAINED[self.name]
 
     @cached_property
     def architecture(self) -> dict[str, Any]:

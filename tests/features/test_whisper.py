@@ -17,11 +17,13 @@ from torch import Tensor
 
 from ser.commands import predict
 from ser.config import compose_words
+from ser.data.audio import read_audio
 from ser.data.cache import contents
 from ser.errors import UserError
 from ser.features import FeatureConfig, Frontend, WeightsError, features_of, pretrained_network
 from ser.features.whisper import WhisperEncoder, log_mel
 from ser.features.whisper_files import read_encoder
+from ser.inference.adapt import adapt
 from ser.recognizer import Recognizer
 from ser.train import run
 
@@ -396,7 +398,12 @@ def test_a_probe_on_whisper_answers_with_the_weights_of_its_training_only(
     assert tested["features"] == "whisper"
     checkpoint = tmp_path / "run/checkpoints/best.ckpt"
     sound = next((corpus / "sad").glob("*.wav"))
-    assert sum(Recognizer.load(checkpoint)(sound).values()) == pytest.approx(1)
+    recognizer = Recognizer.load(checkpoint)
+    assert sum(recognizer(sound).values()) == pytest.approx(1)
+    sounds = [read_audio(path, recognizer.sample_rate) for path in sorted((corpus / "sad").glob("*.wav"))]
+    adapted, about = adapt(recognizer, sounds, anyway=True)
+    assert about.normalizer > 0
+    assert adapted(sound) != recognizer(sound)
     openai(tmp_path, seed=1)
     monkeypatch.setattr("sys.argv", ["predict.py", str(checkpoint), str(sound)])
     with pytest.raises(SystemExit) as ended:
