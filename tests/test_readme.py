@@ -48,6 +48,7 @@ ELSEWHERE = {
     "python benchmarks/benchmark_augment.py": "tests/benchmarks/test_benchmark_augment.py",
     "python benchmarks/growth.py": "tests/benchmarks/test_growth.py, with fewer clips",
     "python scripts/ensemble.py": "tests/commands/test_ensemble.py",
+    "python scripts/evaluate.py outputs/JOINT": "tests/commands/test_ensemble.py",
     "python benchmarks/networks.py": "tests/benchmarks/test_networks.py",
     "python benchmarks/opensmile_svm.py": "tests/benchmarks/test_opensmile_svm.py, without openSMILE if need be",
     "prlimit ": "tests/data/test_cache.py, without a limit",
