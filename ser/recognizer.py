@@ -690,7 +690,7 @@ def _check_shapes(kind: type[EmotionNetwork], checkpoint: Checkpoint) -> None:
 
 def checkpoints_beside(path: str | Path | None) -> list[Path]:
     """Return the checkpoint that ``Recognizer.load`` takes for ``path``, and all that lie beside it."""
-    if path is None or str(path) == SHIPPED:
-        path = shipped_checkpoint() if path is None else find_checkpoint(path)
-    path = Path(path)
+    if path is None:
+        path = shipped_checkpoint()
+    path = find_checkpoint(path) if str(path) == SHIPPED else Path(path)
     return list((path / "checkpoints").glob("*.ckpt")) if path.is_dir() else [path, *path.parent.glob("*.ckpt")]

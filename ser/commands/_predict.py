@@ -77,7 +77,7 @@ def predict(options: argparse.Namespace) -> int:
             return hear(options, recognizer, microphone, least, tables, enrolled)
         if long:
             return follow(options, recognizer, paths, least, tables, enrolled)
-        sums: list[Moments] = []
+        sums: list[Moments] | None = [] if can_tell_unlike(recognizer) else None
         answers = write_each(recognizer.answer(paths, options.batch_size or 32, voices, sums), tables, least)
         progress = Screen(stderr=True)
         done: list[Answer] = []
@@ -95,10 +95,14 @@ def predict(options: argparse.Namespace) -> int:
     return 1 if any(answer.error for answer in done) else 0
 
 
+def can_tell_unlike(recognizer: Recognizer) -> bool:
+    """Return whether ``LEAST_DISTANCE`` holds for a recognizer, which was measured with log-mels."""
+    return not isinstance(recognizer, JointRecognizer) and recognizer.frontend.config.names == ["logmel"]
+
+
 def unlike(recognizer: Recognizer, sums: Moments) -> str | None:
     """Return a remark about recordings that sound unlike those of the training, where they are enough to say so."""
-    known = not isinstance(recognizer, JointRecognizer) and recognizer.frontend.config.names == ["logmel"]
-    if len(sums) < LEAST_CLIPS or not known:  # the limit was measured with log-mels
+    if len(sums) < LEAST_CLIPS:
         return None
     distance = distance_of(recognizer, sums)
     if distance is None or distance < LEAST_DISTANCE:

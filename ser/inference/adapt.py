@@ -83,7 +83,8 @@ def adapt(
     """Adapt a recognizer to recordings without labels; the one that is given stays as it is.
 
     Args:
-        recognizer: A recognizer of any network except a fine-tuned pretrained one.
+        recognizer: A recognizer of any network except a fine-tuned pretrained one. Of several joined networks each is
+            adapted, and the largest of their weights are described.
         recordings: At the recognizer's rate, at least ``LEAST_CLIPS``, of different emotions.
         balanced: Take the recordings to hold the emotions about equally often, and shift the answers so that on
             average they do. Without it nothing is assumed.
@@ -101,8 +102,29 @@ def adapt(
             f"{len(recordings)} recordings are too few to adapt to: statistics of fewer than {LEAST_CLIPS} can do more "
             "harm than good; give more, or enrol the voice"
         )
+    joint = isinstance(recognizer, JointRecognizer)
+    found = [_adapt_one(member, recordings, voices, anyway, balanced and not joint) for member in recognizer.members]
+    adapted, about, _ = found[0]
     if isinstance(recognizer, JointRecognizer):
-        return _adapt_each(recognizer, recordings, balanced, voices, emotions, anyway)
+        adapted = JointRecognizer([member for member, *_ in found], recognizer.weights, recognizer.calibration)
+        abouts = [one for _, one, _ in found]
+        largest = {name: max(getattr(one, name) for one in abouts) for name in ("normalizer", "batch_norm")}
+        about = replace(about, **largest)
+    if balanced:
+        answers = [_answers(member, *features) for member, _, features in found]
+        _balance(adapted, adapted.combine(answers), emotions)
+    return adapted, replace(about, balanced=balanced)
+
+
+def _adapt_one(
+    recognizer: Recognizer, recordings: Sequence[Recording], voices: Sequence[str | None] | None, anyway: bool,
+    untouched: bool,
+) -> tuple[Recognizer, Adaptation, tuple[Tensor, Tensor, list[Voice | None] | None]]:  # fmt: skip
+    """Adapt the statistics of a recognizer of one network, and return also features, real frames and voices.
+
+    Raises:
+        UserError: As ``adapt``; with ``untouched`` not where the network takes nothing from the recordings.
+    """
     frontend = recognizer.frontend
     if isinstance(frontend.features, Pretrained) and frontend.config.fine_tune:
         raise UserError("a fine-tuned pretrained network takes no statistics of recordings, so it can't be adapted")
@@ -126,16 +148,15 @@ def adapt(
     normalizer = _adapt_normalizer(adapted, moments)
     known = _voices(adapted, moments, voices)
     batch_norm = _adapt_batch_norms(adapted, features, real, known)
-    if not (normalizer or batch_norm or balanced):
+    if not (normalizer or batch_norm or untouched):
         raise UserError(
             "this network takes no statistics of recordings: it has no batch norms, and its features are normalised "
             "by clip or not at all; train one with features.normalize=standard or speaker"
         )
-    if balanced:
-        _balance(adapted, _answers(adapted, features, real, known), emotions)
     samples = sum(min(len(recording.samples), frontend.length) for recording in recordings)
     seconds = round(samples / recognizer.sample_rate, 3)
-    return adapted, Adaptation(len(recordings), seconds, normalizer, batch_norm, balanced, distance)
+    about = Adaptation(len(recordings), seconds, normalizer, batch_norm, False, distance)
+    return adapted, about, (features, real, known)
 
 
 def distance_of(recognizer: Recognizer, moments: Moments) -> float | None:
@@ -236,26 +257,6 @@ def _pieces(normalized: Tensor, real: Tensor) -> Tensor:
         for start in range(0, frames - length + 1, length)
     ]
     return torch.stack(pieces)
-
-
-def _adapt_each(
-    recognizer: JointRecognizer, recordings: Sequence[Recording], balanced: bool, voices: Sequence[str | None] | None,
-    emotions: Sequence[str] | None, anyway: bool,
-) -> tuple[Recognizer, Adaptation]:  # fmt: skip
-    """Adapt each network, and shift the answers that they give together; the weights are the largest of them."""
-    done = [adapt(member, recordings, voices=voices, anyway=anyway) for member in recognizer.members]
-    adapted = JointRecognizer([member for member, _ in done], recognizer.weights, recognizer.calibration)
-    if balanced:
-        answers = []
-        for member, _ in done:
-            parts = [member.extract(recordings[start : start + BATCH]) for start in range(0, len(recordings), BATCH)]
-            moments = Moments.join([Moments.of(*part) for part in parts])
-            features, real = (torch.cat([part[i] for part in parts]) for i in (0, 1))
-            answers.append(_answers(member, features, real, _voices(member, moments, voices)))
-        _balance(adapted, adapted.combine(answers), emotions)
-    about = [one for _, one in done]
-    weights = {name: max(getattr(one, name) for one in about) for name in ("normalizer", "batch_norm")}
-    return adapted, replace(about[0], **weights, balanced=balanced)
 
 
 def _voices(recognizer: Recognizer, moments: Moments, names: Sequence[str | None] | None) -> list[Voice | None] | None:
